@@ -1,0 +1,50 @@
+// A CLIP checkpoint of any supported format, read and checked: architecture and
+// weights under one set of names. No LibTorch here: the bytes stay where the
+// file is mapped until a tower copies them.
+// Thread rule: a free function without state, plain values.
+#ifndef ZEROSHOT_CLIP_CHECKPOINT_CHECKPOINT_H_
+#define ZEROSHOT_CLIP_CHECKPOINT_CHECKPOINT_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "clip/checkpoint/architecture.h"
+#include "clip/checkpoint/tensor_view.h"
+
+namespace clip {
+
+// One tensor of RequiredTensors, as the file has it: float32, float16 or
+// bfloat16, in one part or several to be put one below the other (Hugging Face
+// has a tensor for each of query, key and value), or a transposed matrix.
+struct Weight {
+  std::vector<int64_t> shape;     // as required, after joining and transposing
+  std::vector<TensorView> parts;  // each as it lies in the file
+  bool transposed = false;        // only of a matrix in one part
+};
+
+struct Checkpoint {
+  std::string name;  // the folder's or file's name
+  Architecture architecture;
+  std::map<std::string, Weight, std::less<>> weights;  // RequiredTensors, all
+  std::vector<std::shared_ptr<const void>> owners;     // of the weights' bytes
+};
+
+// Reads an OpenAI .pt file or a Hugging Face or open_clip folder; see
+// Model::Load for what they are.
+//
+// NotFound: nothing at `path`. InvalidArgument: damaged or unsupported; the
+// message names the file and the tensor or key, what was found and what was
+// expected.
+absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path);
+
+// SHA-256 in hex of all that determines the numbers: weights as stored,
+// architecture, preprocessing, tokenizer. Reads every byte of the weights.
+std::string Fingerprint(const Checkpoint& checkpoint);
+
+}  // namespace clip
+
+#endif  // ZEROSHOT_CLIP_CHECKPOINT_CHECKPOINT_H_

@@ -1,0 +1,71 @@
+// Pictures as the CLIP reference sees them: decoded in the file's own mode
+// and resized in that mode, because openai/CLIP's preprocessing (clip/clip.py,
+// _transform) resizes and crops a Pillow image first and converts it to RGB
+// afterwards.
+//
+// Thread rule: free functions without state; call them from any thread.
+#ifndef ZEROSHOT_CLIP_IMAGE_H_
+#define ZEROSHOT_CLIP_IMAGE_H_
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace clip {
+
+// Pillow's image modes, those that a JPEG, PNG or WebP file decodes to.
+enum class ImageMode {
+  k1,   // 1-bit: 1 channel, 0 or 255
+  kP,   // palette: 1 channel of indices
+  kL,   // grey
+  kLA,  // grey + alpha
+  kRGB,
+  kRGBA,
+  kCMYK,  // as Pillow holds it: Adobe's inversion undone
+};
+
+// A decoded picture. `pixels` is [height, width, channels], uint8, row-major.
+struct Image {
+  ImageMode mode = ImageMode::kRGB;
+  int width = 0;
+  int height = 0;
+  int channels = 3;
+  std::vector<uint8_t> pixels;
+  std::vector<std::array<uint8_t, 3>> palette;  // kP only: RGB of all 256
+};
+
+struct DecodeOptions {
+  // width x height. Decoding takes up to 4 bytes a pixel; a progressive JPEG
+  // or an animated WebP up to 12 at its peak.
+  int64_t max_pixels = 100'000'000;
+  bool apply_exif_orientation = false;  // the reference does not
+};
+
+// Decodes a JPEG, PNG or WebP file (told apart by its first bytes; the first
+// frame of an animation). Pixels equal Pillow's; transparency by PNG's tRNS is
+// ignored, as the reference drops it. Of 16-bit PNG samples the high byte is
+// kept: Pillow's way with colour, our choice for grey, where it would clip.
+//
+// InvalidArgument: another format, damaged or truncated data (also where
+// libjpeg or Pillow would fill in grey), a JPEG of over 100 scans, or more than
+// max_pixels (read from the header, before memory for pixels is taken).
+absl::StatusOr<Image> DecodeImage(absl::string_view bytes,
+                                  const DecodeOptions& options = {});
+
+// The reference's Resize(size, BICUBIC), CenterCrop(size) and convert("RGB"),
+// to the last bit: returns RGB [size, size, 3]. The reference is Pillow 13,
+// which changed the order of the two passes for pictures over about twice as
+// tall as wide; for those the last bit may differ from an older Pillow's.
+// Fixed-point bicubic, nearest for k1 and kP, premultiplied alpha for kLA and
+// kRGBA (alpha is then dropped). Only the rows and columns that the crop keeps
+// are computed, so that extreme aspect ratios cost neither time nor memory.
+//
+// REQUIRES: size > 0 and an image made by DecodeImage.
+std::vector<uint8_t> CropForModel(const Image& image, int size);
+
+}  // namespace clip
+
+#endif  // ZEROSHOT_CLIP_IMAGE_H_

@@ -1,0 +1,136 @@
+// Finding and applying EXIF's orientation. Only the tag itself is read (XMP's
+// copy of it is not), and every length is checked: the bytes are the caller's.
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/strip.h"
+#include "clip/image/codecs.h"
+
+namespace clip {
+namespace {
+
+constexpr absl::string_view kExifPrefix("Exif\0\0", 6);
+
+// Unsigned integers at an offset of a file; 0 where it ends before.
+class ByteReader {
+ public:
+  ByteReader(absl::string_view bytes, bool big_endian)
+      : bytes_(bytes), big_endian_(big_endian) {}
+
+  uint32_t U16(size_t at) const { return Unsigned(at, 2); }
+  uint32_t U32(size_t at) const { return Unsigned(at, 4); }
+
+ private:
+  uint32_t Unsigned(size_t at, size_t size) const {
+    if (at > bytes_.size() || size > bytes_.size() - at) return 0;
+    uint32_t value = 0;
+    for (size_t i = 0; i < size; ++i) {
+      const size_t byte = big_endian_ ? at + i : at + size - 1 - i;
+      value = value << 8 | static_cast<uint8_t>(bytes_[byte]);
+    }
+    return value;
+  }
+
+  absl::string_view bytes_;
+  bool big_endian_;
+};
+
+// The EXIF blocks of the three containers; empty if there is none.
+
+// JPEG: an APP1 segment before the first scan.
+absl::string_view FindInJpeg(absl::string_view bytes) {
+  const ByteReader reader(bytes, /*big_endian=*/true);
+  size_t at = 2;
+  while (at + 4 <= bytes.size()) {
+    const uint32_t marker = reader.U16(at);
+    const uint32_t length = reader.U16(at + 2);  // Its own two bytes included.
+    constexpr uint32_t kStartOfScan = 0xffda, kApp1 = 0xffe1;
+    if (marker < 0xff00 || marker == kStartOfScan || length < 2) return "";
+    if (marker == 0xffff) {  // A fill byte.
+      ++at;
+      continue;
+    }
+    const absl::string_view segment = bytes.substr(at + 4, length - 2);
+    if (marker == kApp1 && absl::StartsWith(segment, kExifPrefix)) {
+      return segment;
+    }
+    at += 2 + length;
+  }
+  return "";
+}
+
+// PNG: an eXIf chunk. WebP: an EXIF chunk, padded to an even length.
+absl::string_view FindInChunks(absl::string_view bytes, bool png) {
+  const ByteReader reader(bytes, /*big_endian=*/png);
+  const absl::string_view wanted = png ? "eXIf" : "EXIF";
+  size_t at = png ? 8 : 12;
+  while (at + 8 <= bytes.size()) {
+    const uint64_t length = reader.U32(png ? at : at + 4);
+    if (bytes.substr(png ? at + 4 : at, 4) == wanted) {
+      return bytes.substr(at + 8, length);
+    }
+    at += 8 + length + (png ? 4 : length % 2);
+  }
+  return "";
+}
+
+}  // namespace
+
+int ExifOrientation(absl::string_view bytes) {
+  absl::string_view exif =
+      absl::StartsWith(bytes, "\xff\xd8") ? FindInJpeg(bytes)
+      : absl::StartsWith(bytes, "RIFF")   ? FindInChunks(bytes, /*png=*/false)
+                                          : FindInChunks(bytes, /*png=*/true);
+  exif = absl::StripPrefix(exif, kExifPrefix);
+  // EXIF is a TIFF file: byte order, 42, and the offset of a directory of
+  // 12-byte entries (tag, type, count, value).
+  const bool big_endian = absl::StartsWith(exif, "MM");
+  if (!big_endian && !absl::StartsWith(exif, "II")) return 1;
+  const ByteReader tiff(exif, big_endian);
+  if (tiff.U16(2) != 42) return 1;
+  const size_t directory = tiff.U32(4);
+  const uint32_t entries = tiff.U16(directory);
+  for (uint32_t i = 0; i < entries; ++i) {
+    const size_t entry = directory + 2 + 12 * i;
+    constexpr uint32_t kOrientation = 0x0112, kShort = 3;
+    if (tiff.U16(entry) != kOrientation) continue;
+    const uint32_t value = tiff.U16(entry + 8);
+    const bool valid =
+        tiff.U16(entry + 2) == kShort && value >= 1 && value <= 8;
+    return valid ? value : 1;
+  }
+  return 1;
+}
+
+Image Upright(Image image, int orientation) {
+  if (orientation == 1) return image;
+  // Where the upright picture's rows and columns lie in the stored one.
+  const bool transposed = orientation >= 5;
+  const bool from_right = orientation == 2 || orientation == 3 ||
+                          orientation == 7 || orientation == 8;
+  const bool from_bottom = orientation == 3 || orientation == 4 ||
+                           orientation == 6 || orientation == 7;
+  const ptrdiff_t channels = image.channels;
+  const ptrdiff_t stride = channels * image.width;
+  const ptrdiff_t right = from_right ? -channels : channels;
+  const ptrdiff_t down = from_bottom ? -stride : stride;
+  const uint8_t* const origin = image.pixels.data() +
+                                (from_right ? stride - channels : 0) +
+                                (from_bottom ? stride * (image.height - 1) : 0);
+  const ptrdiff_t step_x = transposed ? down : right;
+  const ptrdiff_t step_y = transposed ? right : down;
+
+  Image upright = NewImage(image.mode, transposed ? image.height : image.width,
+                           transposed ? image.width : image.height);
+  uint8_t* out = upright.pixels.data();
+  for (int y = 0; y < upright.height; ++y) {
+    for (int x = 0; x < upright.width; ++x) {
+      const uint8_t* pixel = origin + x * step_x + y * step_y;
+      for (int c = 0; c < channels; ++c) *out++ = pixel[c];
+    }
+  }
+  upright.palette = std::move(image.palette);
+  return upright;
+}
+
+}  // namespace clip

@@ -1,0 +1,153 @@
+// PNG through libpng, brought to the modes that Pillow's PngImagePlugin gives:
+// transparency by tRNS is ignored (the reference drops it), and of 16-bit
+// samples the high byte is kept.
+#include <png.h>
+
+#include <algorithm>
+#include <csetjmp>
+#include <cstdio>
+#include <cstring>
+
+#include "clip/image/codecs.h"
+
+namespace clip {
+namespace {
+
+constexpr size_t kSignatureAndIhdr = 8 + 8 + 13;
+
+uint32_t BigEndian32(const char* p) {
+  return png_get_uint_32(reinterpret_cast<png_const_bytep>(p));
+}
+
+class PngReader {
+ public:
+  explicit PngReader(absl::string_view bytes) : unread_(bytes) {
+    png_ = png_create_read_struct(
+        PNG_LIBPNG_VER_STRING, this,
+        [](png_structp png, png_const_charp reason) {
+          auto* reader = static_cast<PngReader*>(png_get_error_ptr(png));
+          std::snprintf(reader->reason_, sizeof(reader->reason_), "%s", reason);
+          png_longjmp(png, 1);
+        },
+        [](png_structp, png_const_charp) {});
+    if (png_ == nullptr) return;
+    info_ = png_create_info_struct(png_);
+    // CheckImageSize has seen the size; libpng's own limit of a million pixels
+    // a side would refuse pictures that are long and thin.
+    png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
+    // No pixel depends on an ancillary chunk: skip them unread, so that
+    // compressed ones cannot grow.
+    png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
+    png_set_read_fn(png_, this, [](png_structp png, png_bytep out, size_t n) {
+      auto* reader = static_cast<PngReader*>(png_get_io_ptr(png));
+      if (n > reader->unread_.size()) png_error(png, "the file ends early");
+      std::memcpy(out, reader->unread_.data(), n);
+      reader->unread_.remove_prefix(n);
+    });
+  }
+
+  ~PngReader() { png_destroy_read_struct(&png_, &info_, nullptr); }
+
+  PngReader(const PngReader&) = delete;
+  PngReader& operator=(const PngReader&) = delete;
+
+  // The steps; each returns false on failure, reason() says why then.
+  bool ReadHeader() {
+    if (png_ == nullptr || info_ == nullptr) return false;
+    if (setjmp(png_jmpbuf(png_))) return false;
+    png_read_info(png_, info_);
+    if (bit_depth() == 16) png_set_strip_16(png_);
+    if (color_type() == PNG_COLOR_TYPE_GRAY) {
+      if (bit_depth() < 8) png_set_expand_gray_1_2_4_to_8(png_);
+    } else {
+      png_set_packing(png_);  // Palette indices: one a byte.
+    }
+    passes_ = png_set_interlace_handling(png_);
+    mode_ = Mode();
+    png_read_update_info(png_, info_);
+    return true;
+  }
+
+  // REQUIRES: ReadHeader returned true; pixels has height rows of row_bytes.
+  bool ReadPixels(uint8_t* pixels) {
+    if (setjmp(png_jmpbuf(png_))) return false;
+    const size_t stride = row_bytes();
+    const int rows = height();
+    for (int pass = 0; pass < passes_; ++pass) {
+      for (int y = 0; y < rows; ++y) {
+        png_read_row(png_, pixels + y * stride, nullptr);
+      }
+    }
+    return true;
+  }
+
+  // The file's palette, black after its end, as Pillow has it.
+  std::vector<std::array<uint8_t, 3>> Palette() const {
+    std::vector<std::array<uint8_t, 3>> palette(256);
+    png_colorp colors = nullptr;
+    int count = 0;
+    png_get_PLTE(png_, info_, &colors, &count);
+    for (int i = 0; i < std::min(count, 256); ++i) {
+      palette[i] = {colors[i].red, colors[i].green, colors[i].blue};
+    }
+    return palette;
+  }
+
+  ImageMode mode() const { return mode_; }
+  int width() const { return png_get_image_width(png_, info_); }
+  int height() const { return png_get_image_height(png_, info_); }
+  size_t row_bytes() const { return png_get_rowbytes(png_, info_); }
+  const char* reason() const { return reason_; }
+
+ private:
+  int bit_depth() const { return png_get_bit_depth(png_, info_); }
+  int color_type() const { return png_get_color_type(png_, info_); }
+
+  ImageMode Mode() const {
+    switch (color_type()) {
+      case PNG_COLOR_TYPE_GRAY:
+        return bit_depth() == 1 ? ImageMode::k1 : ImageMode::kL;
+      case PNG_COLOR_TYPE_GRAY_ALPHA:
+        return ImageMode::kLA;
+      case PNG_COLOR_TYPE_PALETTE:
+        return ImageMode::kP;
+      case PNG_COLOR_TYPE_RGB_ALPHA:
+        return ImageMode::kRGBA;
+      default:
+        return ImageMode::kRGB;
+    }
+  }
+
+  absl::string_view unread_;
+  png_structp png_ = nullptr;
+  png_infop info_ = nullptr;
+  int passes_ = 1;
+  ImageMode mode_ = ImageMode::kRGB;
+  char reason_[128] = "out of memory";
+};
+
+}  // namespace
+
+absl::StatusOr<Image> DecodePng(absl::string_view bytes, int64_t max_pixels) {
+  if (bytes.size() < kSignatureAndIhdr) {
+    return DamagedImage("PNG", "the file ends early");
+  }
+  if (absl::Status size = CheckImageSize(BigEndian32(&bytes[16]),
+                                         BigEndian32(&bytes[20]), max_pixels);
+      !size.ok()) {
+    return size;
+  }
+  PngReader reader(bytes);
+  if (!reader.ReadHeader()) return DamagedImage("PNG", reader.reason());
+  Image image = NewImage(reader.mode(), reader.width(), reader.height());
+  if (reader.row_bytes() != size_t{1} * image.width * image.channels) {
+    return DamagedImage("PNG", "its rows do not fit its header");
+  }
+  if (!reader.ReadPixels(image.pixels.data())) {
+    return DamagedImage("PNG", reader.reason());
+  }
+  if (image.mode == ImageMode::kP) image.palette = reader.Palette();
+  return image;
+}
+
+}  // namespace clip

@@ -1,0 +1,89 @@
+// A CLIP model: an image tower and a text tower with one embedding space.
+// No tensors in sight: crops and token ids go in, unit vectors come out, so
+// that all of the service above compiles without LibTorch.
+#ifndef ZEROSHOT_CLIP_MODEL_H_
+#define ZEROSHOT_CLIP_MODEL_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+
+namespace clip {
+
+struct ModelOptions {
+  std::string device = "auto";     // auto, cpu, cuda, cuda:N
+  std::string precision = "auto";  // auto, fp32, bf16, fp16, int8
+  int threads = 0;                 // of the CPU towers; 0: one a core
+  int max_batch = 32;              // images a turn; more are split
+};
+
+// What a loaded model is. All fields are settled by Load.
+struct ModelInfo {
+  std::string name;         // the folder's or file's name
+  std::string family;       // "ViT-B/32"-like: kind, size, patch; or "RN50"
+  std::string fingerprint;  // SHA-256 in hex of weights, config, tokenizer,
+                            // preprocessing: all that determines the numbers
+  std::string device;       // "cpu", "cuda:0"
+  std::string precision;    // "fp32", "fp16", ...
+  int image_size = 0;       // crops are [image_size, image_size, 3]
+  int context_length = 0;   // longest token sequence
+  int vocab_size = 0;
+  int embedding_dim = 0;
+  float logit_scale = 0;  // exp of the checkpoint's parameter
+};
+
+struct TextEmbeddings {
+  std::vector<float> rows;        // [n, embedding_dim], unit rows
+  int64_t positions_encoded = 0;  // token positions computed, padding included
+};
+
+// Called after each step of EncodeText with how many sequences are done;
+// returning false before all are done stops the call with Cancelled.
+using TextProgress = std::function<bool(int64_t done, int64_t total)>;
+
+// Thread rule: every method may be called from many threads at once; calls on
+// one device take turns in bounded steps, so that a long EncodeText delays
+// EncodeImages by one step at most.
+class Model {
+ public:
+  // Loads a checkpoint and warms it up. `path` is an OpenAI .pt file
+  // (TorchScript archive or state dict), or a folder of Hugging Face
+  // (config.json) or open_clip (open_clip_config.json).
+  //
+  // NotFound: nothing at `path`. InvalidArgument: unsupported option or
+  // checkpoint; the message names the tensor or key, what was found and what
+  // was expected. FailedPrecondition: a device that this machine lacks.
+  static absl::StatusOr<std::unique_ptr<Model>> Load(
+      const std::string& path, const ModelOptions& options);
+
+  virtual ~Model() = default;
+
+  virtual const ModelInfo& info() const = 0;
+
+  // Crops, each RGB [image_size, image_size, 3] uint8 (from CropForModel), to
+  // unit rows [n, embedding_dim]. The result of a crop does not depend on the
+  // others by more than rounding.
+  //
+  // InvalidArgument: a crop of another size. ResourceExhausted: device memory.
+  virtual absl::StatusOr<std::vector<float>> EncodeImages(
+      absl::Span<const absl::Span<const uint8_t>> crops) = 0;
+
+  // Token sequences (from Tokenizer, start and end token included, unpadded)
+  // to unit rows. `progress` may be null.
+  //
+  // InvalidArgument: an empty or too long sequence, or an id outside the
+  // vocabulary. Cancelled: progress said stop. ResourceExhausted: memory.
+  virtual absl::StatusOr<TextEmbeddings> EncodeText(
+      absl::Span<const std::vector<int32_t>> sequences,
+      const TextProgress& progress) = 0;
+};
+
+}  // namespace clip
+
+#endif  // ZEROSHOT_CLIP_MODEL_H_

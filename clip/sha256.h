@@ -1,0 +1,38 @@
+// SHA-256 over pieces, for fingerprints and ids.
+// Thread rule: one object, one thread.
+#ifndef ZEROSHOT_CLIP_SHA256_H_
+#define ZEROSHOT_CLIP_SHA256_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+struct evp_md_ctx_st;
+
+namespace clip {
+
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+  Sha256(const Sha256&) = delete;
+  Sha256& operator=(const Sha256&) = delete;
+
+  // Adds the bytes as they are.
+  void Update(absl::string_view bytes);
+
+  // Adds length and bytes, so that ("ab", "c") and ("a", "bc") differ.
+  void UpdateField(absl::string_view bytes);
+
+  // The digest in 64 hexadecimal digits. REQUIRES: called once, last.
+  std::string HexDigest();
+
+ private:
+  evp_md_ctx_st* ctx_;
+};
+
+}  // namespace clip
+
+#endif  // ZEROSHOT_CLIP_SHA256_H_
