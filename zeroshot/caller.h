@@ -1,0 +1,32 @@
+// Who waits for an answer, and until when: checked between steps so that no
+// work is done for a caller who has left.
+#ifndef ZEROSHOT_ZEROSHOT_CALLER_H_
+#define ZEROSHOT_ZEROSHOT_CALLER_H_
+
+#include <functional>
+
+#include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
+namespace zeroshot {
+
+inline absl::Status DeadlinePassed() {
+  return absl::DeadlineExceededError("the call's deadline has passed");
+}
+
+struct Caller {
+  absl::Time deadline = absl::InfiniteFuture();
+  std::function<bool()> gone;  // may be null; callable from any thread
+
+  // OK while the answer is wanted, else DeadlineExceeded or Cancelled.
+  absl::Status StillWaiting() const {
+    if (absl::Now() >= deadline) return DeadlinePassed();
+    if (gone && gone()) return absl::CancelledError("the caller has gone");
+    return absl::OkStatus();
+  }
+};
+
+}  // namespace zeroshot
+
+#endif  // ZEROSHOT_ZEROSHOT_CALLER_H_

@@ -1,0 +1,68 @@
+// Classify: picture + weight set -> the best classes.
+//   logits = logit_scale x (weights [C, D] . embedding [D]), softmax over C
+// as in openai/CLIP's README ("Zero-Shot Prediction").
+#ifndef ZEROSHOT_ZEROSHOT_CLASSIFIER_H_
+#define ZEROSHOT_ZEROSHOT_CLASSIFIER_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "clip/model.h"
+#include "zeroshot/caller.h"
+#include "zeroshot/embedder.h"
+#include "zeroshot/weight_set.h"
+#include "zeroshot/weight_store.h"
+
+namespace zeroshot {
+
+struct Prediction {
+  int class_index = 0;
+  std::string class_name;
+  float probability = 0;
+  float logit = 0;
+};
+
+struct Answer {
+  std::vector<Prediction> predictions;  // best first; ties by class index
+  std::vector<float> probabilities;     // [C] in class order, if asked for
+  EmbedTiming timing;
+};
+
+struct ClassifyCall {
+  absl::string_view image;  // encoded
+  std::string weight_set_id;
+  int top_k = 5;  // more than C means C
+  bool return_probabilities = false;
+};
+
+// Thread rule: every method may be called from many threads at once.
+class Classifier {
+ public:
+  // Borrows all three.
+  Classifier(const clip::Model* model, Embedder* embedder, WeightStore* store)
+      : model_(model), embedder_(embedder), store_(store) {}
+
+  // InvalidArgument: not a picture. NotFound: unknown weight set.
+  // FailedPrecondition: a weight set of another model. DeadlineExceeded,
+  // Cancelled: the caller has left.
+  absl::StatusOr<Answer> Classify(const ClassifyCall& call,
+                                  const Caller& caller);
+
+ private:
+  const clip::Model* const model_;
+  Embedder* const embedder_;
+  WeightStore* const store_;
+};
+
+// Scores one embedding ([D]) against a weight set. REQUIRES: equal D, and at
+// least one class.
+Answer Score(const WeightSet& set, absl::Span<const float> embedding,
+             float logit_scale, int top_k, bool return_probabilities);
+
+}  // namespace zeroshot
+
+#endif  // ZEROSHOT_ZEROSHOT_CLASSIFIER_H_

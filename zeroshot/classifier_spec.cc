@@ -1,0 +1,227 @@
+#include "zeroshot/classifier_spec.h"
+
+#include <map>
+
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "clip/sha256.h"
+#include "zeroshot/named_sets.h"
+
+namespace zeroshot {
+namespace {
+
+constexpr size_t kMaxWarnings = 20;
+
+// Text for a message: quoted, shortened, one line.
+std::string Quote(absl::string_view text) {
+  constexpr size_t kMaxShown = 80;
+  if (text.size() <= kMaxShown) {
+    return absl::StrCat("'", absl::Utf8SafeCHexEscape(text), "'");
+  }
+  return absl::StrCat("'", absl::Utf8SafeCHexEscape(text.substr(0, kMaxShown)),
+                      "...' (", text.size(), " bytes)");
+}
+
+absl::Status TooMany(absl::string_view what, int64_t found, int64_t allowed) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "too many ", what, ": ", found, " given, ", allowed, " allowed"));
+}
+
+absl::Status CheckText(absl::string_view field, absl::string_view text,
+                       const BuildLimits& limits) {
+  if (text.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(field, " is empty"));
+  }
+  if (text.size() > limits.max_text_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, " has ", text.size(), " bytes, ",
+                     limits.max_text_bytes, " are allowed: ", Quote(text)));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<ClassDefinition>> ResolveClasses(
+    const ClassifierSpec& spec) {
+  if (spec.classes.empty() == spec.class_set.empty()) {
+    return absl::InvalidArgumentError(
+        spec.classes.empty()
+            ? "no classes: give `classes` or `class_set`"
+            : "both `classes` and `class_set` are given: give one of them");
+  }
+  if (spec.class_set.empty()) return spec.classes;
+  const std::vector<std::string>* names = FindClassSet(spec.class_set);
+  if (names == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "class_set ", Quote(spec.class_set),
+        " is unknown; known are: ", absl::StrJoin(ClassSetNames(), ", ")));
+  }
+  std::vector<ClassDefinition> classes;
+  for (const std::string& name : *names) classes.push_back({name, {}});
+  return classes;
+}
+
+absl::StatusOr<std::vector<std::string>> ResolveTemplates(
+    const ClassifierSpec& spec) {
+  if (!spec.templates.empty() && !spec.template_set.empty()) {
+    return absl::InvalidArgumentError(
+        "both `templates` and `template_set` are given: give one of them");
+  }
+  if (!spec.templates.empty()) return spec.templates;
+  const std::string name =
+      spec.template_set.empty() ? "simple" : spec.template_set;
+  const std::vector<std::string>* templates = FindTemplateSet(name);
+  if (templates == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "template_set ", Quote(name),
+        " is unknown; known are: ", absl::StrJoin(TemplateSetNames(), ", ")));
+  }
+  return *templates;
+}
+
+absl::Status CheckClass(size_t index, const ClassDefinition& definition,
+                        const BuildLimits& limits) {
+  const std::string field = absl::StrCat("classes[", index, "]");
+  if (absl::Status status =
+          CheckText(absl::StrCat(field, ".name"), definition.name, limits);
+      !status.ok()) {
+    return status;
+  }
+  for (size_t i = 0; i < definition.prompts.size(); ++i) {
+    if (absl::Status status =
+            CheckText(absl::StrCat(field, ".prompts[", i, "]"),
+                      definition.prompts[i], limits);
+        !status.ok()) {
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTemplate(size_t index, absl::string_view text,
+                           const BuildLimits& limits) {
+  const std::string field = absl::StrCat("templates[", index, "]");
+  if (absl::Status status = CheckText(field, text, limits); !status.ok()) {
+    return status;
+  }
+  if (text.find("{}") == text.npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, " is ", Quote(text),
+                     ": it must hold {} where the class name goes"));
+  }
+  return absl::OkStatus();
+}
+
+// A template may repeat {}: checks the prompt that it makes of the longest
+// class name before any prompt is made.
+absl::Status CheckPromptSizes(const std::vector<ClassDefinition>& classes,
+                              const std::vector<std::string>& templates,
+                              const BuildLimits& limits) {
+  const std::string* longest = nullptr;
+  for (const ClassDefinition& definition : classes) {
+    if (!definition.prompts.empty()) continue;
+    if (longest == nullptr || definition.name.size() > longest->size()) {
+      longest = &definition.name;
+    }
+  }
+  if (longest == nullptr) return absl::OkStatus();
+  for (size_t i = 0; i < templates.size(); ++i) {
+    int64_t size = templates[i].size();
+    for (size_t at = templates[i].find("{}"); at != std::string::npos;
+         at = templates[i].find("{}", at + 2)) {
+      size += static_cast<int64_t>(longest->size()) - 2;
+    }
+    if (size > limits.max_text_bytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("templates[", i, "] with class ", Quote(*longest),
+                       " makes a prompt of ", size, " bytes, ",
+                       limits.max_text_bytes, " are allowed"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ResolvedSpec> ResolvedSpec::Resolve(const ClassifierSpec& spec,
+                                                   const BuildLimits& limits) {
+  if (spec.classes.size() > limits.max_classes) {
+    return TooMany("classes", spec.classes.size(), limits.max_classes);
+  }
+  if (spec.templates.size() > limits.max_templates) {
+    return TooMany("templates", spec.templates.size(), limits.max_templates);
+  }
+  absl::StatusOr<std::vector<ClassDefinition>> classes = ResolveClasses(spec);
+  if (!classes.ok()) return classes.status();
+  absl::StatusOr<std::vector<std::string>> templates = ResolveTemplates(spec);
+  if (!templates.ok()) return templates.status();
+  ResolvedSpec resolved;
+  resolved.classes_ = *std::move(classes);
+  resolved.templates_ = *std::move(templates);
+  for (size_t i = 0; i < resolved.templates_.size(); ++i) {
+    if (absl::Status status = CheckTemplate(i, resolved.templates_[i], limits);
+        !status.ok()) {
+      return status;
+    }
+  }
+  for (size_t c = 0; c < resolved.classes_.size(); ++c) {
+    if (absl::Status status = CheckClass(c, resolved.classes_[c], limits);
+        !status.ok()) {
+      return status;
+    }
+    resolved.total_prompts_ += resolved.num_prompts(c);
+  }
+  if (absl::Status status =
+          CheckPromptSizes(resolved.classes_, resolved.templates_, limits);
+      !status.ok()) {
+    return status;
+  }
+  if (resolved.total_prompts_ > limits.max_prompts) {
+    return TooMany("prompts (classes x templates)", resolved.total_prompts_,
+                   limits.max_prompts);
+  }
+  return resolved;
+}
+
+int ResolvedSpec::num_prompts(int c) const {
+  const std::vector<std::string>& own = classes_[c].prompts;
+  return static_cast<int>(own.empty() ? templates_.size() : own.size());
+}
+
+std::string ResolvedSpec::Prompt(int c, int i) const {
+  const ClassDefinition& definition = classes_[c];
+  if (!definition.prompts.empty()) return definition.prompts[i];
+  return absl::StrReplaceAll(templates_[i], {{"{}", definition.name}});
+}
+
+std::string ResolvedSpec::Id(absl::string_view model_fingerprint,
+                             absl::string_view precision) const {
+  clip::Sha256 hash;
+  hash.UpdateField("zeroshot weight set 1");
+  hash.UpdateField(model_fingerprint);
+  hash.UpdateField(precision);
+  for (int c = 0; c < num_classes(); ++c) {
+    hash.UpdateField(class_name(c));
+    hash.UpdateField(absl::StrCat(num_prompts(c)));
+    for (int i = 0; i < num_prompts(c); ++i) hash.UpdateField(Prompt(c, i));
+  }
+  return hash.HexDigest();
+}
+
+std::vector<std::string> ResolvedSpec::Warnings() const {
+  std::vector<std::string> warnings;
+  std::map<absl::string_view, int> first;
+  for (int c = 0; c < num_classes() && warnings.size() < kMaxWarnings; ++c) {
+    const auto [it, added] = first.emplace(class_name(c), c);
+    if (!added) {
+      warnings.push_back(absl::StrCat("class name ", Quote(class_name(c)),
+                                      " is given twice: classes ", it->second,
+                                      " and ", c));
+    }
+  }
+  return warnings;
+}
+
+}  // namespace zeroshot

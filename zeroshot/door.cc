@@ -1,0 +1,38 @@
+#include "zeroshot/door.h"
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+
+namespace zeroshot {
+namespace {
+
+constexpr char kRetryDelayUrl[] = "zeroshot/retry-delay-ms";
+constexpr absl::Duration kRetryDelay = absl::Milliseconds(500);
+
+}  // namespace
+
+absl::StatusOr<Door::Place> Door::Enter() {
+  if (inside_.fetch_add(1) < capacity_) return Place(this);
+  inside_.fetch_sub(1);
+  absl::Status status = absl::ResourceExhaustedError(
+      absl::StrCat("too many ", what_, " at once: at most ", capacity_,
+                   " are allowed; try again later"));
+  SetRetryDelay(status, kRetryDelay);
+  return status;
+}
+
+void SetRetryDelay(absl::Status& status, absl::Duration delay) {
+  status.SetPayload(kRetryDelayUrl,
+                    absl::Cord(absl::StrCat(absl::ToInt64Milliseconds(delay))));
+}
+
+absl::Duration RetryDelay(const absl::Status& status) {
+  const absl::optional<absl::Cord> payload = status.GetPayload(kRetryDelayUrl);
+  int64_t ms = 0;
+  if (!payload.has_value() || !absl::SimpleAtoi(std::string(*payload), &ms)) {
+    return absl::ZeroDuration();
+  }
+  return absl::Milliseconds(ms);
+}
+
+}  // namespace zeroshot

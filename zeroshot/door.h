@@ -1,0 +1,58 @@
+// Admission: at most `capacity` calls inside at once; one more is refused
+// before any work is done for it, as ResourceExhausted with a retry delay.
+#ifndef ZEROSHOT_ZEROSHOT_DOOR_H_
+#define ZEROSHOT_ZEROSHOT_DOOR_H_
+
+#include <atomic>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace zeroshot {
+
+// Thread rule: every method may be called from many threads at once.
+class Door {
+ public:
+  // A place inside, given back when destroyed. Must not outlive the door.
+  class Place {
+   public:
+    explicit Place(Door* door) : door_(door) {}
+    Place(Place&& other) noexcept
+        : door_(std::exchange(other.door_, nullptr)) {}
+    Place& operator=(Place&& other) noexcept {
+      std::swap(door_, other.door_);
+      return *this;
+    }
+    ~Place() {
+      if (door_ != nullptr) door_->inside_.fetch_sub(1);
+    }
+
+   private:
+    Door* door_;
+  };
+
+  // `what` names the calls in the refusal, such as "classify calls".
+  Door(std::string what, int capacity)
+      : what_(std::move(what)), capacity_(capacity) {}
+
+  absl::StatusOr<Place> Enter();
+
+  int inside() const { return inside_.load(); }
+
+ private:
+  const std::string what_;
+  const int capacity_;
+  std::atomic<int> inside_{0};
+};
+
+// The payload by which a status carries how long to wait before trying again
+// (the server turns it into google.rpc.RetryInfo).
+void SetRetryDelay(absl::Status& status, absl::Duration delay);
+absl::Duration RetryDelay(const absl::Status& status);  // zero if none
+
+}  // namespace zeroshot
+
+#endif  // ZEROSHOT_ZEROSHOT_DOOR_H_

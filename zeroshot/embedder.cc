@@ -1,0 +1,142 @@
+#include "zeroshot/embedder.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+namespace zeroshot {
+
+absl::StatusOr<std::vector<int32_t>> EncodePrompt(
+    const clip::Tokenizer& tokenizer, int context_length,
+    absl::string_view text) {
+  absl::StatusOr<std::vector<int32_t>> tokens = tokenizer.Encode(text);
+  if (tokens.ok() && tokens->size() <= context_length) return tokens;
+  const std::string quoted =
+      absl::StrCat("prompt '", absl::Utf8SafeCHexEscape(text.substr(0, 120)),
+                   text.size() > 120 ? "...'" : "'");
+  if (!tokens.ok()) {
+    return absl::Status(tokens.status().code(),
+                        absl::StrCat(quoted, ": ", tokens.status().message()));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      quoted, " has ", tokens->size(),
+      " tokens, start and end included; the model takes ", context_length));
+}
+
+Embedder::Embedder(clip::Model* model, const clip::Tokenizer* tokenizer,
+                   const EmbedderOptions& options)
+    : model_(model),
+      tokenizer_(tokenizer),
+      options_(options),
+      batcher_(options.max_batch,
+               [this](absl::Span<Job* const> jobs) { RunBatch(jobs); }) {}
+
+absl::StatusOr<Embeddings> Embedder::EmbedImages(
+    absl::Span<const absl::string_view> images, const Caller& caller) {
+  const size_t dim = model_->info().embedding_dim;
+  Embeddings result;
+  result.rows.resize(images.size() * dim);
+  result.statuses.resize(images.size());
+  std::vector<Job> jobs(images.size());
+  std::vector<Job*> runnable;
+  for (size_t i = 0; i < images.size(); ++i) {
+    if (absl::Status status = caller.StillWaiting(); !status.ok())
+      return status;
+    result.statuses[i] = MakeCrop(images[i], &jobs[i].crop, &result.timing);
+    if (result.statuses[i].ok()) runnable.push_back(&jobs[i]);
+  }
+  if (runnable.empty()) return result;
+  const absl::Time submitted = absl::Now();
+  if (absl::Status status = batcher_.Run(runnable, caller); !status.ok()) {
+    return status;
+  }
+  for (size_t i = 0; i < images.size(); ++i) {
+    if (!result.statuses[i].ok()) continue;
+    const Job& job = jobs[i];
+    if (!job.status.ok()) return job.status;
+    std::copy(job.row.begin(), job.row.end(), result.rows.begin() + i * dim);
+    result.timing.queue += job.start - submitted;
+    result.timing.compute += job.end - job.start;
+  }
+  return result;
+}
+
+absl::StatusOr<Embeddings> Embedder::EmbedTexts(
+    absl::Span<const absl::string_view> texts, const Caller& caller) {
+  const size_t dim = model_->info().embedding_dim;
+  Embeddings result;
+  result.rows.resize(texts.size() * dim);
+  result.statuses.resize(texts.size());
+  std::vector<std::vector<int32_t>> sequences;
+  std::vector<size_t> items;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (texts[i].size() > options_.max_text_bytes) {
+      result.statuses[i] = absl::InvalidArgumentError(
+          absl::StrCat("the text has ", texts[i].size(), " bytes, ",
+                       options_.max_text_bytes, " are allowed"));
+      continue;
+    }
+    absl::StatusOr<std::vector<int32_t>> tokens =
+        EncodePrompt(*tokenizer_, model_->info().context_length, texts[i]);
+    result.statuses[i] = tokens.status();
+    if (!tokens.ok()) continue;
+    sequences.push_back(*std::move(tokens));
+    items.push_back(i);
+  }
+  if (sequences.empty()) return result;
+  absl::StatusOr<clip::TextEmbeddings> encoded = model_->EncodeText(
+      sequences, [&](int64_t, int64_t) { return caller.StillWaiting().ok(); });
+  if (!encoded.ok()) {
+    const absl::Status left = caller.StillWaiting();
+    return absl::IsCancelled(encoded.status()) && !left.ok() ? left
+                                                             : encoded.status();
+  }
+  for (size_t j = 0; j < items.size(); ++j) {
+    std::copy_n(encoded->rows.begin() + j * dim, dim,
+                result.rows.begin() + items[j] * dim);
+  }
+  return result;
+}
+
+absl::Status Embedder::MakeCrop(absl::string_view bytes,
+                                std::vector<uint8_t>* crop,
+                                EmbedTiming* timing) const {
+  if (bytes.size() > options_.max_image_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the image has ", bytes.size(), " bytes, ",
+                     options_.max_image_bytes, " are allowed"));
+  }
+  const absl::Time start = absl::Now();
+  const absl::StatusOr<clip::Image> image =
+      clip::DecodeImage(bytes, options_.decode);
+  const absl::Time decoded = absl::Now();
+  timing->decode += decoded - start;
+  if (!image.ok()) return image.status();
+  *crop = clip::CropForModel(*image, model_->info().image_size);
+  timing->preprocess += absl::Now() - decoded;
+  return absl::OkStatus();
+}
+
+void Embedder::RunBatch(absl::Span<Job* const> jobs) {
+  const absl::Time start = absl::Now();
+  std::vector<absl::Span<const uint8_t>> crops;
+  for (const Job* job : jobs) crops.push_back(job->crop);
+  const absl::StatusOr<std::vector<float>> rows = model_->EncodeImages(crops);
+  const absl::Time end = absl::Now();
+  const size_t dim = model_->info().embedding_dim;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    Job& job = *jobs[i];
+    job.start = start;
+    job.end = end;
+    job.status = rows.status();
+    if (rows.ok()) {
+      job.row.assign(rows->begin() + i * dim, rows->begin() + (i + 1) * dim);
+    }
+  }
+}
+
+}  // namespace zeroshot

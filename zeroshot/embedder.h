@@ -1,0 +1,87 @@
+// Pictures and texts to unit vectors, one caller's items at a time: decode,
+// crop and tokenise on the caller's thread, towers through the batch thread.
+#ifndef ZEROSHOT_ZEROSHOT_EMBEDDER_H_
+#define ZEROSHOT_ZEROSHOT_EMBEDDER_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "clip/image.h"
+#include "clip/model.h"
+#include "clip/tokenizer.h"
+#include "zeroshot/batcher.h"
+#include "zeroshot/caller.h"
+
+namespace zeroshot {
+
+struct EmbedTiming {
+  absl::Duration decode, preprocess, queue, compute;
+};
+
+// Vectors of a batch of items that fail one by one.
+struct Embeddings {
+  std::vector<float> rows;             // [n, D], unit rows; zeros where failed
+  std::vector<absl::Status> statuses;  // n
+  EmbedTiming timing;                  // of pictures; summed over items
+};
+
+struct EmbedderOptions {
+  int max_batch = 32;
+  int64_t max_image_bytes = 20 << 20;
+  int64_t max_text_bytes = 8'192;
+  clip::DecodeOptions decode;
+};
+
+// Thread rule: every method may be called from many threads at once.
+class Embedder {
+ public:
+  // Borrows model and tokenizer.
+  Embedder(clip::Model* model, const clip::Tokenizer* tokenizer,
+           const EmbedderOptions& options);
+
+  // Encoded pictures to rows. An item that is no picture fails alone, as
+  // InvalidArgument. The call as a whole fails when the caller has left
+  // (DeadlineExceeded, Cancelled) or the tower did.
+  absl::StatusOr<Embeddings> EmbedImages(
+      absl::Span<const absl::string_view> images, const Caller& caller);
+
+  // Texts to rows. A text that is not UTF-8, has more than max_text_bytes or
+  // is too long for the model fails alone, as InvalidArgument.
+  absl::StatusOr<Embeddings> EmbedTexts(
+      absl::Span<const absl::string_view> texts, const Caller& caller);
+
+  // Crops waiting for the device.
+  int queued() { return batcher_.queued(); }
+
+ private:
+  struct Job {
+    std::vector<uint8_t> crop;
+    std::vector<float> row;
+    absl::Status status;
+    absl::Time start, end;  // of the batch that it was in
+  };
+
+  absl::Status MakeCrop(absl::string_view bytes, std::vector<uint8_t>* crop,
+                        EmbedTiming* timing) const;
+  void RunBatch(absl::Span<Job* const> jobs);
+
+  clip::Model* const model_;
+  const clip::Tokenizer* const tokenizer_;
+  const EmbedderOptions options_;
+  Batcher<Job> batcher_;
+};
+
+// Token ids of `text`, checked against the model's context length.
+// InvalidArgument: not UTF-8, or longer; the message quotes the text.
+absl::StatusOr<std::vector<int32_t>> EncodePrompt(
+    const clip::Tokenizer& tokenizer, int context_length,
+    absl::string_view text);
+
+}  // namespace zeroshot
+
+#endif  // ZEROSHOT_ZEROSHOT_EMBEDDER_H_

@@ -1,0 +1,109 @@
+// Turns a ClassifierSpec into a stored weight set.
+//
+// Per class, as in OpenAI's notebook (Prompt_Engineering_for_ImageNet.ipynb,
+// zeroshot_classifier): unit rows of all prompts -> mean -> unit row.
+#ifndef ZEROSHOT_ZEROSHOT_WEIGHT_SET_BUILDER_H_
+#define ZEROSHOT_ZEROSHOT_WEIGHT_SET_BUILDER_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "clip/model.h"
+#include "clip/mutex.h"
+#include "clip/tokenizer.h"
+#include "zeroshot/caller.h"
+#include "zeroshot/classifier_spec.h"
+#include "zeroshot/door.h"
+#include "zeroshot/weight_set.h"
+#include "zeroshot/weight_store.h"
+
+namespace zeroshot {
+
+struct BuildProgress {
+  int64_t prompts_done = 0;
+  int64_t prompts_total = 0;
+  absl::Duration time_left = absl::InfiniteDuration();  // infinite: unknown
+};
+
+struct BuildTiming {
+  absl::Duration queue, tokenize, encode, finish, total;
+};
+
+struct BuildResult {
+  std::shared_ptr<const WeightSet> set;
+  bool cached = false;             // the set was there already
+  int64_t num_tokens_encoded = 0;  // positions computed; 0 if cached
+  std::vector<std::string> warnings;
+  BuildTiming timing;
+};
+
+// Thread rule: Build may be called from many threads at once. A build runs on
+// the thread of its first caller; callers of the same spec wait for it.
+class WeightSetBuilder {
+ public:
+  using OnProgress = std::function<void(const BuildProgress&)>;
+
+  // Borrows model, tokenizer and store. At most max_builds run at once.
+  WeightSetBuilder(clip::Model* model, const clip::Tokenizer* tokenizer,
+                   WeightStore* store, const BuildLimits& limits,
+                   int max_builds);
+
+  // Finds the set in the store or builds it. Equal specs asked for at once
+  // are built once: the build goes on while one of its callers is left and
+  // stops within a step when the last has gone.
+  // `on_progress` (may be null) is called on the caller's own thread.
+  //
+  // InvalidArgument: see ResolvedSpec::Resolve; or a prompt longer than the
+  // model's context. ResourceExhausted: max_builds run already, or memory.
+  // DeadlineExceeded, Cancelled: this caller has left.
+  absl::StatusOr<BuildResult> Build(const ClassifierSpec& spec,
+                                    const Caller& caller,
+                                    const OnProgress& on_progress);
+
+ private:
+  // One build under way and who waits for it. It is led by its first caller
+  // and goes on while anyone waits; once nobody does it is abandoned, and
+  // whoever asks after that starts another. Guarded by mu_.
+  struct Flight {
+    BuildProgress progress;
+    std::optional<absl::StatusOr<BuildResult>> result;  // set when landed
+    int joined = 0;  // callers waiting besides the leader
+    bool abandoned = false;
+    clip::CondVar changed;
+  };
+
+  // Joins the flight to `id`, or takes off and leads it.
+  absl::StatusOr<BuildResult> JoinOrLead(const ResolvedSpec& spec,
+                                         const std::string& id,
+                                         const Caller& caller,
+                                         const OnProgress& on_progress);
+  absl::StatusOr<BuildResult> Lead(const ResolvedSpec& spec,
+                                   const std::string& id, Flight* flight,
+                                   const Caller& caller,
+                                   const OnProgress& on_progress);
+  absl::StatusOr<BuildResult> WaitFor(Flight* flight, const Caller& caller,
+                                      const OnProgress& on_progress);
+  absl::StatusOr<BuildResult> BuildNow(const ResolvedSpec& spec,
+                                       const std::string& id,
+                                       const clip::TextProgress& progress);
+
+  clip::Model* const model_;
+  const clip::Tokenizer* const tokenizer_;
+  WeightStore* const store_;
+  const BuildLimits limits_;
+  Door door_;
+  clip::Mutex mu_;
+  std::map<std::string, std::shared_ptr<Flight>> flights_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace zeroshot
+
+#endif  // ZEROSHOT_ZEROSHOT_WEIGHT_SET_BUILDER_H_

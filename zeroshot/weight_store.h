@@ -1,0 +1,45 @@
+// Where weight sets are kept. One interface, one shared test suite
+// (tests/zeroshot/weight_store_suite.h) for every tier.
+#ifndef ZEROSHOT_ZEROSHOT_WEIGHT_STORE_H_
+#define ZEROSHOT_ZEROSHOT_WEIGHT_STORE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "zeroshot/weight_set.h"
+
+namespace zeroshot {
+
+// Thread rule: every method may be called from many threads at once.
+class WeightStore {
+ public:
+  virtual ~WeightStore() = default;
+
+  // NotFound: no such set (the message says to call BuildClassifier again).
+  // DataLoss: stored bytes do not match their checksum. Unavailable: the
+  // store cannot be reached.
+  virtual absl::StatusOr<std::shared_ptr<const WeightSet>> Get(
+      absl::string_view id) = 0;
+
+  // Stores a set under its id; putting the same id again changes nothing.
+  // ResourceExhausted: the set alone is larger than the store may hold.
+  virtual absl::Status Put(std::shared_ptr<const WeightSet> set) = 0;
+
+  // NotFound: no such set.
+  virtual absl::Status Delete(absl::string_view id) = 0;
+
+  // Up to `limit` sets with ids greater than `after`, in the order of ids.
+  virtual absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
+      absl::string_view after, int limit) = 0;
+};
+
+// The status every store gives for an unknown id.
+absl::Status WeightSetNotFound(absl::string_view id);
+
+}  // namespace zeroshot
+
+#endif  // ZEROSHOT_ZEROSHOT_WEIGHT_STORE_H_
