@@ -1,0 +1,39 @@
+// The loaded model and all that answers calls with it.
+#ifndef ZEROSHOT_SERVER_ENGINE_H_
+#define ZEROSHOT_SERVER_ENGINE_H_
+
+#include <memory>
+#include <utility>
+
+#include "clip/model.h"
+#include "clip/tokenizer.h"
+#include "server/options.h"
+#include "zeroshot/classifier.h"
+#include "zeroshot/embedder.h"
+#include "zeroshot/memory_store.h"
+#include "zeroshot/weight_set_builder.h"
+
+namespace zeroshot::server {
+
+// Thread rule: every member may be used from many threads at once.
+struct Engine {
+  Engine(std::unique_ptr<clip::Model> loaded, const ServerOptions& options)
+      : model(std::move(loaded)),
+        store(options.memory_store_bytes),
+        embedder(model.get(), &tokenizer, options.embedder),
+        builder(model.get(), &tokenizer, &store, options.build,
+                options.max_builds),
+        classifier(model.get(), &embedder, &store) {}
+
+  // In the order in which each borrows those above it.
+  const std::unique_ptr<clip::Model> model;
+  const clip::Tokenizer tokenizer;
+  MemoryStore store;
+  Embedder embedder;
+  WeightSetBuilder builder;
+  Classifier classifier;
+};
+
+}  // namespace zeroshot::server
+
+#endif  // ZEROSHOT_SERVER_ENGINE_H_

@@ -1,0 +1,102 @@
+// zeroshot_server: options -> port -> model -> serve until SIGTERM or SIGINT.
+#include <signal.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/flags/parse.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "clip/model.h"
+#include "server/log.h"
+#include "server/options.h"
+#include "server/server.h"
+#include "server/stop_signal.h"
+
+namespace zeroshot::server {
+namespace {
+
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+
+int Usage(absl::string_view what) {
+  const std::string line = absl::StrCat("zeroshot_server: ", what,
+                                        "\nTry zeroshot_server --help.\n");
+  std::fputs(line.c_str(), stderr);
+  return kExitUsage;
+}
+
+// The address with the port really listened on.
+std::string Address(const std::string& listen, int port) {
+  return absl::StrCat(listen.substr(0, listen.rfind(':')), ":", port);
+}
+
+std::string StartLine(const clip::ModelInfo& info, absl::string_view address,
+                      absl::Duration load_time) {
+  return absl::StrFormat(
+      "zeroshot %s serving %s (%s, %d-d) on %s %s at %s; loaded and warmed up "
+      "in %.2f s",
+      ZEROSHOT_VERSION, info.name, info.family, info.embedding_dim, info.device,
+      info.precision, address, absl::ToDoubleSeconds(load_time));
+}
+
+int Run(const Options& options) {
+  StartLog(options.log_format, options.log_level);
+  ExitOnStopSignals();
+  // A reader of the log that goes away must not end the server.
+  signal(SIGPIPE, SIG_IGN);
+  absl::StatusOr<std::unique_ptr<Server>> server =
+      Server::Start(options.server);
+  if (!server.ok()) {
+    spdlog::error("{}", std::string(server.status().message()));
+    return kExitFailed;
+  }
+  const std::string address = Address(options.server.listen, (*server)->port());
+  spdlog::info("listening on {}, loading the model", address);
+
+  const absl::Time start = absl::Now();
+  absl::StatusOr<std::unique_ptr<clip::Model>> model =
+      clip::Model::Load(options.model, options.tower);
+  if (!model.ok()) {
+    spdlog::error("cannot load the model: {}",
+                  std::string(model.status().message()));
+    return kExitFailed;
+  }
+  const std::string line =
+      StartLine((*model)->info(), address, absl::Now() - start);
+  CatchStopSignals();
+  (*server)->Serve(*std::move(model));
+  spdlog::info("{}", line);
+
+  const int stop_signal = WaitForStopSignal();
+  spdlog::info("signal {}: draining for up to {}", stop_signal,
+               absl::FormatDuration(options.drain_timeout));
+  const int cut_off = (*server)->Drain(options.drain_timeout);
+  if (cut_off > 0) spdlog::warn("stopped; {} calls were cut off", cut_off);
+  if (cut_off == 0) spdlog::info("stopped; every call was finished");
+  return 0;
+}
+
+}  // namespace
+}  // namespace zeroshot::server
+
+int main(int argc, char** argv) {
+  using namespace zeroshot::server;
+  SetUpFlagUsage();
+  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
+  if (rest.size() > 1) {
+    return Usage(absl::StrCat("unexpected argument '", rest[1], "'"));
+  }
+  const absl::StatusOr<Options> options = OptionsFromFlags();
+  if (!options.ok()) return Usage(options.status().message());
+  return Run(*options);
+}

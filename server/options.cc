@@ -1,0 +1,255 @@
+#include "server/options.h"
+
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/types/span.h"
+
+using zeroshot::server::Options;
+using zeroshot::server::ServerOptions;
+
+ABSL_FLAG(std::string, model, "demo",
+          "Checkpoint: path of an OpenAI .pt file or of a Hugging Face or "
+          "open_clip folder, or the name of one in the models folder");
+ABSL_FLAG(std::string, listen, ServerOptions().listen,
+          "HOST:PORT to serve on; port 0 takes any free one, which is printed");
+ABSL_FLAG(std::string, device, clip::ModelOptions().device,
+          "Device of the towers: auto, cpu, cuda or cuda:N[,N...]");
+ABSL_FLAG(std::string, precision, clip::ModelOptions().precision,
+          "Precision of the towers: auto, fp32, bf16, fp16 or int8");
+ABSL_FLAG(int, threads, clip::ModelOptions().threads,
+          "Threads of the CPU towers; 0: one a core");
+ABSL_FLAG(int, max_batch, ServerOptions().embedder.max_batch,
+          "Largest batch of pictures that goes through the tower at once");
+ABSL_FLAG(int, max_inflight, ServerOptions().max_inflight,
+          "Classify and Embed calls inside at once; more are refused");
+ABSL_FLAG(int, max_builds, ServerOptions().max_builds,
+          "Builds at once; more are refused");
+ABSL_FLAG(int64_t, memory_store_bytes, ServerOptions().memory_store_bytes,
+          "Memory for weight sets; the least recently used go first");
+ABSL_FLAG(int64_t, max_request_bytes, ServerOptions().max_request_bytes,
+          "Bytes of one request message");
+ABSL_FLAG(int64_t, max_image_bytes, ServerOptions().embedder.max_image_bytes,
+          "Bytes of one encoded picture");
+ABSL_FLAG(int64_t, max_image_pixels, ServerOptions().embedder.decode.max_pixels,
+          "Width times height of one picture");
+ABSL_FLAG(int64_t, max_classes, ServerOptions().build.max_classes,
+          "Classes of one build");
+ABSL_FLAG(int64_t, max_templates, ServerOptions().build.max_templates,
+          "Templates of one build");
+ABSL_FLAG(int64_t, max_prompts, ServerOptions().build.max_prompts,
+          "Prompts of one build");
+ABSL_FLAG(int64_t, max_text_bytes, ServerOptions().build.max_text_bytes,
+          "Bytes of one class name, template, prompt or text");
+ABSL_FLAG(int, max_batch_items, ServerOptions().max_batch_items,
+          "Items of one EmbedImages or EmbedTexts call");
+ABSL_FLAG(bool, apply_exif_orientation,
+          ServerOptions().embedder.decode.apply_exif_orientation,
+          "Turn pictures upright as their EXIF data says; the CLIP reference "
+          "does not");
+ABSL_FLAG(std::string, log_format, "text", "Format of the log: text or json");
+ABSL_FLAG(std::string, log_level, "info",
+          "Least level logged: debug, info, warn or error");
+ABSL_FLAG(absl::Duration, drain_timeout, Options().drain_timeout,
+          "How long calls may go on after SIGTERM or SIGINT");
+
+namespace zeroshot::server {
+namespace {
+
+absl::Status NotAllowed(absl::string_view flag, absl::string_view value,
+                        absl::string_view allowed) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag, "=", value, ": allowed is ", allowed));
+}
+
+// Keeps the first error of a row of checks.
+class Checks {
+ public:
+  template <typename Int>
+  void Range(const absl::Flag<Int>& flag, Int low, Int high, Int* out) {
+    *out = absl::GetFlag(flag);
+    if (*out >= low && *out <= high) return;
+    status_.Update(NotAllowed(flag.Name(), absl::StrCat(*out),
+                              absl::StrCat(low, " to ", high)));
+  }
+
+  // Returns the index of the flag's value among `allowed`.
+  int OneOf(const absl::Flag<std::string>& flag,
+            const std::vector<std::string>& allowed) {
+    const std::string value = absl::GetFlag(flag);
+    for (size_t i = 0; i < allowed.size(); ++i) {
+      if (value == allowed[i]) return static_cast<int>(i);
+    }
+    status_.Update(
+        NotAllowed(flag.Name(), value,
+                   absl::StrCat("one of ", absl::StrJoin(allowed, ", "))));
+    return 0;
+  }
+
+  void Update(const absl::Status& status) { status_.Update(status); }
+  const absl::Status& status() const { return status_; }
+
+ private:
+  absl::Status status_;
+};
+
+absl::Status CheckListen(absl::string_view listen) {
+  const size_t colon = listen.rfind(':');
+  int port = -1;
+  if (colon != absl::string_view::npos && colon > 0 &&
+      absl::SimpleAtoi(listen.substr(colon + 1), &port) && port >= 0 &&
+      port <= 65535) {
+    return absl::OkStatus();
+  }
+  return NotAllowed("listen", listen,
+                    "HOST:PORT with a port from 0 to 65535, such as "
+                    "127.0.0.1:50051 or [::]:50051");
+}
+
+absl::Status CheckDevice(absl::string_view device) {
+  if (device == "auto" || device == "cpu" || device == "cuda") {
+    return absl::OkStatus();
+  }
+  if (absl::ConsumePrefix(&device, "cuda:")) {
+    bool all_numbers = true;
+    for (absl::string_view index : absl::StrSplit(device, ',')) {
+      all_numbers = all_numbers && !index.empty() &&
+                    index.find_first_not_of("0123456789") == index.npos;
+    }
+    if (all_numbers) return absl::OkStatus();
+  }
+  return NotAllowed("device", absl::GetFlag(FLAGS_device),
+                    "auto, cpu, cuda or cuda:N[,N...]");
+}
+
+void ReadServerOptions(Checks* checks, ServerOptions* out) {
+  constexpr int kMaxInt = std::numeric_limits<int>::max();
+  constexpr int64_t kMaxInt64 = std::numeric_limits<int64_t>::max();
+  out->listen = absl::GetFlag(FLAGS_listen);
+  checks->Update(CheckListen(out->listen));
+  checks->Range(FLAGS_max_inflight, 1, 100'000, &out->max_inflight);
+  checks->Range(FLAGS_max_builds, 1, 10'000, &out->max_builds);
+  checks->Range(FLAGS_max_batch_items, 1, kMaxInt, &out->max_batch_items);
+  // protobuf cannot parse a message over 2 GiB.
+  checks->Range(FLAGS_max_request_bytes, int64_t{1024}, int64_t{kMaxInt},
+                &out->max_request_bytes);
+  checks->Range(FLAGS_memory_store_bytes, int64_t{0}, kMaxInt64,
+                &out->memory_store_bytes);
+  checks->Range(FLAGS_max_batch, 1, 4096, &out->embedder.max_batch);
+  checks->Range(FLAGS_max_image_bytes, int64_t{1}, kMaxInt64,
+                &out->embedder.max_image_bytes);
+  checks->Range(FLAGS_max_image_pixels, int64_t{1}, kMaxInt64,
+                &out->embedder.decode.max_pixels);
+  out->embedder.decode.apply_exif_orientation =
+      absl::GetFlag(FLAGS_apply_exif_orientation);
+  checks->Range(FLAGS_max_classes, int64_t{1}, int64_t{kMaxInt},
+                &out->build.max_classes);
+  checks->Range(FLAGS_max_templates, int64_t{1}, int64_t{kMaxInt},
+                &out->build.max_templates);
+  checks->Range(FLAGS_max_prompts, int64_t{1}, int64_t{kMaxInt},
+                &out->build.max_prompts);
+  checks->Range(FLAGS_max_text_bytes, int64_t{1}, kMaxInt64,
+                &out->build.max_text_bytes);
+  out->embedder.max_text_bytes = out->build.max_text_bytes;
+  if (out->embedder.max_image_bytes > out->max_request_bytes) {
+    checks->Update(NotAllowed(
+        "max_image_bytes", absl::StrCat(out->embedder.max_image_bytes),
+        absl::StrCat("at most --max_request_bytes=", out->max_request_bytes)));
+  }
+}
+
+// Where models are looked up by name, in this order.
+std::vector<std::filesystem::path> ModelFolders() {
+  std::error_code error;
+  const std::filesystem::path program =
+      std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  return {
+      program / ".." / "share" / "zeroshot" / "models",  // installed
+      program / ".." / ".." / ".." / "models",  // build/<preset>/server
+      ZEROSHOT_MODELS_DIR,                      // a build tree elsewhere
+  };
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> FindModel(absl::string_view model) {
+  const std::string name(model.empty() ? "demo" : model);
+  const std::filesystem::path path(name);
+  std::error_code error;
+  const bool may_be_name =
+      path == path.filename() && name != "." && name != "..";
+  if (may_be_name) {
+    for (const std::filesystem::path& folder : ModelFolders()) {
+      if (std::filesystem::exists(folder / name, error)) {
+        return (folder / name).lexically_normal().string();
+      }
+    }
+  }
+  if (std::filesystem::exists(path, error)) return name;
+  return absl::NotFoundError(absl::StrCat(
+      "--model=", name, ": no such file or folder",
+      may_be_name ? ", and no model of that name in the models folder" : ""));
+}
+
+absl::StatusOr<Options> OptionsFromFlags() {
+  Checks checks;
+  Options options;
+  ReadServerOptions(&checks, &options.server);
+  options.tower.device = absl::GetFlag(FLAGS_device);
+  checks.Update(CheckDevice(options.tower.device));
+  checks.OneOf(FLAGS_precision, {"auto", "fp32", "bf16", "fp16", "int8"});
+  options.tower.precision = absl::GetFlag(FLAGS_precision);
+  checks.Range(FLAGS_threads, 0, 1024, &options.tower.threads);
+  options.tower.max_batch = options.server.embedder.max_batch;
+  options.log_format =
+      static_cast<LogFormat>(checks.OneOf(FLAGS_log_format, {"text", "json"}));
+  options.log_level = static_cast<LogLevel>(
+      checks.OneOf(FLAGS_log_level, {"debug", "info", "warn", "error"}));
+  options.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
+  if (options.drain_timeout < absl::ZeroDuration() ||
+      options.drain_timeout > absl::Hours(24)) {
+    checks.Update(NotAllowed("drain_timeout",
+                             absl::FormatDuration(options.drain_timeout),
+                             "0 to 24h, such as 25s"));
+  }
+  if (!checks.status().ok()) return checks.status();
+  absl::StatusOr<std::string> model = FindModel(absl::GetFlag(FLAGS_model));
+  if (!model.ok()) return model.status();
+  options.model = *std::move(model);
+  return options;
+}
+
+void SetUpFlagUsage() {
+  absl::SetProgramUsageMessage(
+      "Serves CLIP zero-shot image classification over gRPC "
+      "(proto/zeroshot/v1/zeroshot.proto). Flags may also stand in a file, one "
+      "a line, named by --flagfile.");
+  absl::FlagsUsageConfig config;
+  config.contains_helpshort_flags =
+      config.contains_help_flags = [](absl::string_view file) {
+        return absl::EndsWith(file, "server/options.cc");
+      };
+  config.version_string = [] {
+    return std::string("zeroshot " ZEROSHOT_VERSION "\n");
+  };
+  config.normalize_filename = [](absl::string_view file) {
+    const size_t room = file.rfind("server/");
+    return std::string(room == file.npos ? file : file.substr(room));
+  };
+  absl::SetFlagsUsageConfig(config);
+}
+
+}  // namespace zeroshot::server

@@ -1,0 +1,58 @@
+// Everything that can be set, as plain values, and how flags set it.
+// Thread rule: plain values; OptionsFromFlags is called once, by main.
+#ifndef ZEROSHOT_SERVER_OPTIONS_H_
+#define ZEROSHOT_SERVER_OPTIONS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "clip/model.h"
+#include "zeroshot/classifier_spec.h"
+#include "zeroshot/embedder.h"
+
+namespace zeroshot::server {
+
+// What the running server goes by. Limits are told to clients by GetModel.
+struct ServerOptions {
+  std::string listen = "127.0.0.1:50051";  // HOST:PORT; port 0: any free one
+  int max_inflight = 128;    // Classify and Embed calls inside at once
+  int max_builds = 4;        // builds at once
+  int max_batch_items = 64;  // items of one Embed call
+  int64_t max_request_bytes = 64 << 20;
+  int64_t memory_store_bytes = int64_t{1} << 30;
+  EmbedderOptions embedder;
+  BuildLimits build;
+};
+
+enum class LogFormat { kText, kJson };
+enum class LogLevel { kDebug, kInfo, kWarn, kError };
+
+struct Options {
+  std::string model;  // path of the checkpoint
+  clip::ModelOptions tower;
+  ServerOptions server;
+  LogFormat log_format = LogFormat::kText;
+  LogLevel log_level = LogLevel::kInfo;
+  absl::Duration drain_timeout = absl::Seconds(25);
+};
+
+// The options that the parsed flags (server/options.cc) ask for.
+// InvalidArgument, NotFound: a value that is not allowed; the message names
+// the flag, the value and what is allowed.
+absl::StatusOr<Options> OptionsFromFlags();
+
+// Makes --help list this program's flags and --version its version. Call
+// before absl::ParseCommandLine.
+void SetUpFlagUsage();
+
+// The checkpoint that `model` means: a path as it is, or the name of one in
+// the folder `models` beside an installed program, above it in a build tree,
+// or in the source tree. Empty means "demo".
+absl::StatusOr<std::string> FindModel(absl::string_view model);
+
+}  // namespace zeroshot::server
+
+#endif  // ZEROSHOT_SERVER_OPTIONS_H_

@@ -1,0 +1,88 @@
+#include "server/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server_builder.h>
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+namespace zeroshot::server {
+namespace {
+
+// Threads beyond those that the doors let in: pollers, calls that a door
+// refuses or that need none, reflection streams.
+constexpr int kThreadHeadroom = 64;
+
+// How long answers may take to leave after their calls are done.
+constexpr absl::Duration kFlushTime = absl::Seconds(1);
+
+}  // namespace
+
+Server::Server(const ServerOptions& options)
+    : options_(options), service_(options) {}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(
+    const ServerOptions& options) {
+  std::unique_ptr<Server> server(new Server(options));
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+
+  // gRPC refuses calls when its threads are used up, without saying when to
+  // try again: our doors must be the narrower ones.
+  grpc::ResourceQuota quota("zeroshot");
+  quota.SetMaxThreads(options.max_inflight + options.max_builds +
+                      Service::kMaxWaitingBuilds + kThreadHeadroom);
+  grpc::ServerBuilder builder;
+  builder.SetResourceQuota(quota);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_request_bytes));
+  // Else a second server on this port would silently take half of the calls.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(),
+                           &server->port_);
+  builder.RegisterService(&server->service_);
+  server->grpc_ = builder.BuildAndStart();
+  if (server->grpc_ == nullptr) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", options.listen,
+                     ": the port is in use, or the address is not one of this "
+                     "machine's"));
+  }
+  server->SetHealth(false);
+  return server;
+}
+
+Server::~Server() {
+  if (grpc_ != nullptr) Drain(absl::ZeroDuration());
+}
+
+void Server::SetHealth(bool serving) {
+  grpc::HealthCheckServiceInterface* health = grpc_->GetHealthCheckService();
+  health->SetServingStatus("", serving);
+  health->SetServingStatus(v1::ZeroShot::service_full_name(), serving);
+}
+
+void Server::Serve(std::unique_ptr<clip::Model> model) {
+  engine_ = std::make_unique<Engine>(std::move(model), options_);
+  service_.Open(engine_.get());
+  SetHealth(true);
+}
+
+int Server::Drain(absl::Duration timeout) {
+  SetHealth(false);
+  service_.Close();
+  const int cut_off = service_.WaitUntilIdle(absl::Now() + timeout);
+  // gRPC's own Shutdown would wait for health watches too, which never end by
+  // themselves: only our calls get the whole timeout.
+  grpc_->Shutdown(absl::ToChronoTime(
+      absl::Now() + (cut_off == 0 ? kFlushTime : absl::ZeroDuration())));
+  grpc_->Wait();
+  return cut_off;
+}
+
+}  // namespace zeroshot::server

@@ -1,0 +1,157 @@
+#include "server/wire.h"
+
+#include <google/protobuf/timestamp.pb.h>
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "zeroshot/named_sets.h"
+
+namespace zeroshot::server {
+namespace {
+
+void ToProto(absl::Time time, google::protobuf::Timestamp* out) {
+  const absl::Duration since_epoch = time - absl::UnixEpoch();
+  const absl::Duration seconds = absl::Floor(since_epoch, absl::Seconds(1));
+  out->set_seconds(absl::ToInt64Seconds(seconds));
+  out->set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(since_epoch - seconds)));
+}
+
+template <typename Response>
+void EmbeddingsToProto(const Embeddings& embeddings, int embedding_dim,
+                       Response* out) {
+  out->mutable_embeddings()->Add(embeddings.rows.begin(),
+                                 embeddings.rows.end());
+  out->set_embedding_dim(embedding_dim);
+  for (const absl::Status& status : embeddings.statuses) {
+    v1::ItemStatus* item = out->add_statuses();
+    item->set_code(status.raw_code());
+    item->set_message(std::string(status.message()));
+  }
+}
+
+void ToProto(const ServerOptions& options, v1::Limits* out) {
+  out->set_max_image_bytes(options.embedder.max_image_bytes);
+  out->set_max_image_pixels(options.embedder.decode.max_pixels);
+  out->set_max_classes(options.build.max_classes);
+  out->set_max_templates(options.build.max_templates);
+  out->set_max_prompts(options.build.max_prompts);
+  out->set_max_text_bytes(options.build.max_text_bytes);
+  out->set_max_batch_items(options.max_batch_items);
+  out->set_max_inflight(options.max_inflight);
+  out->set_max_builds(options.max_builds);
+  out->set_max_request_bytes(options.max_request_bytes);
+}
+
+}  // namespace
+
+ClassifierSpec FromProto(const v1::BuildClassifierRequest& request) {
+  ClassifierSpec spec;
+  spec.classes.reserve(request.classes_size());
+  for (const v1::ClassDefinition& definition : request.classes()) {
+    spec.classes.push_back(
+        {definition.name(),
+         {definition.prompts().begin(), definition.prompts().end()}});
+  }
+  spec.class_set = request.class_set();
+  spec.templates.assign(request.templates().begin(), request.templates().end());
+  spec.template_set = request.template_set();
+  return spec;
+}
+
+void ToProto(const BuildResult& result, absl::Duration total,
+             v1::BuildClassifierResponse* out) {
+  const WeightSet& set = *result.set;
+  out->set_weight_set_id(set.id);
+  out->set_num_classes(set.num_classes());
+  out->set_embedding_dim(set.embedding_dim);
+  out->set_cached(result.cached);
+  out->set_num_prompts(set.num_prompts);
+  out->set_num_tokens(set.num_tokens);
+  out->set_num_tokens_encoded(result.num_tokens_encoded);
+  out->mutable_warnings()->Assign(result.warnings.begin(),
+                                  result.warnings.end());
+  v1::BuildTiming* timing = out->mutable_timing();
+  ToProto(result.timing.queue, timing->mutable_queue());
+  ToProto(result.timing.tokenize, timing->mutable_tokenize());
+  ToProto(result.timing.encode, timing->mutable_encode());
+  ToProto(result.timing.finish, timing->mutable_finish());
+  ToProto(total, timing->mutable_total());
+}
+
+void ToProto(const BuildProgress& progress, v1::BuildProgress* out) {
+  out->set_prompts_done(progress.prompts_done);
+  out->set_prompts_total(progress.prompts_total);
+  if (progress.time_left != absl::InfiniteDuration()) {
+    ToProto(progress.time_left, out->mutable_time_left());
+  }
+}
+
+void ToProto(const Answer& answer, absl::Duration total,
+             v1::ClassifyResponse* out) {
+  for (const Prediction& prediction : answer.predictions) {
+    v1::Prediction* p = out->add_predictions();
+    p->set_class_index(prediction.class_index);
+    p->set_class_name(prediction.class_name);
+    p->set_probability(prediction.probability);
+    p->set_logit(prediction.logit);
+  }
+  out->mutable_probabilities()->Add(answer.probabilities.begin(),
+                                    answer.probabilities.end());
+  v1::ClassifyTiming* timing = out->mutable_timing();
+  ToProto(answer.timing.decode, timing->mutable_decode());
+  ToProto(answer.timing.preprocess, timing->mutable_preprocess());
+  ToProto(answer.timing.queue, timing->mutable_queue());
+  ToProto(answer.timing.compute, timing->mutable_compute());
+  ToProto(total, timing->mutable_total());
+}
+
+void ToProto(const WeightSet& set, v1::WeightSetInfo* out) {
+  out->set_weight_set_id(set.id);
+  out->set_num_classes(set.num_classes());
+  out->set_embedding_dim(set.embedding_dim);
+  out->set_num_prompts(set.num_prompts);
+  out->set_model_fingerprint(set.model_fingerprint);
+  out->set_precision(set.precision);
+  out->set_size_bytes(set.weights.size() * sizeof(set.weights[0]));
+  ToProto(set.create_time, out->mutable_create_time());
+}
+
+void ToProto(const Embeddings& embeddings, int embedding_dim,
+             v1::EmbedImagesResponse* out) {
+  EmbeddingsToProto(embeddings, embedding_dim, out);
+}
+
+void ToProto(const Embeddings& embeddings, int embedding_dim,
+             v1::EmbedTextsResponse* out) {
+  EmbeddingsToProto(embeddings, embedding_dim, out);
+}
+
+void ToProto(const clip::ModelInfo& info, const ServerOptions& options,
+             v1::GetModelResponse* out) {
+  out->set_name(info.name);
+  out->set_family(info.family);
+  out->set_fingerprint(info.fingerprint);
+  out->set_precision(info.precision);
+  out->set_device(info.device);
+  out->set_embedding_dim(info.embedding_dim);
+  out->set_image_size(info.image_size);
+  out->set_context_length(info.context_length);
+  out->set_vocab_size(info.vocab_size);
+  out->set_logit_scale(info.logit_scale);
+  ToProto(options, out->mutable_limits());
+  for (const std::string& name : TemplateSetNames())
+    out->add_template_sets(name);
+  for (const std::string& name : ClassSetNames()) out->add_class_sets(name);
+  out->set_server_version(ZEROSHOT_VERSION);
+}
+
+void ToProto(absl::Duration duration, google::protobuf::Duration* out) {
+  absl::Duration rest;
+  out->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &rest));
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
+}
+
+}  // namespace zeroshot::server
