@@ -1,0 +1,65 @@
+// Classifier: a weight set together with what it was built from, so that it
+// survives a server that has forgotten it (restarted, evicted, replaced).
+//
+//   auto classifier = zeroshot::client::Classifier::Build(
+//       client.get(), {.classes = {{"cat"}, {"dog"}}});
+//   auto answer = (*classifier)->Classify(jpeg_bytes);
+#ifndef ZEROSHOT_CLIENT_CLASSIFIER_H_
+#define ZEROSHOT_CLIENT_CLASSIFIER_H_
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "client/client.h"
+#include "client/types.h"
+
+namespace zeroshot::client {
+
+// Thread rule: every method may be called from many threads at once.
+class Classifier {
+ public:
+  // Builds the weight set, or finds it. Borrows the client. Errors: those of
+  // Client::Build.
+  static absl::StatusOr<std::unique_ptr<Classifier>> Build(
+      Client* client, ClassifierSpec spec,
+      const OnBuildProgress& on_progress = {});
+
+  // As Client::Classify, but if the weight set is unknown to the server it is
+  // built again (once for all threads that miss it) and the picture is tried
+  // once more.
+  absl::StatusOr<Answer> Classify(absl::string_view image,
+                                  const ClassifyOptions& options = {});
+
+  // The first build's result. Its id changes with a rebuild only if the server
+  // has changed its model meanwhile: weight_set_id() is the one in use.
+  const BuildResult& built() const { return built_; }
+  std::string weight_set_id() const;
+
+ private:
+  struct Current {
+    std::string id;
+    int64_t builds = 0;  // how often it was built again
+  };
+
+  Classifier(Client* client, ClassifierSpec spec, BuildResult built);
+
+  Current current() const;
+  absl::StatusOr<Current> Rebuild(const Current& missed);
+
+  Client* const client_;
+  const ClassifierSpec spec_;
+  const BuildResult built_;
+
+  // std::mutex rather than clip's: the client depends on nothing else of ours.
+  std::mutex rebuild_;     // held by the one thread that builds again
+  mutable std::mutex mu_;  // guards current_
+  Current current_;
+};
+
+}  // namespace zeroshot::client
+
+#endif  // ZEROSHOT_CLIENT_CLASSIFIER_H_

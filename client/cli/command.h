@@ -1,0 +1,86 @@
+// A command of zeroshot_client, and what every command says alike.
+//
+// Thread rule: use from one thread.
+#ifndef ZEROSHOT_CLIENT_CLI_COMMAND_H_
+#define ZEROSHOT_CLIENT_CLI_COMMAND_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "client/classifier.h"
+#include "client/cli/arguments.h"
+#include "client/cli/console.h"
+#include "client/client.h"
+
+namespace zeroshot::client {
+
+enum ExitCode { kOk = 0, kCallFailed = 1, kUsage = 2 };
+
+// One run of a command. Borrows all.
+struct Invocation {
+  const Arguments& arguments;
+  Client* client;
+  const Console& console;
+  std::string command;
+  std::string target;
+  bool json;
+};
+
+struct Command {
+  const char* name;
+  const char* arguments;  // after the name in the help: "FILE..."
+  const char* summary;    // one line
+  const char* details;    // examples and what is printed
+  std::vector<FlagDefinition> flags;
+  int (*run)(const Invocation&);
+};
+
+Command BuildCommand();
+Command ClassifyCommand();
+Command EmbedCommand();
+Command ModelCommand();
+Command ListCommand();
+Command ShowCommand();
+Command DeleteCommand();
+Command HealthCommand();
+
+// Says what is wrong with the command line. Returns kUsage.
+int UsageError(const Invocation& run, const absl::Status& status);
+
+// Says that a call failed: for programs {"error":{...}} on stdout, for people
+// a line on stderr and what can be done. Returns kCallFailed.
+int CallFailed(const Invocation& run, const absl::Status& status);
+
+// {"code":"NOT_FOUND","message":"..."}
+std::string JsonError(const absl::Status& status);
+
+// "message (NOT_FOUND)", safe to show.
+std::string HumanError(const absl::Status& status);
+
+// The flags that say what to build; ReadSpec reads them, and the files they
+// name. InvalidArgument: both or none of the classes' flags, more than one of
+// the templates', an empty name, a file that cannot be read.
+std::vector<FlagDefinition> SpecFlags();
+bool HasSpec(const Arguments& arguments);
+absl::StatusOr<ClassifierSpec> ReadSpec(const Arguments& arguments);
+
+// Builds with a progress bar where a terminal shows it; warnings go to
+// stderr. `stream`: progress also where no terminal is.
+absl::StatusOr<std::unique_ptr<Classifier>> BuildWithProgress(
+    const Invocation& run, const ClassifierSpec& spec, bool stream);
+
+// The bytes of a file, or of stdin for "-". Errors name no path: the caller
+// shows it. InvalidArgument: a folder, or more than a message holds. NotFound,
+// PermissionDenied, Unknown: as the system says.
+absl::StatusOr<std::string> ReadInput(const std::string& path,
+                                      std::istream& in);
+
+// What to call each file in front of people: its name if all are in one
+// folder, else its path.
+std::vector<std::string> Labels(const std::vector<std::string>& paths);
+
+}  // namespace zeroshot::client
+
+#endif  // ZEROSHOT_CLIENT_CLI_COMMAND_H_

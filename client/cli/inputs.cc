@@ -1,0 +1,188 @@
+// What commands read: specifications of classifiers, and pictures.
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <fstream>
+#include <iterator>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "client/cli/command.h"
+
+namespace zeroshot::client {
+namespace {
+
+// InvalidArgument if more than one of `flags` is given.
+absl::Status AtMostOne(const Arguments& arguments,
+                       std::initializer_list<const char*> flags) {
+  std::vector<std::string> given;
+  for (const char* flag : flags) {
+    if (arguments.Has(flag)) given.push_back(absl::StrCat("--", flag));
+  }
+  if (given.size() <= 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      absl::StrJoin(given, " and "), " are given; only one is allowed"));
+}
+
+// The lines of a text file without surrounding blanks; empty ones are left
+// out. InvalidArgument names flag and file.
+absl::StatusOr<std::vector<std::string>> ReadLines(const Arguments& arguments,
+                                                   const char* flag) {
+  const std::string path = arguments.Text(flag);
+  std::ifstream no_stdin;
+  absl::StatusOr<std::string> text =
+      path == "-" ? absl::InvalidArgumentError("a file is needed, not stdin")
+                  : ReadInput(path, no_stdin);
+  if (!text.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag, "=", path, ": ", text.status().message()));
+  }
+  std::vector<std::string> lines;
+  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+    line = absl::StripAsciiWhitespace(line);
+    if (!line.empty()) lines.emplace_back(line);
+  }
+  if (lines.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag, "=", path, " holds nothing"));
+  }
+  return lines;
+}
+
+absl::StatusOr<std::vector<std::string>> ReadClasses(
+    const Arguments& arguments) {
+  if (arguments.Has("classes_file")) {
+    return ReadLines(arguments, "classes_file");
+  }
+  std::vector<std::string> names;
+  if (!arguments.Has("classes")) return names;
+  for (absl::string_view name :
+       absl::StrSplit(arguments.Text("classes"), ',')) {
+    name = absl::StripAsciiWhitespace(name);
+    if (name.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--classes=", arguments.Text("classes"),
+                       " holds an empty name; it should be name,name,..."));
+    }
+    names.emplace_back(name);
+  }
+  return names;
+}
+
+absl::Status SystemError(int error) {
+  const std::string message = std::generic_category().message(error);
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return absl::NotFoundError(message);
+    case EACCES:
+      return absl::PermissionDeniedError(message);
+    default:
+      return absl::UnknownError(message);
+  }
+}
+
+// At most what a message holds, so that a wrong file does not fill memory.
+absl::StatusOr<std::string> ReadAll(std::istream& in) {
+  const int64_t limit = ClientOptions().max_message_bytes;
+  std::string bytes;
+  std::vector<char> block(1 << 16);
+  while (in) {
+    in.read(block.data(), block.size());
+    bytes.append(block.data(), in.gcount());
+    if (static_cast<int64_t>(bytes.size()) > limit) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("larger than the ", limit, " bytes that a call holds"));
+    }
+  }
+  if (in.bad()) return absl::UnknownError("reading failed");
+  return bytes;
+}
+
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "" : path.substr(0, slash + 1);
+}
+
+}  // namespace
+
+std::vector<FlagDefinition> SpecFlags() {
+  return {
+      {"classes", "NAME,NAME,...", "class names"},
+      {"classes_file", "FILE", "class names, one a line"},
+      {"class_set", "NAME", "a class list that the server knows"},
+      {"templates", "TEXT", "a template with {} for the name; repeat for more",
+       /*repeated=*/true},
+      {"templates_file", "FILE", "templates, one a line"},
+      {"template_set", "NAME",
+       "a template list that the server knows (default: simple)"},
+  };
+}
+
+bool HasSpec(const Arguments& arguments) {
+  for (const FlagDefinition& flag : SpecFlags()) {
+    if (arguments.Has(flag.name)) return true;
+  }
+  return false;
+}
+
+absl::StatusOr<ClassifierSpec> ReadSpec(const Arguments& arguments) {
+  absl::Status exclusive =
+      AtMostOne(arguments, {"classes", "classes_file", "class_set"});
+  exclusive.Update(
+      AtMostOne(arguments, {"templates", "templates_file", "template_set"}));
+  if (!exclusive.ok()) return exclusive;
+
+  absl::StatusOr<std::vector<std::string>> names = ReadClasses(arguments);
+  if (!names.ok()) return names.status();
+  ClassifierSpec spec;
+  for (std::string& name : *names) {
+    spec.classes.push_back({.name = std::move(name)});
+  }
+  spec.class_set = arguments.Text("class_set");
+  if (spec.classes.empty() && spec.class_set.empty()) {
+    return absl::InvalidArgumentError(
+        "no classes; say --classes=NAME,NAME,..., --classes_file=FILE or "
+        "--class_set=NAME");
+  }
+  spec.templates = arguments.Texts("templates");
+  if (arguments.Has("templates_file")) {
+    absl::StatusOr<std::vector<std::string>> templates =
+        ReadLines(arguments, "templates_file");
+    if (!templates.ok()) return templates.status();
+    spec.templates = *std::move(templates);
+  }
+  spec.template_set = arguments.Text("template_set");
+  return spec;
+}
+
+absl::StatusOr<std::string> ReadInput(const std::string& path,
+                                      std::istream& in) {
+  if (path == "-") return ReadAll(in);
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return SystemError(errno);
+  if (S_ISDIR(info.st_mode)) {
+    return absl::InvalidArgumentError("a folder, not a file");
+  }
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return SystemError(errno);
+  return ReadAll(file);
+}
+
+std::vector<std::string> Labels(const std::vector<std::string>& paths) {
+  bool one_folder = true;
+  for (const std::string& path : paths) {
+    one_folder = one_folder && FolderOf(path) == FolderOf(paths.front());
+  }
+  std::vector<std::string> labels;
+  for (const std::string& path : paths) {
+    const size_t skip = one_folder ? FolderOf(path).size() : 0;
+    labels.push_back(path == "-" ? "stdin" : Printable(path.substr(skip)));
+  }
+  return labels;
+}
+
+}  // namespace zeroshot::client

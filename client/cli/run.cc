@@ -1,0 +1,155 @@
+#include "client/cli/run.h"
+
+#include <algorithm>
+#include <ostream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "client/cli/command.h"
+
+namespace zeroshot::client {
+namespace {
+
+constexpr char kDefaultTarget[] = "127.0.0.1:50051";
+
+constexpr char kIntroduction[] =
+    R"(zeroshot_client asks a zeroshot server what pictures show.
+
+Usage: zeroshot_client COMMAND [ARGUMENT...] [--FLAG=VALUE...]
+)";
+
+constexpr char kExamples[] = R"(
+Examples:
+  zeroshot_client classify --classes=cat,dog,horse pictures/*.jpg
+
+  ID=$(zeroshot_client build --classes_file=animals.txt)
+  zeroshot_client classify --weight_set=$ID --top_k=3 a.jpg b.png
+  zeroshot_client classify --weight_set=$ID --json *.jpg | jq .predictions[0]
+)";
+
+constexpr char kExitCodes[] = R"(
+`zeroshot_client COMMAND --help` says more about a command.
+Exit codes: 0 all went well, 1 a call failed, 2 the command line is wrong.
+)";
+
+std::vector<Command> Commands() {
+  return {BuildCommand(), ClassifyCommand(), EmbedCommand(),  ModelCommand(),
+          ListCommand(),  ShowCommand(),     DeleteCommand(), HealthCommand()};
+}
+
+std::vector<FlagDefinition> SharedFlags() {
+  return {
+      {"target", "HOST:PORT", "the server (default: 127.0.0.1:50051)"},
+      {"timeout", "TIME",
+       "for each call: 30, 500ms, 2m (default: 60, builds 1h)"},
+      {"json", nullptr, "answers for programs: JSON, one object a line"},
+      {"help", nullptr, "this text"},
+  };
+}
+
+std::string FlagTable(const std::vector<FlagDefinition>& flags) {
+  constexpr int kNameColumns = 26;
+  std::string table;
+  for (const FlagDefinition& flag : flags) {
+    const std::string name =
+        flag.value == nullptr ? absl::StrCat("--", flag.name)
+                              : absl::StrCat("--", flag.name, "=", flag.value);
+    absl::StrAppend(&table, "  ", PadRight(name, kNameColumns), " ", flag.help,
+                    "\n");
+  }
+  return table;
+}
+
+std::string Help() {
+  std::string text = absl::StrCat(kIntroduction, "\nCommands:\n");
+  for (const Command& command : Commands()) {
+    absl::StrAppend(
+        &text, "  ",
+        PadRight(absl::StrCat(command.name, " ", command.arguments), 18),
+        command.summary, "\n");
+  }
+  absl::StrAppend(&text, kExamples, "\nFlags of every command:\n",
+                  FlagTable(SharedFlags()), kExitCodes);
+  return text;
+}
+
+std::string Help(const Command& command) {
+  std::string text =
+      absl::StrCat("Usage: zeroshot_client ", command.name, " ",
+                   command.arguments, command.arguments[0] == '\0' ? "" : " ",
+                   "[--FLAG=VALUE...]\n", command.details);
+  if (!command.flags.empty()) {
+    absl::StrAppend(&text, "\nFlags:\n", FlagTable(command.flags));
+  }
+  absl::StrAppend(&text, "\nFlags of every command:\n",
+                  FlagTable(SharedFlags()));
+  return text;
+}
+
+int Complain(const Console& console, absl::string_view what) {
+  *console.err << "zeroshot_client: " << Printable(what)
+               << "\nTry: zeroshot_client --help\n";
+  return kUsage;
+}
+
+// The first argument that is neither a flag nor the value of one of the
+// shared flags; `args.end()` if there is none.
+std::vector<std::string>::const_iterator FindCommand(
+    const std::vector<std::string>& args) {
+  for (auto arg = args.begin(); arg != args.end(); ++arg) {
+    if (!absl::StartsWith(*arg, "-")) return arg;
+    if ((*arg == "--target" || *arg == "--timeout") && arg + 1 != args.end()) {
+      ++arg;
+    }
+  }
+  return args.end();
+}
+
+int RunCommand(const Command& command, const std::vector<std::string>& args,
+               const Console& console) {
+  std::vector<FlagDefinition> flags = command.flags;
+  for (const FlagDefinition& flag : SharedFlags()) flags.push_back(flag);
+  const absl::StatusOr<Arguments> arguments = Arguments::Parse(args, flags);
+  const Invocation no_call{Arguments(),  nullptr, console,
+                           command.name, "",      false};
+  if (!arguments.ok()) return UsageError(no_call, arguments.status());
+  if (arguments->Has("help")) {
+    *console.out << Help(command);
+    return kOk;
+  }
+  ClientOptions options;
+  const auto timeout = arguments->Time("timeout");
+  if (!timeout.ok()) return UsageError(no_call, timeout.status());
+  if (timeout->has_value()) options.timeout = options.build_timeout = **timeout;
+  const std::string target =
+      arguments->Has("target") ? arguments->Text("target") : kDefaultTarget;
+  const auto client = Client::Connect(target, options);
+  if (!client.ok()) return UsageError(no_call, client.status());
+  return command.run({*arguments, client->get(), console, command.name, target,
+                      arguments->Has("json")});
+}
+
+}  // namespace
+
+int Run(const std::vector<std::string>& args, const Console& console) {
+  const auto name = FindCommand(args);
+  if (name == args.end() || *name == "help") {
+    const bool asked = name != args.end() ||
+                       std::count(args.begin(), args.end(), "--help") > 0 ||
+                       std::count(args.begin(), args.end(), "-h") > 0;
+    if (!asked) return Complain(console, "no command is given");
+    *console.out << Help();
+    return kOk;
+  }
+  std::vector<std::string> rest(args.begin(), name);
+  rest.insert(rest.end(), name + 1, args.end());
+  std::vector<std::string> names;
+  for (const Command& command : Commands()) {
+    if (*name == command.name) return RunCommand(command, rest, console);
+    names.push_back(command.name);
+  }
+  return Complain(console, absl::StrCat("unknown command '", *name, "'",
+                                        DidYouMean(*name, "", names)));
+}
+
+}  // namespace zeroshot::client

@@ -1,0 +1,302 @@
+#include "client/client.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/substitute.h"
+#include "absl/time/clock.h"
+#include "client/convert.h"
+#include "client/grpc_status.h"
+#include "google/protobuf/wrappers.pb.h"
+#include "grpcpp/channel.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/completion_queue.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/security/credentials.h"
+#include "zeroshot/v1/zeroshot.grpc.pb.h"
+
+namespace zeroshot::client {
+namespace {
+
+constexpr char kService[] = "zeroshot.v1.ZeroShot";
+
+// gRPC's own limit on attempts; more would be cut to it.
+constexpr int kMaxAttempts = 5;
+
+// Between two questions to a server that is starting.
+constexpr absl::Duration kHealthInterval = absl::Milliseconds(100);
+
+std::string ServiceConfig(int max_attempts) {
+  return absl::Substitute(R"({"methodConfig": [{
+    "name": [{"service": "$0"}],
+    "retryPolicy": {
+      "maxAttempts": $1,
+      "initialBackoff": "0.1s",
+      "maxBackoff": "2s",
+      "backoffMultiplier": 2,
+      "retryableStatusCodes": ["UNAVAILABLE"]
+    }}]})",
+                          kService, max_attempts);
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target,
+                                           const ClientOptions& options) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(options.max_message_bytes);
+  arguments.SetMaxSendMessageSize(options.max_message_bytes);
+  // By default gRPC looks for a server that is away first after a second and
+  // then ever more seldom: the first would be after all our attempts.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  if (options.max_attempts > 1) {
+    arguments.SetServiceConfigJSON(ServiceConfig(options.max_attempts));
+    // A request over this size (256 KiB unless told) is not tried again:
+    // that would leave out most photographs.
+    arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE,
+                     options.max_message_bytes);
+  } else {
+    arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  }
+  return grpc::CreateCustomChannel(target,
+                                   options.credentials != nullptr
+                                       ? options.credentials
+                                       : grpc::InsecureChannelCredentials(),
+                                   arguments);
+}
+
+void SetTimeout(absl::Duration timeout, grpc::ClientContext* context) {
+  if (timeout == absl::InfiniteDuration()) return;
+  context->set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+}
+
+}  // namespace
+
+struct Client::Connection {
+  Connection(const std::string& target, ClientOptions client_options)
+      : options(std::move(client_options)),
+        channel(MakeChannel(target, options)),
+        stub(v1::ZeroShot::NewStub(channel)) {}
+
+  // Makes one unary call: `method` is a method of the stub.
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(
+      grpc::Status (v1::ZeroShot::Stub::*method)(grpc::ClientContext*,
+                                                 const Request&, Response*),
+      const Request& request, absl::Duration timeout) {
+    grpc::ClientContext context;
+    SetTimeout(timeout, &context);
+    Response response;
+    const grpc::Status status =
+        (stub.get()->*method)(&context, request, &response);
+    if (!status.ok()) return FromGrpcStatus(status);
+    return response;
+  }
+
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(
+      grpc::Status (v1::ZeroShot::Stub::*method)(grpc::ClientContext*,
+                                                 const Request&, Response*),
+      const Request& request) {
+    return Call(method, request, options.timeout);
+  }
+
+  absl::StatusOr<BuildResult> BuildStream(const ClassifierSpec& spec,
+                                          const OnBuildProgress& on_progress);
+
+  // Asks grpc.health.v1 once.
+  absl::Status CheckHealth();
+
+  const ClientOptions options;
+  const std::shared_ptr<grpc::Channel> channel;
+  const std::unique_ptr<v1::ZeroShot::Stub> stub;
+};
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Connect(
+    const std::string& target, ClientOptions options) {
+  if (target.empty()) {
+    return absl::InvalidArgumentError(
+        "the target is empty; it should be HOST:PORT");
+  }
+  if (options.max_attempts < 1 || options.max_attempts > kMaxAttempts) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_attempts is ", options.max_attempts,
+                     "; allowed: 1 to ", kMaxAttempts));
+  }
+  if (options.max_message_bytes < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("max_message_bytes is ",
+                                                   options.max_message_bytes,
+                                                   "; it must be at least 1"));
+  }
+  if (options.timeout <= absl::ZeroDuration() ||
+      options.build_timeout <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(
+        "timeout and build_timeout must be longer than 0");
+  }
+  return std::unique_ptr<Client>(
+      new Client(std::make_unique<Connection>(target, std::move(options))));
+}
+
+Client::Client(std::unique_ptr<Connection> connection)
+    : connection_(std::move(connection)) {}
+
+Client::~Client() = default;
+
+absl::StatusOr<BuildResult> Client::Build(const ClassifierSpec& spec,
+                                          const OnBuildProgress& on_progress) {
+  if (on_progress != nullptr) {
+    return connection_->BuildStream(spec, on_progress);
+  }
+  auto response =
+      connection_->Call(&v1::ZeroShot::Stub::BuildClassifier, ToProto(spec),
+                        connection_->options.build_timeout);
+  if (!response.ok()) return response.status();
+  return FromProto(*response);
+}
+
+absl::StatusOr<BuildResult> Client::Connection::BuildStream(
+    const ClassifierSpec& spec, const OnBuildProgress& on_progress) {
+  grpc::ClientContext context;
+  SetTimeout(options.build_timeout, &context);
+  const auto reader = stub->BuildClassifierStream(&context, ToProto(spec));
+  std::optional<BuildResult> result;
+  v1::BuildClassifierStreamResponse event;
+  while (reader->Read(&event)) {
+    if (event.has_progress()) on_progress(FromProto(event.progress()));
+    if (event.has_result()) result = FromProto(event.result());
+  }
+  const grpc::Status status = reader->Finish();
+  if (!status.ok()) return FromGrpcStatus(status);
+  if (!result.has_value()) {
+    return absl::InternalError("the server ended a build without a result");
+  }
+  return *std::move(result);
+}
+
+absl::StatusOr<Answer> Client::Classify(absl::string_view image,
+                                        absl::string_view weight_set_id,
+                                        const ClassifyOptions& options) {
+  if (options.top_k < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("top_k is ", options.top_k, "; it must be at least 1"));
+  }
+  v1::ClassifyRequest request;
+  request.set_image(image.data(), image.size());
+  request.set_weight_set_id(std::string(weight_set_id));
+  request.set_top_k(options.top_k);
+  request.set_return_probabilities(options.return_probabilities);
+  auto response = connection_->Call(&v1::ZeroShot::Stub::Classify, request);
+  if (!response.ok()) return response.status();
+  return FromProto(*response);
+}
+
+absl::StatusOr<std::vector<absl::StatusOr<Embedding>>> Client::EmbedImages(
+    absl::Span<const std::string> images) {
+  v1::EmbedImagesRequest request;
+  for (const std::string& image : images) request.add_images(image);
+  auto response = connection_->Call(&v1::ZeroShot::Stub::EmbedImages, request);
+  if (!response.ok()) return response.status();
+  return FromProto(*response, request.images_size());
+}
+
+absl::StatusOr<std::vector<absl::StatusOr<Embedding>>> Client::EmbedTexts(
+    absl::Span<const std::string> texts) {
+  v1::EmbedTextsRequest request;
+  for (const std::string& text : texts) request.add_texts(text);
+  auto response = connection_->Call(&v1::ZeroShot::Stub::EmbedTexts, request);
+  if (!response.ok()) return response.status();
+  return FromProto(*response, request.texts_size());
+}
+
+absl::StatusOr<ModelInfo> Client::GetModel() {
+  auto response =
+      connection_->Call(&v1::ZeroShot::Stub::GetModel, v1::GetModelRequest());
+  if (!response.ok()) return response.status();
+  return FromProto(*response);
+}
+
+absl::StatusOr<std::vector<WeightSetInfo>> Client::ListWeightSets() {
+  std::vector<WeightSetInfo> all;
+  v1::ListWeightSetsRequest request;
+  do {
+    auto page = connection_->Call(&v1::ZeroShot::Stub::ListWeightSets, request);
+    if (!page.ok()) return page.status();
+    for (const v1::WeightSetInfo& info : page->weight_sets()) {
+      all.push_back(FromProto(info));
+    }
+    // A token that repeats would keep us here for ever.
+    if (!page->next_page_token().empty() &&
+        page->next_page_token() == request.page_token()) {
+      return absl::InternalError("the server gave the same page token twice");
+    }
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+
+absl::StatusOr<WeightSet> Client::GetWeightSet(
+    absl::string_view weight_set_id) {
+  v1::GetWeightSetRequest request;
+  request.set_weight_set_id(std::string(weight_set_id));
+  auto response = connection_->Call(&v1::ZeroShot::Stub::GetWeightSet, request);
+  if (!response.ok()) return response.status();
+  return WeightSet{.info = FromProto(response->weight_set()),
+                   .class_names = {response->class_names().begin(),
+                                   response->class_names().end()}};
+}
+
+absl::Status Client::DeleteWeightSet(absl::string_view weight_set_id) {
+  v1::DeleteWeightSetRequest request;
+  request.set_weight_set_id(std::string(weight_set_id));
+  return connection_->Call(&v1::ZeroShot::Stub::DeleteWeightSet, request)
+      .status();
+}
+
+// grpc.health.v1's two messages are written with protobuf's wrapper types,
+// which have the same bytes on the wire (field 1: a string, an enum), because
+// gRPC's packages bring no C++ code for health.proto.
+absl::Status Client::Connection::CheckHealth() {
+  constexpr int kServing = 1;  // HealthCheckResponse.ServingStatus
+  google::protobuf::StringValue service;
+  service.set_value(kService);
+  google::protobuf::Int32Value serving_status;
+  grpc::ClientContext context;
+  SetTimeout(options.timeout, &context);
+  grpc::CompletionQueue queue;
+  grpc::TemplatedGenericStub<google::protobuf::StringValue,
+                             google::protobuf::Int32Value>
+      health(channel);
+  const auto call = health.PrepareUnaryCall(
+      &context, "/grpc.health.v1.Health/Check", service, &queue);
+  call->StartCall();
+  grpc::Status status;
+  call->Finish(&serving_status, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  if (!status.ok()) return FromGrpcStatus(status);
+  if (serving_status.value() != kServing) {
+    return absl::UnavailableError("not serving: the server starts or stops");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Client::Health(absl::Duration wait) {
+  const absl::Time until = absl::Now() + wait;
+  while (true) {
+    const absl::Status status = connection_->CheckHealth();
+    const absl::Time now = absl::Now();
+    if (!absl::IsUnavailable(status) || now >= until) return status;
+    if (connection_->channel->GetState(false) == GRPC_CHANNEL_READY) {
+      absl::SleepFor(std::min(kHealthInterval, until - now));
+    } else {
+      // gRPC works on a connection only while someone waits in it: without
+      // this it would notice a new server only every 5 s.
+      connection_->channel->WaitForConnected(absl::ToChronoTime(until));
+    }
+  }
+}
+
+}  // namespace zeroshot::client

@@ -1,0 +1,117 @@
+// Client: calls a zeroshot server.
+//
+//   auto client = zeroshot::Client::Connect("127.0.0.1:50051");
+//   auto built = (*client)->Build({.classes = {{"cat"}, {"dog"}}});
+//   auto answer = (*client)->Classify(jpeg_bytes, built->weight_set_id);
+//   // answer->predictions[0].class_name, .probability
+//
+// Errors are the server's gRPC status: the same code and message. Its binary
+// details, if there are any, are the payload of kErrorDetailsUrl. Besides,
+// any call may fail with
+//   Unavailable        the server cannot be reached or is stopping; this is
+//                      after max_attempts attempts,
+//   DeadlineExceeded   no answer within ClientOptions' timeout,
+//   ResourceExhausted  the server is full (try later), or a message is larger
+//                      than max_message_bytes,
+//   Internal           the answer contradicts the wire contract.
+//
+// A classifier that survives a server that forgets: client/classifier.h.
+// Many pictures at once: client/in_order.h.
+#ifndef ZEROSHOT_CLIENT_CLIENT_H_
+#define ZEROSHOT_CLIENT_CLIENT_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "client/types.h"
+
+namespace grpc {
+class ChannelCredentials;
+}
+
+namespace zeroshot::client {
+
+inline constexpr char kErrorDetailsUrl[] =
+    "type.googleapis.com/google.rpc.Status";
+
+struct ClientOptions {
+  absl::Duration timeout = absl::Seconds(60);     // of any call but a build
+  absl::Duration build_timeout = absl::Hours(1);  // of a build
+
+  // Attempts of one call while the server answers Unavailable, 1 to 5. gRPC
+  // makes them itself, after 0.1, 0.2, 0.4, 0.8 s at most (each drawn at
+  // random), all within the timeout. 1 turns this off.
+  int max_attempts = 5;
+
+  // Of a request and of an answer.
+  int max_message_bytes = 64 << 20;
+
+  // Null: plain text. For TLS, grpc::SslCredentials(...).
+  std::shared_ptr<grpc::ChannelCredentials> credentials = {};
+};
+
+using OnBuildProgress = std::function<void(const BuildProgress&)>;
+
+// Thread rule: every method may be called from many threads at once. A call
+// blocks its thread; calls of all threads share one connection.
+class Client {
+ public:
+  // Does not wait for the server: the first call does, for a moment.
+  // InvalidArgument: an empty target, or an option out of its range.
+  static absl::StatusOr<std::unique_ptr<Client>> Connect(
+      const std::string& target, ClientOptions options = {});
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // Builds a weight set, or finds it: safe to repeat. `on_progress`, if not
+  // null, is called on this thread; a set that is there already may report
+  // nothing.
+  absl::StatusOr<BuildResult> Build(const ClassifierSpec& spec,
+                                    const OnBuildProgress& on_progress = {});
+
+  // Classifies one encoded picture (JPEG, PNG, WebP). NotFound: the weight
+  // set is gone, Build brings it back.
+  absl::StatusOr<Answer> Classify(absl::string_view image,
+                                  absl::string_view weight_set_id,
+                                  const ClassifyOptions& options = {});
+
+  // One result an item, in the same order; a bad item fails alone. At most
+  // Limits::max_batch_items items.
+  absl::StatusOr<std::vector<absl::StatusOr<Embedding>>> EmbedImages(
+      absl::Span<const std::string> images);
+  absl::StatusOr<std::vector<absl::StatusOr<Embedding>>> EmbedTexts(
+      absl::Span<const std::string> texts);
+
+  absl::StatusOr<ModelInfo> GetModel();
+
+  // All pages, in the order of the ids.
+  absl::StatusOr<std::vector<WeightSetInfo>> ListWeightSets();
+  absl::StatusOr<WeightSet> GetWeightSet(absl::string_view weight_set_id);
+  absl::Status DeleteWeightSet(absl::string_view weight_set_id);
+
+  // OK if the server takes calls, or begins to within `wait`. Unavailable: it
+  // is starting or stopping, or cannot be reached.
+  absl::Status Health(absl::Duration wait = absl::ZeroDuration());
+
+ private:
+  struct Connection;
+  explicit Client(std::unique_ptr<Connection> connection);
+
+  const std::unique_ptr<Connection> connection_;
+};
+
+}  // namespace zeroshot::client
+
+namespace zeroshot {
+using client::Client;
+}
+
+#endif  // ZEROSHOT_CLIENT_CLIENT_H_

@@ -1,0 +1,34 @@
+// Between the wire's messages and the client's plain values.
+//
+// Thread rule: free functions.
+#ifndef ZEROSHOT_CLIENT_CONVERT_H_
+#define ZEROSHOT_CLIENT_CONVERT_H_
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/types.h"
+#include "zeroshot/v1/zeroshot.pb.h"
+
+namespace zeroshot::client {
+
+v1::BuildClassifierRequest ToProto(const ClassifierSpec& spec);
+
+BuildProgress FromProto(const v1::BuildProgress& progress);
+BuildResult FromProto(const v1::BuildClassifierResponse& response);
+WeightSetInfo FromProto(const v1::WeightSetInfo& info);
+ModelInfo FromProto(const v1::GetModelResponse& response);
+
+// Internal: an answer without a prediction.
+absl::StatusOr<Answer> FromProto(const v1::ClassifyResponse& response);
+
+// The answer to `count` items. Internal: it has another number of statuses or
+// floats than that.
+absl::StatusOr<std::vector<absl::StatusOr<Embedding>>> FromProto(
+    const v1::EmbedImagesResponse& response, int count);
+absl::StatusOr<std::vector<absl::StatusOr<Embedding>>> FromProto(
+    const v1::EmbedTextsResponse& response, int count);
+
+}  // namespace zeroshot::client
+
+#endif  // ZEROSHOT_CLIENT_CONVERT_H_

@@ -1,0 +1,15 @@
+// grpc::Status -> absl::Status. The codes are the same numbers.
+#ifndef ZEROSHOT_CLIENT_GRPC_STATUS_H_
+#define ZEROSHOT_CLIENT_GRPC_STATUS_H_
+
+#include "absl/status/status.h"
+#include "grpcpp/support/status.h"
+
+namespace zeroshot::client {
+
+// Code, message, and the binary details as the payload of kErrorDetailsUrl.
+absl::Status FromGrpcStatus(const grpc::Status& status);
+
+}  // namespace zeroshot::client
+
+#endif  // ZEROSHOT_CLIENT_GRPC_STATUS_H_
