@@ -1,0 +1,135 @@
+#include "client/classifier.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "tests/client/fake_server.h"
+
+namespace zeroshot::client {
+namespace {
+
+const ClassifierSpec kSpec = {.classes = {{"cat"}, {"dog"}}};
+
+TEST(ClientClassifierTest, ClassifiesWithWhatItBuilt) {
+  FakeServer server;
+  FakeClassifiers fake(&server);
+  const auto client = server.Connect();
+  const auto classifier = Classifier::Build(client.get(), kSpec);
+  ASSERT_TRUE(classifier.ok()) << classifier.status();
+  EXPECT_EQ((*classifier)->weight_set_id(), "id-cat-dog");
+  const auto answer = (*classifier)->Classify("dog");
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->predictions[0].class_name, "dog");
+  EXPECT_EQ(fake.builds(), 1);
+}
+
+TEST(ClientClassifierTest, RebuildsAForgottenWeightSet) {
+  FakeServer server;
+  FakeClassifiers fake(&server);
+  const auto client = server.Connect();
+  const auto classifier = *Classifier::Build(client.get(), kSpec);
+  for (int round = 2; round <= 3; ++round) {
+    fake.Forget();
+    const auto answer = classifier->Classify("cat");
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(answer->predictions[0].class_name, "cat");
+    EXPECT_EQ(fake.builds(), round);
+  }
+}
+
+TEST(ClientClassifierTest, RepeatsTheCallOnceOnly) {
+  FakeServer server;
+  FakeClassifiers fake(&server);
+  std::atomic<int> calls{0};
+  server.classify = [&](const auto&, auto*) {
+    ++calls;
+    return grpc::Status(grpc::StatusCode::NOT_FOUND, "never heard of");
+  };
+  const auto client = server.Connect();
+  const auto classifier = *Classifier::Build(client.get(), kSpec);
+  EXPECT_TRUE(absl::IsNotFound(classifier->Classify("cat").status()));
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(fake.builds(), 2);
+}
+
+TEST(ClientClassifierTest, OtherErrorsDoNotRebuild) {
+  FakeServer server;
+  FakeClassifiers fake(&server);
+  const auto client = server.Connect();
+  const auto classifier = *Classifier::Build(client.get(), kSpec);
+  EXPECT_TRUE(absl::IsInvalidArgument(classifier->Classify("a cow").status()));
+  EXPECT_EQ(fake.builds(), 1);
+}
+
+TEST(ClientClassifierTest, AFailedRebuildIsTheAnswer) {
+  FakeServer server;
+  FakeClassifiers fake(&server);
+  const auto client = server.Connect({.max_attempts = 1});
+  const auto classifier = *Classifier::Build(client.get(), kSpec);
+  fake.Forget();
+  server.build = [](const auto&, auto*) {
+    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "busy");
+  };
+  EXPECT_EQ(classifier->Classify("cat").status(),
+            absl::ResourceExhaustedError("busy"));
+}
+
+TEST(ClientClassifierTest, FollowsAnIdThatChanges) {
+  FakeServer server;
+  FakeClassifiers fake(&server);
+  std::atomic<int> model{1};
+  server.build = [&](const auto&, auto* response) {
+    response->set_weight_set_id(absl::StrCat("model-", model.load()));
+    return grpc::Status::OK;
+  };
+  server.classify = [&](const auto& request, auto* response) {
+    if (request.weight_set_id() != absl::StrCat("model-", model.load())) {
+      return grpc::Status(grpc::StatusCode::NOT_FOUND, "unknown");
+    }
+    response->add_predictions();
+    return grpc::Status::OK;
+  };
+  const auto client = server.Connect();
+  const auto classifier = *Classifier::Build(client.get(), kSpec);
+  model = 2;
+  EXPECT_TRUE(classifier->Classify("cat").ok());
+  EXPECT_EQ(classifier->weight_set_id(), "model-2");
+  EXPECT_EQ(classifier->built().weight_set_id, "model-1");
+}
+
+TEST(ClientClassifierTest, ThreadsThatMissASetTogetherBuildItOnce) {
+  FakeServer server;
+  FakeClassifiers fake(&server);
+  // Nobody is answered before all have missed the set.
+  constexpr int kThreads = 6;
+  std::atomic<int> missed{0};
+  const auto classify = server.classify.Get();
+  server.classify = [&](const auto& request, auto* response) {
+    const grpc::Status status = classify(request, response);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) {
+      ++missed;
+      while (missed < kThreads) std::this_thread::yield();
+    }
+    return status;
+  };
+  const auto client = server.Connect();
+  const auto classifier = *Classifier::Build(client.get(), kSpec);
+  fake.Forget();
+  std::atomic<int> answered{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      if (classifier->Classify("cat").ok()) ++answered;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(answered, kThreads);
+  EXPECT_EQ(fake.builds(), 2);
+}
+
+}  // namespace
+}  // namespace zeroshot::client

@@ -1,0 +1,353 @@
+// zeroshot_client's commands, run in this process against a real server.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/run.h"
+#include "tests/client/fake_server.h"
+
+namespace zeroshot::client {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+struct Result {
+  int exit_code;
+  std::string out;
+  std::string err;
+};
+
+class CliTest : public ::testing::Test {
+ protected:
+  CliTest() : fake_(&server_) {
+    folder_ = std::filesystem::path(::testing::TempDir()) /
+              absl::StrCat("zeroshot-cli-", getpid());
+    std::filesystem::create_directories(folder_);
+  }
+  ~CliTest() override { std::filesystem::remove_all(folder_); }
+
+  // Runs a command against the server, with nothing on stdin but `in`.
+  Result Run(std::vector<std::string> args, Console console = {},
+             const std::string& in = "") {
+    std::istringstream input(in);
+    std::ostringstream out;
+    std::ostringstream err;
+    console.in = &input;
+    console.out = &out;
+    console.err = &err;
+    args.push_back(absl::StrCat("--target=", server_.target()));
+    const int exit_code = client::Run(args, console);
+    return {exit_code, out.str(), err.str()};
+  }
+
+  // Writes a file and returns its path.
+  std::string File(const std::string& name, const std::string& content) {
+    const std::string path = folder_ / name;
+    std::ofstream(path, std::ios::binary) << content;
+    return path;
+  }
+
+  FakeServer server_;
+  FakeClassifiers fake_;
+  std::filesystem::path folder_;
+};
+
+TEST_F(CliTest, BuildPrintsTheIdAloneOnStdout) {
+  const Result result = Run({"build", "--classes=cat, dog"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(result.out, "id-cat-dog\n");
+  EXPECT_THAT(result.err, HasSubstr("2 classes"));
+}
+
+TEST_F(CliTest, BuildReadsClassesAndTemplatesFromFiles) {
+  Shared<v1::BuildClassifierRequest> shared;
+  server_.build = [&](const auto& request, auto* response) {
+    shared.Set(request);
+    response->set_weight_set_id("x");
+    return grpc::Status::OK;
+  };
+  const std::string classes = File("classes", "cat\r\n\n  great dane \nrat");
+  const std::string templates = File("templates", "a {}, a pet.\nthe {}\n");
+  const Result result = Run({"build", "--classes_file", classes,
+                             absl::StrCat("--templates_file=", templates)});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const v1::BuildClassifierRequest seen = shared.Get();
+  ASSERT_EQ(seen.classes_size(), 3);
+  EXPECT_EQ(seen.classes(1).name(), "great dane");
+  EXPECT_EQ(seen.classes(2).name(), "rat");
+  EXPECT_THAT(seen.templates(),
+              ::testing::ElementsAre("a {}, a pet.", "the {}"));
+}
+
+TEST_F(CliTest, BuildReportsProgressOnlyWhereItIsWanted) {
+  server_.build_stream = [](const auto&, const auto& write) {
+    v1::BuildClassifierStreamResponse event;
+    event.mutable_progress()->set_prompts_total(1200);
+    event.mutable_progress()->set_prompts_done(600);
+    event.mutable_progress()->mutable_time_left()->set_seconds(3);
+    write(event);
+    event.mutable_result()->set_weight_set_id("abc");
+    write(event);
+    return grpc::Status::OK;
+  };
+  const std::vector<std::string> args = {"build", "--classes=cat"};
+  EXPECT_THAT(Run(args).err, Not(HasSubstr("600")));
+
+  const Result lines = Run({"build", "--classes=cat", "--stream"});
+  EXPECT_EQ(lines.out, "abc\n");
+  EXPECT_THAT(lines.err, StartsWith("building: 50 %, 600 of 1,200 prompts, "
+                                    "3.00 s left\n"));
+
+  const Result bar = Run(args, {.err_is_terminal = true});
+  EXPECT_EQ(bar.out, "abc\n");
+  EXPECT_THAT(bar.err, AllOf(HasSubstr("█"), HasSubstr("50.0 %")));
+
+  EXPECT_THAT(Run({"build", "--classes=cat", "--stream", "--json"}).out,
+              StartsWith("{\"progress\":{\"prompts_done\":600,"
+                         "\"prompts_total\":1200,\"time_left_ms\":3000}}\n"
+                         "{\"weight_set_id\":\"abc\","));
+}
+
+TEST_F(CliTest, ClassifyPrintsOneLineAPictureInColumns) {
+  ASSERT_EQ(Run({"build", "--classes=cat,horse"}).exit_code, 0);
+  const Result result =
+      Run({"classify", "--weight_set=id-cat-horse", "--top_k=2",
+           File("a.png", "horse"), File("longer.png", "cat")});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out,
+            "a.png       horse  75.0 %  cat    25.0 %\n"
+            "longer.png  cat    75.0 %  horse  25.0 %\n");
+  EXPECT_THAT(result.err, IsEmpty());
+}
+
+TEST_F(CliTest, BarsAndColourAreForTerminals) {
+  const std::string picture = File("a.png", "cat");
+  const std::vector<std::string> args = {"classify", "--classes=cat,dog",
+                                         picture};
+  EXPECT_THAT(Run(args, {.colour = true}).out,
+              AllOf(Not(HasSubstr("█")), Not(HasSubstr("\033"))));
+  EXPECT_THAT(Run(args, {.out_is_terminal = true}).out,
+              AllOf(HasSubstr("███████████████ "), Not(HasSubstr("\033"))));
+  EXPECT_THAT(Run(args, {.out_is_terminal = true, .colour = true}).out,
+              AllOf(HasSubstr("█"), HasSubstr("\033[32m")));
+}
+
+TEST_F(CliTest, ABadFileIsReportedAndTheOthersGoOn) {
+  const Result result =
+      Run({"classify", "--classes=cat,dog", "--top_k=1", File("1", "cat"),
+           File("2", "a cow"), folder_ / "missing", folder_, File("3", "dog")});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.out,
+              AllOf(HasSubstr("cat  75.0 %\n"), HasSubstr("dog  75.0 %\n")));
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("2: not a picture (INVALID_ARGUMENT)"),
+                    HasSubstr("missing: No such file or directory"),
+                    HasSubstr("a folder, not a file"),
+                    HasSubstr("3 of 5 pictures failed")));
+}
+
+TEST_F(CliTest, ManyPicturesKeepTheirOrder) {
+  std::vector<std::string> args = {"classify", "--classes=cat,dog", "--top_k=1",
+                                   "--parallel=5"};
+  std::string expected;
+  for (int i = 100; i < 160; ++i) {
+    const std::string name = i % 3 == 0 ? "cat" : "dog";
+    args.push_back(File(absl::StrCat(i), name));
+    absl::StrAppend(&expected, i, "  ", name, "  75.0 %\n");
+  }
+  EXPECT_EQ(Run(args).out, expected);
+}
+
+TEST_F(CliTest, ClassifyReadsAPictureFromStdin) {
+  const Result result =
+      Run({"classify", "--classes=cat,dog", "--top_k=1", "-"}, {}, "dog");
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, "stdin  dog  75.0 %\n");
+}
+
+TEST_F(CliTest, ClassifyByIdOfAForgottenSetSaysSoOnce) {
+  const Result result = Run(
+      {"classify", "--weight_set=gone", File("1", "cat"), File("2", "cat")});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.err,
+            "zeroshot_client classify: no weight set gone (NOT_FOUND)\n");
+}
+
+TEST_F(CliTest, JsonIsOneObjectALine) {
+  const std::string good = File("good", "cat");
+  const std::string bad = File("bad", "a cow");
+  const Result result =
+      Run({"classify", "--classes=cat,dog", "--top_k=1", "--json", good, bad});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.out,
+            absl::StrCat("{\"file\":\"", good,
+                         "\",\"weight_set_id\":\"id-cat-dog\",\"predictions\":"
+                         "[{\"class_index\":0,\"class_name\":\"cat\","
+                         "\"probability\":0.75,\"logit\":0}],\"timing_ms\":"
+                         "{\"decode\":0,\"preprocess\":0,\"queue\":0,"
+                         "\"compute\":0,\"total\":0}}\n{\"file\":\"",
+                         bad,
+                         "\",\"error\":{\"code\":\"INVALID_ARGUMENT\","
+                         "\"message\":\"not a picture\"}}\n"));
+  EXPECT_EQ(Run({"delete", "x", "--json"}).out,
+            "{\"weight_set_id\":\"x\",\"deleted\":false,\"error\":{\"code\":"
+            "\"UNIMPLEMENTED\",\"message\":\"not set\"}}\n");
+}
+
+TEST_F(CliTest, NamesOfOthersCannotSteerTheTerminal) {
+  const Result result = Run({"classify", "--classes=\033[2Jcat,dog",
+                             "--top_k=1", File("a", "\033[2Jcat")});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, "a  \ufffd[2Jcat  75.0 %\n");
+}
+
+TEST_F(CliTest, EmbedsTextsAndPicturesInOrder) {
+  const auto answer = [](float first) {
+    return [=](const auto&, auto* response) {
+      response->set_embedding_dim(2);
+      response->add_embeddings(first);
+      response->add_embeddings(0.8f);
+      response->add_statuses();
+      return grpc::Status::OK;
+    };
+  };
+  server_.embed_texts = answer(0.6f);
+  server_.embed_images = answer(-0.6f);
+  const std::string picture = File("a.png", "cat");
+  EXPECT_EQ(Run({"embed", picture, "--text=a cat"}).out,
+            "'a cat'  2 floats   0.6000  0.8000\n"
+            "a.png    2 floats  -0.6000  0.8000\n");
+  EXPECT_EQ(Run({"embed", "--json", "--text", "a cat"}).out,
+            "{\"text\":\"a cat\",\"embedding\":[0.6,0.8]}\n");
+}
+
+TEST_F(CliTest, ListShowDeleteAndModelSpeakToPeopleAndPrograms) {
+  server_.list = [](const auto&, auto* response) {
+    v1::WeightSetInfo* info = response->add_weight_sets();
+    info->set_weight_set_id("abc");
+    info->set_num_classes(1000);
+    info->set_size_bytes(2'048'000);
+    return grpc::Status::OK;
+  };
+  server_.remove = [](const auto&, auto*) { return grpc::Status::OK; };
+  server_.get_model = [](const auto&, auto* response) {
+    response->set_name("demo");
+    response->add_template_sets("simple");
+    return grpc::Status::OK;
+  };
+  ASSERT_EQ(Run({"build", "--classes=cat,dog"}).exit_code, 0);
+  EXPECT_THAT(Run({"list"}).out,
+              AllOf(HasSubstr("abc"), HasSubstr("1,000"), HasSubstr("2.0 MB")));
+  EXPECT_THAT(Run({"list", "--json"}).out,
+              StartsWith("{\"weight_set_id\":\"abc\",\"num_classes\":1000,"));
+  EXPECT_THAT(Run({"show", "id-cat-dog"}).out, HasSubstr("\n\ncat\ndog\n"));
+  EXPECT_THAT(Run({"show", "id-cat-dog", "--json"}).out,
+              HasSubstr("\"class_names\":[\"cat\",\"dog\"]"));
+  EXPECT_EQ(Run({"delete", "abc", "def"}).out, "deleted abc\ndeleted def\n");
+  EXPECT_THAT(Run({"model"}).out, HasSubstr("demo"));
+  EXPECT_THAT(Run({"model", "--json"}).out,
+              AllOf(HasSubstr("\"name\":\"demo\""),
+                    HasSubstr("\"template_sets\":[\"simple\"]")));
+}
+
+TEST_F(CliTest, HealthTellsByItsExitCode) {
+  EXPECT_EQ(Run({"health"}).out, server_.target() + " is serving\n");
+  server_.SetServing(false);
+  EXPECT_EQ(Run({"health"}).exit_code, 1);
+  EXPECT_THAT(Run({"health", "--json"}).out, HasSubstr("\"serving\":false"));
+}
+
+TEST_F(CliTest, HealthWaitsForAServerThatStarts) {
+  server_.SetServing(false);
+  std::thread starting([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(250));
+    server_.SetServing(true);
+  });
+  EXPECT_EQ(Run({"health", "--wait=20s"}).exit_code, 0);
+  starting.join();
+}
+
+TEST_F(CliTest, AnUnreachableServerIsNamedWithAHint) {
+  std::ostringstream out;
+  std::ostringstream err;
+  const int port = FakeServer().port();
+  Console console;
+  console.out = &out;
+  console.err = &err;
+  const std::string target = absl::StrCat("127.0.0.1:", port);
+  EXPECT_EQ(client::Run({"--target", target, "health"}, console), 1);
+  EXPECT_THAT(err.str(),
+              AllOf(HasSubstr("UNAVAILABLE"), HasSubstr("ready at " + target)));
+}
+
+TEST_F(CliTest, AWrongCommandLineIsExplained) {
+  const auto complaint = [&](std::vector<std::string> args) {
+    const Result result = Run(std::move(args));
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.out, IsEmpty());
+    EXPECT_THAT(result.err, HasSubstr("--help"));
+    return result.err;
+  };
+  EXPECT_THAT(complaint({}), HasSubstr("no command"));
+  EXPECT_THAT(complaint({"clasify"}), HasSubstr("did you mean classify?"));
+  EXPECT_THAT(complaint({"quux"}), Not(HasSubstr("did you mean")));
+  EXPECT_THAT(complaint({"classify", "--topk=1"}),
+              HasSubstr("did you mean --top_k?"));
+  EXPECT_THAT(complaint({"classify", "--classes=cat"}),
+              HasSubstr("no picture"));
+  EXPECT_THAT(complaint({"classify", "a.png"}), HasSubstr("--weight_set=ID"));
+  EXPECT_THAT(complaint({"classify", "--weight_set=a", "--classes=b", "c"}),
+              HasSubstr("either"));
+  EXPECT_THAT(complaint({"classify", "--weight_set=a", "-", "-"}),
+              HasSubstr("twice"));
+  EXPECT_THAT(complaint({"classify", "--weight_set=a", "--top_k=0", "c"}),
+              HasSubstr("'0'; it should be a number from 1"));
+  EXPECT_THAT(complaint({"build"}), HasSubstr("no classes"));
+  EXPECT_THAT(complaint({"build", "--classes=a,,b"}), HasSubstr("empty name"));
+  EXPECT_THAT(complaint({"build", "--classes=a", "--class_set=b"}),
+              HasSubstr("only one"));
+  EXPECT_THAT(complaint({"build", "--classes_file=/missing"}),
+              HasSubstr("No such file"));
+  EXPECT_THAT(complaint({"health", "--timeout=soon"}),
+              HasSubstr("'soon'; it should be a time"));
+  EXPECT_THAT(complaint({"health", "--json=1"}), HasSubstr("no value"));
+  EXPECT_THAT(complaint({"embed"}), HasSubstr("nothing to embed"));
+  EXPECT_THAT(complaint({"show"}), HasSubstr("one weight set"));
+  EXPECT_THAT(complaint({"delete"}), HasSubstr("needs"));
+}
+
+TEST_F(CliTest, HelpTeachesEveryCommand) {
+  const Result help = Run({"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* command : {"build", "classify", "embed", "model", "list",
+                              "show", "delete", "health"}) {
+    EXPECT_THAT(help.out, HasSubstr(absl::StrCat("\n  ", command, " ")));
+    const Result own = Run({command, "--help"});
+    EXPECT_EQ(own.exit_code, 0);
+    EXPECT_THAT(own.out,
+                StartsWith(absl::StrCat("Usage: zeroshot_client ", command)));
+    EXPECT_THAT(own.out, HasSubstr("--target=HOST:PORT"));
+  }
+}
+
+TEST_F(CliTest, TimeoutLimitsEachCall) {
+  server_.get_model = [](const auto&, auto*) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    return grpc::Status::OK;
+  };
+  const Result result = Run({"model", "--timeout=50ms"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("DEADLINE_EXCEEDED"));
+}
+
+}  // namespace
+}  // namespace zeroshot::client

@@ -1,0 +1,423 @@
+#include "client/client.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/security/server_credentials.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "tests/client/fake_server.h"
+
+namespace zeroshot::client {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+grpc::Status Answer(v1::ClassifyResponse* response) {
+  v1::Prediction* prediction = response->add_predictions();
+  prediction->set_class_index(3);
+  prediction->set_class_name("cat");
+  prediction->set_probability(0.75f);
+  prediction->set_logit(12.5f);
+  return grpc::Status::OK;
+}
+
+// Refuses the first `refusals` calls with `code`, then answers.
+auto AfterRefusals(int refusals, grpc::StatusCode code,
+                   std::atomic<int>* calls) {
+  return [=](const v1::ClassifyRequest&, v1::ClassifyResponse* response) {
+    if (++*calls <= refusals) return grpc::Status(code, "refused");
+    return Answer(response);
+  };
+}
+
+TEST(ClientTest, RefusesOptionsOutOfRange) {
+  const auto code = [](const std::string& target, ClientOptions options) {
+    return Client::Connect(target, options).status().code();
+  };
+  const auto kInvalid = absl::StatusCode::kInvalidArgument;
+  EXPECT_EQ(code("", {}), kInvalid);
+  EXPECT_EQ(code("localhost:1", {.max_attempts = 0}), kInvalid);
+  EXPECT_EQ(code("localhost:1", {.max_attempts = 6}), kInvalid);
+  EXPECT_EQ(code("localhost:1", {.max_message_bytes = 0}), kInvalid);
+  EXPECT_EQ(code("localhost:1", {.timeout = absl::ZeroDuration()}), kInvalid);
+  EXPECT_EQ(code("localhost:1", {.max_attempts = 5}), absl::StatusCode::kOk);
+}
+
+TEST(ClientTest, SendsTheWholeSpecification) {
+  FakeServer server;
+  Shared<v1::BuildClassifierRequest> shared;
+  server.build = [&](const auto& request, auto* response) {
+    shared.Set(request);
+    response->set_weight_set_id("abc");
+    response->set_num_tokens(7);
+    response->add_warnings("two classes are named cat");
+    response->mutable_timing()->mutable_total()->set_nanos(2'000'000);
+    return grpc::Status::OK;
+  };
+  const auto built = server.Connect()->Build(
+      {.classes = {{"cat"}, {"dog", {"my dog", "your dog"}}},
+       .templates = {"a {}", "the {}"}});
+  ASSERT_TRUE(built.ok()) << built.status();
+  const v1::BuildClassifierRequest seen = shared.Get();
+  EXPECT_EQ(built->weight_set_id, "abc");
+  EXPECT_EQ(built->num_tokens, 7);
+  EXPECT_EQ(built->timing.total, absl::Milliseconds(2));
+  EXPECT_THAT(built->warnings, ElementsAre("two classes are named cat"));
+  ASSERT_EQ(seen.classes_size(), 2);
+  EXPECT_EQ(seen.classes(0).name(), "cat");
+  EXPECT_THAT(seen.classes(1).prompts(), ElementsAre("my dog", "your dog"));
+  EXPECT_THAT(seen.templates(), ElementsAre("a {}", "the {}"));
+}
+
+TEST(ClientTest, ReportsProgressInOrderAndThenTheResult) {
+  FakeServer server;
+  server.build_stream = [](const auto&, const auto& write) {
+    v1::BuildClassifierStreamResponse event;
+    event.mutable_progress()->set_prompts_total(10);
+    write(event);
+    event.mutable_progress()->set_prompts_done(5);
+    event.mutable_progress()->mutable_time_left()->set_seconds(4);
+    write(event);
+    event.mutable_result()->set_weight_set_id("abc");
+    write(event);
+    return grpc::Status::OK;
+  };
+  std::vector<BuildProgress> seen;
+  const auto built = server.Connect()->Build(
+      {.class_set = "animals"}, [&](const auto& p) { seen.push_back(p); });
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_EQ(built->weight_set_id, "abc");
+  ASSERT_THAT(seen, SizeIs(2));
+  EXPECT_EQ(seen[0].time_left, std::nullopt);
+  EXPECT_EQ(seen[1].prompts_done, 5);
+  EXPECT_EQ(seen[1].prompts_total, 10);
+  EXPECT_EQ(seen[1].time_left, absl::Seconds(4));
+}
+
+TEST(ClientTest, ABuildThatEndsWithoutResultIsInternal) {
+  FakeServer server;
+  server.build_stream = [](const auto&, const auto&) {
+    return grpc::Status::OK;
+  };
+  EXPECT_EQ(server.Connect()->Build({}, [](const auto&) {}).status().code(),
+            absl::StatusCode::kInternal);
+}
+
+TEST(ClientTest, AnswersWithWhatTheServerSaid) {
+  FakeServer server;
+  Shared<v1::ClassifyRequest> shared;
+  server.classify = [&](const auto& request, auto* response) {
+    shared.Set(request);
+    response->add_probabilities(0.75f);
+    response->mutable_timing()->mutable_compute()->set_nanos(5'000'000);
+    return Answer(response);
+  };
+  const std::string image("\0\xff jpeg", 7);
+  const auto answer = server.Connect()->Classify(
+      image, "abc", {.top_k = 3, .return_probabilities = true});
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  const v1::ClassifyRequest seen = shared.Get();
+  EXPECT_EQ(seen.image(), image);
+  EXPECT_EQ(seen.weight_set_id(), "abc");
+  EXPECT_EQ(seen.top_k(), 3);
+  EXPECT_TRUE(seen.return_probabilities());
+  ASSERT_THAT(answer->predictions, SizeIs(1));
+  EXPECT_EQ(answer->predictions[0].class_index, 3);
+  EXPECT_EQ(answer->predictions[0].class_name, "cat");
+  EXPECT_EQ(answer->predictions[0].probability, 0.75f);
+  EXPECT_EQ(answer->predictions[0].logit, 12.5f);
+  EXPECT_THAT(answer->probabilities, ElementsAre(0.75f));
+  EXPECT_EQ(answer->timing.compute, absl::Milliseconds(5));
+}
+
+TEST(ClientTest, AnAnswerWithoutPredictionIsInternal) {
+  FakeServer server;
+  server.classify = [](const auto&, auto*) { return grpc::Status::OK; };
+  EXPECT_EQ(server.Connect()->Classify("x", "abc").status().code(),
+            absl::StatusCode::kInternal);
+}
+
+TEST(ClientTest, KeepsCodeMessageAndDetailsOfErrors) {
+  FakeServer server;
+  server.classify = [](const auto&, auto*) {
+    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                        "64 calls are inside, 64 are allowed",
+                        std::string("\x08\x08\0", 3));
+  };
+  const absl::Status status = server.Connect()->Classify("x", "abc").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(status.message(), "64 calls are inside, 64 are allowed");
+  EXPECT_EQ(status.GetPayload(kErrorDetailsUrl),
+            absl::Cord(std::string("\x08\x08\0", 3)));
+}
+
+TEST(ClientTest, TriesAgainWhileTheServerIsUnavailable) {
+  FakeServer server;
+  std::atomic<int> calls{0};
+  server.classify = AfterRefusals(3, grpc::StatusCode::UNAVAILABLE, &calls);
+  const auto answer = server.Connect()->Classify("x", "abc");
+  EXPECT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(calls, 4);
+}
+
+// gRPC keeps only 256 KiB of a request for another attempt unless told.
+TEST(ClientTest, TriesLargePicturesAgainToo) {
+  FakeServer server;
+  std::atomic<int> calls{0};
+  server.classify = AfterRefusals(1, grpc::StatusCode::UNAVAILABLE, &calls);
+  const std::string image(3 << 20, 'x');
+  const auto answer = server.Connect()->Classify(image, "abc");
+  EXPECT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(calls, 2);
+}
+
+TEST(ClientTest, GivesUpAfterMaxAttempts) {
+  FakeServer server;
+  std::atomic<int> calls{0};
+  server.classify = AfterRefusals(99, grpc::StatusCode::UNAVAILABLE, &calls);
+  EXPECT_EQ(
+      server.Connect({.max_attempts = 2})->Classify("x", "abc").status().code(),
+      absl::StatusCode::kUnavailable);
+  EXPECT_EQ(calls, 2);
+  calls = 0;
+  EXPECT_FALSE(server.Connect({.max_attempts = 1})->Classify("x", "abc").ok());
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(ClientTest, TriesOtherErrorsOnce) {
+  FakeServer server;
+  for (const grpc::StatusCode code :
+       {grpc::StatusCode::INVALID_ARGUMENT, grpc::StatusCode::NOT_FOUND,
+        grpc::StatusCode::RESOURCE_EXHAUSTED, grpc::StatusCode::INTERNAL}) {
+    std::atomic<int> calls{0};
+    server.classify = AfterRefusals(99, code, &calls);
+    EXPECT_EQ(
+        static_cast<int>(server.Connect()->Classify("x", "a").status().code()),
+        static_cast<int>(code));
+    EXPECT_EQ(calls, 1);
+  }
+}
+
+TEST(ClientTest, SurvivesARestartOfTheServer) {
+  auto server = std::make_unique<FakeServer>();
+  const int port = server->port();
+  server->classify = [](const auto&, auto* r) { return Answer(r); };
+  const auto client = server->Connect();
+  ASSERT_TRUE(client->Classify("x", "abc").ok());
+  server.reset();
+  EXPECT_TRUE(absl::IsUnavailable(client->Classify("x", "abc").status()));
+  FakeServer again(nullptr, port);
+  again.classify = [](const auto&, auto* r) { return Answer(r); };
+  absl::Status status;
+  // How soon gRPC looks for the server again is its own choice.
+  for (int i = 0; i < 10; ++i) {
+    status = client->Classify("x", "abc").status();
+    if (status.ok()) break;
+  }
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST(ClientTest, StopsWaitingAtTheTimeout) {
+  FakeServer server;
+  server.classify = [](const auto&, auto* response) {
+    absl::SleepFor(absl::Milliseconds(400));
+    return Answer(response);
+  };
+  const auto client = server.Connect({.timeout = absl::Milliseconds(50)});
+  const absl::Time start = absl::Now();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(client->Classify("x", "abc").status()));
+  EXPECT_LT(absl::Now() - start, absl::Milliseconds(350));
+}
+
+// gRPC's own limit is 4 MiB.
+TEST(ClientTest, TakesAnswersOverFourMegabytes) {
+  FakeServer server;
+  server.classify = [](const auto&, auto* response) {
+    response->mutable_probabilities()->Resize(3 << 20, 0.5f);
+    return Answer(response);
+  };
+  const auto answer = server.Connect()->Classify("x", "abc");
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_THAT(answer->probabilities, SizeIs(3 << 20));
+  EXPECT_EQ(server.Connect({.max_message_bytes = 1 << 20})
+                ->Classify("x", "abc")
+                .status()
+                .code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
+TEST(ClientTest, ABadItemFailsAlone) {
+  FakeServer server;
+  server.embed_texts = [](const auto& request, auto* response) {
+    response->set_embedding_dim(2);
+    for (const std::string& text : request.texts()) {
+      const bool bad = text == "bad";
+      response->add_embeddings(bad ? 0 : 0.6f);
+      response->add_embeddings(bad ? 0 : 0.8f);
+      v1::ItemStatus* status = response->add_statuses();
+      if (bad) {
+        status->set_code(grpc::StatusCode::INVALID_ARGUMENT);
+        status->set_message("90 tokens; 77 are allowed");
+      }
+    }
+    return grpc::Status::OK;
+  };
+  const auto results = server.Connect()->EmbedTexts({"good", "bad", "good"});
+  ASSERT_TRUE(results.ok()) << results.status();
+  ASSERT_THAT(*results, SizeIs(3));
+  EXPECT_THAT(*(*results)[0], ElementsAre(0.6f, 0.8f));
+  EXPECT_EQ((*results)[1].status(),
+            absl::InvalidArgumentError("90 tokens; 77 are allowed"));
+  EXPECT_THAT(*(*results)[2], ElementsAre(0.6f, 0.8f));
+}
+
+TEST(ClientTest, EmbeddingsThatDoNotAddUpAreInternal) {
+  FakeServer server;
+  server.embed_images = [](const auto&, auto* response) {
+    response->set_embedding_dim(4);
+    response->mutable_embeddings()->Resize(7, 0.5f);
+    response->add_statuses();
+    response->add_statuses();
+    return grpc::Status::OK;
+  };
+  const absl::Status status =
+      server.Connect()->EmbedImages({"a", "b"}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("7 floats"));
+}
+
+TEST(ClientTest, ListsAllPages) {
+  FakeServer server;
+  server.list = [](const auto& request, auto* response) {
+    const std::string token = request.page_token();
+    response->add_weight_sets()->set_weight_set_id(absl::StrCat("on-", token));
+    if (token.empty()) response->set_next_page_token("2");
+    if (token == "2") response->set_next_page_token("3");
+    return grpc::Status::OK;
+  };
+  const auto sets = server.Connect()->ListWeightSets();
+  ASSERT_TRUE(sets.ok()) << sets.status();
+  ASSERT_THAT(*sets, SizeIs(3));
+  EXPECT_EQ((*sets)[0].weight_set_id, "on-");
+  EXPECT_EQ((*sets)[2].weight_set_id, "on-3");
+}
+
+TEST(ClientTest, APageTokenThatRepeatsEndsTheList) {
+  FakeServer server;
+  server.list = [](const auto&, auto* response) {
+    response->set_next_page_token("same");
+    return grpc::Status::OK;
+  };
+  EXPECT_EQ(server.Connect()->ListWeightSets().status().code(),
+            absl::StatusCode::kInternal);
+}
+
+TEST(ClientTest, DescribesModelAndWeightSets) {
+  FakeServer server;
+  server.get_model = [](const auto&, auto* response) {
+    response->set_name("demo");
+    response->set_logit_scale(100);
+    response->mutable_limits()->set_max_classes(9);
+    response->add_template_sets("simple");
+    return grpc::Status::OK;
+  };
+  server.get = [](const auto& request, auto* response) {
+    response->mutable_weight_set()->set_weight_set_id(request.weight_set_id());
+    response->mutable_weight_set()->mutable_create_time()->set_seconds(1000);
+    response->add_class_names("cat");
+    return grpc::Status::OK;
+  };
+  Shared<std::string> deleted;
+  server.remove = [&](const auto& request, auto*) {
+    deleted.Set(request.weight_set_id());
+    return grpc::Status::OK;
+  };
+  const auto client = server.Connect();
+  const auto model = client->GetModel();
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->name, "demo");
+  EXPECT_EQ(model->logit_scale, 100);
+  EXPECT_EQ(model->limits.max_classes, 9);
+  EXPECT_THAT(model->template_sets, ElementsAre("simple"));
+  const auto set = client->GetWeightSet("abc");
+  ASSERT_TRUE(set.ok()) << set.status();
+  EXPECT_EQ(set->info.weight_set_id, "abc");
+  EXPECT_EQ(set->info.create_time, absl::FromUnixSeconds(1000));
+  EXPECT_THAT(set->class_names, ElementsAre("cat"));
+  EXPECT_TRUE(client->DeleteWeightSet("abc").ok());
+  EXPECT_EQ(deleted.Get(), "abc");
+}
+
+TEST(ClientTest, HealthFollowsTheServer) {
+  FakeServer server;
+  const auto client = server.Connect();
+  EXPECT_TRUE(client->Health().ok());
+  server.SetServing(false);
+  EXPECT_TRUE(absl::IsUnavailable(client->Health()));
+  server.SetServing(true);
+  EXPECT_TRUE(client->Health().ok());
+}
+
+TEST(ClientTest, HealthWaitsForAServerThatIsNotThereYet) {
+  const int port = FakeServer().port();
+  const auto client = *Client::Connect(absl::StrCat("127.0.0.1:", port));
+  std::unique_ptr<FakeServer> server;
+  std::thread starting([&] {
+    absl::SleepFor(absl::Milliseconds(300));
+    server = std::make_unique<FakeServer>(nullptr, port);
+  });
+  const absl::Time start = absl::Now();
+  EXPECT_TRUE(client->Health(absl::Seconds(30)).ok());
+  // gRPC's own pace without us would be 5 s.
+  EXPECT_LT(absl::Now() - start, absl::Seconds(4));
+  starting.join();
+}
+
+TEST(ClientTest, HealthOfNoServerIsUnavailable) {
+  const int port = FakeServer().port();
+  const auto client = *Client::Connect(absl::StrCat("127.0.0.1:", port));
+  EXPECT_TRUE(absl::IsUnavailable(client->Health()));
+}
+
+// Local credentials stand for any: what matters is that ours are used.
+TEST(ClientTest, UsesTheCredentialsGiven) {
+  FakeServer server(grpc::experimental::LocalServerCredentials(LOCAL_TCP));
+  server.classify = [](const auto&, auto* r) { return Answer(r); };
+  ClientOptions options;
+  options.credentials = grpc::experimental::LocalCredentials(LOCAL_TCP);
+  const auto answer = server.Connect(options)->Classify("x", "abc");
+  EXPECT_TRUE(answer.ok()) << answer.status();
+}
+
+TEST(ClientTest, ManyThreadsShareAClient) {
+  FakeServer server;
+  server.classify = [](const auto& request, auto* response) {
+    response->add_predictions()->set_class_name(request.image());
+    return grpc::Status::OK;
+  };
+  const auto client = server.Connect();
+  std::atomic<int> right{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 20; ++i) {
+        const std::string image = absl::StrCat(t, "/", i);
+        const auto answer = client->Classify(image, "abc");
+        if (answer.ok() && answer->predictions[0].class_name == image) ++right;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, 160);
+}
+
+}  // namespace
+}  // namespace zeroshot::client

@@ -1,0 +1,133 @@
+#include "tests/client/fake_server.h"
+
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server_builder.h>
+
+#include <cstdlib>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+#ifdef __SANITIZE_THREAD__
+// gRPC's own health service: it constructs and destroys a call's state on two
+// threads, whose hand-over ThreadSanitizer does not see.
+extern "C" const char* __tsan_default_suppressions() {
+  return "race:grpc::Server::CallbackRequest\n"
+         "race:grpc::internal::InterceptorBatchMethodsImpl\n";
+}
+#endif
+
+namespace zeroshot::client {
+
+FakeServer::FakeServer(std::shared_ptr<grpc::ServerCredentials> credentials,
+                       int port) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort(
+      absl::StrCat("127.0.0.1:", port),
+      credentials != nullptr ? credentials : grpc::InsecureServerCredentials(),
+      &port_);
+  builder.SetMaxReceiveMessageSize(-1);
+  builder.RegisterService(this);
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr || port_ == 0) {
+    std::cerr << "the fake server cannot listen on port " << port << "\n";
+    std::abort();
+  }
+  SetServing(true);
+}
+
+FakeServer::~FakeServer() {
+  server_->Shutdown(std::chrono::system_clock::now());
+}
+
+std::string FakeServer::target() const {
+  return absl::StrCat("127.0.0.1:", port_);
+}
+
+std::unique_ptr<Client> FakeServer::Connect(ClientOptions options) const {
+  return *Client::Connect(target(), std::move(options));
+}
+
+void FakeServer::SetServing(bool serving) {
+  server_->GetHealthCheckService()->SetServingStatus("zeroshot.v1.ZeroShot",
+                                                     serving);
+}
+
+grpc::Status FakeServer::BuildClassifierStream(
+    grpc::ServerContext*, const v1::BuildClassifierRequest* request,
+    grpc::ServerWriter<v1::BuildClassifierStreamResponse>* writer) {
+  return build_stream(*request,
+                      [&](const auto& event) { writer->Write(event); });
+}
+
+FakeClassifiers::FakeClassifiers(FakeServer* server) {
+  server->build = [this](const auto& request, auto* response) {
+    return Build(request, response);
+  };
+  server->classify = [this](const auto& request, auto* response) {
+    return Classify(request, response);
+  };
+  server->get = [this](const auto& request, auto* response) {
+    std::vector<std::string> classes;
+    const grpc::Status found = Find(request.weight_set_id(), &classes);
+    response->mutable_weight_set()->set_weight_set_id(request.weight_set_id());
+    response->mutable_class_names()->Add(classes.begin(), classes.end());
+    return found;
+  };
+}
+
+void FakeClassifiers::Forget() {
+  std::lock_guard<std::mutex> lock(mu_);
+  sets_.clear();
+}
+
+grpc::Status FakeClassifiers::Build(const v1::BuildClassifierRequest& request,
+                                    v1::BuildClassifierResponse* response) {
+  ++builds_;
+  std::vector<std::string> names;
+  for (const auto& definition : request.classes()) {
+    names.push_back(definition.name());
+  }
+  const std::string id = absl::StrCat("id-", absl::StrJoin(names, "-"));
+  response->set_weight_set_id(id);
+  response->set_num_classes(names.size());
+  response->set_num_prompts(names.size());
+  std::lock_guard<std::mutex> lock(mu_);
+  sets_[id] = names;
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeClassifiers::Find(const std::string& id,
+                                   std::vector<std::string>* classes) {
+  std::lock_guard<std::mutex> lock(mu_);
+  const auto found = sets_.find(id);
+  if (found == sets_.end()) {
+    return grpc::Status(grpc::StatusCode::NOT_FOUND,
+                        absl::StrCat("no weight set ", id));
+  }
+  *classes = found->second;
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeClassifiers::Classify(const v1::ClassifyRequest& request,
+                                       v1::ClassifyResponse* response) {
+  std::vector<std::string> classes;
+  const grpc::Status found = Find(request.weight_set_id(), &classes);
+  if (!found.ok()) return found;
+  const auto best = std::find(classes.begin(), classes.end(), request.image());
+  if (best == classes.end()) {
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a picture");
+  }
+  std::iter_swap(classes.begin(), best);
+  for (size_t i = 0; i < classes.size() && i < request.top_k(); ++i) {
+    v1::Prediction* prediction = response->add_predictions();
+    prediction->set_class_name(classes[i]);
+    prediction->set_probability(i == 0 ? 0.75f : 0.25f / (classes.size() - 1));
+  }
+  return grpc::Status::OK;
+}
+
+}  // namespace zeroshot::client

@@ -1,0 +1,349 @@
+#include "clip/image.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <random>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "clip/sha256.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace clip {
+namespace {
+
+using ::testing::HasSubstr;
+
+const char kTestData[] = ZEROSHOT_SOURCE_DIR "/tests/testdata/";
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  EXPECT_TRUE(file) << path;
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string ReadPicture(const std::string& name) {
+  return ReadFile(absl::StrCat(kTestData, "images/", name));
+}
+
+std::vector<std::string> AllPictures() {
+  std::vector<std::string> names;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(absl::StrCat(kTestData, "images"))) {
+    names.push_back(entry.path().filename());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+absl::string_view AsString(const std::vector<uint8_t>& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::string Sha256Hex(const std::vector<uint8_t>& bytes) {
+  Sha256 sha;
+  sha.Update(AsString(bytes));
+  return sha.HexDigest();
+}
+
+Image MakeImage(ImageMode mode, int width, int height, int channels) {
+  Image image;
+  image.mode = mode;
+  image.width = width;
+  image.height = height;
+  image.channels = channels;
+  image.pixels.resize(size_t{1} * width * height * channels);
+  return image;
+}
+
+void ExpectInvalid(const absl::StatusOr<Image>& image,
+                   const std::string& message) {
+  ASSERT_EQ(image.status().code(), absl::StatusCode::kInvalidArgument)
+      << image.status();
+  EXPECT_THAT(std::string(image.status().message()), HasSubstr(message));
+}
+
+bool SameImage(const Image& a, const Image& b) {
+  return a.mode == b.mode && a.width == b.width && a.height == b.height &&
+         a.pixels == b.pixels && a.palette == b.palette;
+}
+
+// --- The reference's numbers ---------------------------------------------
+
+TEST(CropForModelTest, EqualsTheReferenceOnEveryTestPicture) {
+  std::istringstream lines(
+      ReadFile(absl::StrCat(kTestData, "golden/crops/crops.tsv")));
+  std::string line;
+  std::getline(lines, line);  // The heading.
+  std::map<std::string, int> cases;
+  std::string name, sha256, rgb_hex;
+  DecodeOptions options;
+  int size = 0;
+  while (lines >> name >> options.apply_exif_orientation >> size >> sha256 >>
+         rgb_hex) {
+    ++cases[name];
+    const absl::StatusOr<Image> image = DecodeImage(ReadPicture(name), options);
+    ASSERT_TRUE(image.ok()) << name << ": " << image.status();
+    const std::vector<uint8_t> crop = CropForModel(*image, size);
+    if (rgb_hex != "-") {
+      EXPECT_EQ(absl::BytesToHexString(AsString(crop)), rgb_hex) << name;
+    }
+    EXPECT_EQ(Sha256Hex(crop), sha256)
+        << name << " at " << size
+        << (options.apply_exif_orientation ? " turned upright" : "");
+  }
+  EXPECT_EQ(cases.size(), AllPictures().size());
+}
+
+TEST(DecodeImageTest, KeepsTheModeThatPillowGives) {
+  const std::map<std::string, ImageMode> modes = {
+      {"grey.jpg", ImageMode::kL},
+      {"rgb_420.jpg", ImageMode::kRGB},
+      {"cmyk.jpg", ImageMode::kCMYK},
+      {"ycck.jpg", ImageMode::kCMYK},
+      {"grey_1.png", ImageMode::k1},
+      {"grey_4.png", ImageMode::kL},
+      {"grey_16.png", ImageMode::kL},
+      {"grey_8_trns.png", ImageMode::kL},
+      {"palette_trns.png", ImageMode::kP},
+      {"rgb_8_trns.png", ImageMode::kRGB},
+      {"grey_alpha_8.png", ImageMode::kLA},
+      {"rgba_16.png", ImageMode::kRGBA},
+      {"rgb_lossless.webp", ImageMode::kRGB},
+      {"rgba_lossy.webp", ImageMode::kRGBA},
+  };
+  for (const auto& [name, mode] : modes) {
+    const absl::StatusOr<Image> image = DecodeImage(ReadPicture(name));
+    ASSERT_TRUE(image.ok()) << name << ": " << image.status();
+    EXPECT_EQ(image->mode, mode) << name;
+  }
+}
+
+TEST(DecodeImageTest, TurnsEachExifOrientationUpright) {
+  // Checked against EXIF's own wording, besides the goldens. All
+  // eight files hold the same pixels and differ in their tag only.
+  DecodeOptions upright;
+  upright.apply_exif_orientation = true;
+  const absl::StatusOr<Image> stored =
+      DecodeImage(ReadPicture("exif_1.jpg"), upright);
+  ASSERT_TRUE(stored.ok());
+  const int w = stored->width, h = stored->height;
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    const std::string name = absl::StrCat("exif_", orientation, ".jpg");
+    const absl::StatusOr<Image> turned =
+        DecodeImage(ReadPicture(name), upright);
+    ASSERT_TRUE(turned.ok()) << name;
+    ASSERT_EQ(turned->width, orientation < 5 ? w : h) << name;
+    for (int y = 0; y < h; ++y) {
+      for (int x = 0; x < w; ++x) {
+        // Where EXIF says that row y and column x of the stored picture go.
+        const int right = w - 1 - x, bottom = h - 1 - y;
+        const int to[8][2] = {{x, y}, {right, y},  {right, bottom}, {x, bottom},
+                              {y, x}, {bottom, x}, {bottom, right}, {y, right}};
+        const auto [tx, ty] = to[orientation - 1];
+        const uint8_t* in = &stored->pixels[(y * w + x) * 3];
+        const uint8_t* out = &turned->pixels[(ty * turned->width + tx) * 3];
+        ASSERT_TRUE(std::equal(in, in + 3, out))
+            << name << " " << x << " " << y;
+      }
+    }
+  }
+}
+
+// --- Cost and exactness far from the origin --------------------------------
+
+TEST(CropForModelTest, ComputesOnlyWhatTheCropKeeps) {
+  // 256 x 5,120,000,000 pixels if resized whole. The scale is 1/256, so that
+  // no rounding depends on the length, and a short picture with the same middle
+  // gives the same crop.
+  for (const bool tall : {true, false}) {
+    std::vector<std::vector<uint8_t>> crops;
+    for (const int length : {2'000, 20'000'000}) {
+      Image image = tall ? MakeImage(ImageMode::kL, 1, length, 1)
+                         : MakeImage(ImageMode::kL, length, 1, 1);
+      for (int i = 0; i < length; ++i) image.pixels[i] = i % 1000 * 37 % 251;
+      crops.push_back(CropForModel(image, 256));
+    }
+    EXPECT_EQ(crops[0], crops[1]);
+  }
+}
+
+TEST(CropForModelTest, AddsUpNearestPositionsAsALoopDoes) {
+  std::mt19937 random(1);
+  for (int round = 0; round < 200; ++round) {
+    const int length = 1 + random() % 70'000;
+    const int shorter = 1 + random() % 3;
+    const int size = 1 + random() % 300;
+    if (length < shorter) continue;
+    Image image = MakeImage(ImageMode::kP, shorter, length, 1);
+    image.palette.resize(256);
+    for (int i = 0; i < 256; ++i) image.palette[i][0] = i;
+    for (int y = 0; y < length; ++y) {
+      for (int x = 0; x < shorter; ++x) {
+        image.pixels[size_t{1} * y * shorter + x] = y % 253;
+      }
+    }
+    const int64_t out = int64_t{size} * length / shorter;
+    if (out == length) continue;
+    const double scale = static_cast<double>(length) / out;
+    double position = scale * 0.5;
+    const int64_t excess = out - size;
+    int64_t first = excess / 2;
+    if (excess % 2 == 1 && first % 2 == 1) ++first;
+    for (int64_t i = 0; i < first; ++i) position += scale;
+    const std::vector<uint8_t> crop = CropForModel(image, size);
+    for (int y = 0; y < size; ++y, position += scale) {
+      ASSERT_EQ(crop[size_t{3} * y * size], static_cast<int>(position) % 253)
+          << shorter << " x " << length << " at " << size << " row " << y;
+    }
+  }
+}
+
+// --- Files that must be refused --------------------------------------------
+
+TEST(DecodeImageTest, RefusesOtherFormats) {
+  ExpectInvalid(DecodeImage(""), "image is empty");
+  ExpectInvalid(DecodeImage("GIF89a\1\0\1\0"),
+                "not a JPEG, PNG or WebP file: it starts with 0x47494638");
+  ExpectInvalid(DecodeImage("\xff"), "not a JPEG, PNG or WebP file");
+  ExpectInvalid(DecodeImage("RIFFxxxxWAVEfmt "), "not a JPEG, PNG or WebP");
+}
+
+TEST(DecodeImageTest, RefusesTooManyPixelsByTheHeaderAlone) {
+  DecodeOptions options;
+  for (const std::string name :
+       {"rgb_444.jpg", "progressive.jpg", "rgba_8.png", "rgb_lossy.webp",
+        "rgb_lossless.webp", "animated.webp"}) {
+    const std::string bytes = ReadPicture(name);
+    const absl::StatusOr<Image> image = DecodeImage(bytes);
+    ASSERT_TRUE(image.ok()) << name;
+    const int64_t pixels = int64_t{image->width} * image->height;
+    options.max_pixels = pixels;
+    EXPECT_TRUE(DecodeImage(bytes, options).ok()) << name;
+    options.max_pixels = pixels - 1;
+    ExpectInvalid(DecodeImage(bytes, options),
+                  absl::StrCat("image of ", image->width, " x ", image->height,
+                               " pixels is too large: at most ", pixels - 1,
+                               " are allowed"));
+  }
+  // A header that claims 2^31 - 1 squared, and nothing after it.
+  std::string bytes = ReadPicture("rgba_8.png").substr(0, 33);
+  bytes.replace(16, 8, "\x7f\xff\xff\xff\x7f\xff\xff\xff");
+  ExpectInvalid(DecodeImage(bytes), "2147483647 x 2147483647 pixels");
+}
+
+TEST(DecodeImageTest, RefusesAJpegThatEndsBeforeItsPixelsDo) {
+  for (const std::string name : {"rgb_444.jpg", "restart.jpg", "cmyk.jpg"}) {
+    const std::string bytes = ReadPicture(name);
+    // libjpeg would fill the rest with grey in both cases.
+    ExpectInvalid(DecodeImage(bytes.substr(0, bytes.size() / 2)),
+                  "image is a damaged JPEG file");
+    ExpectInvalid(
+        DecodeImage(bytes.substr(0, bytes.size() * 3 / 4) + "\xff\xd9"),
+        "image is a damaged JPEG file");
+  }
+}
+
+TEST(DecodeImageTest, StopsAJpegOfThousandsOfScans) {
+  // The first scan again and again, which is harmless but for its cost. It
+  // ends where the next scan's Huffman table begins.
+  std::string bytes = ReadPicture("progressive.jpg");
+  const size_t begin = bytes.find("\xff\xda");
+  const size_t end = bytes.find("\xff\xc4", begin);
+  ASSERT_LT(end, bytes.size());
+  const std::string scan = bytes.substr(begin, end - begin);
+  std::string many;
+  for (int i = 0; i < 20; ++i) many += scan;
+  EXPECT_TRUE(
+      DecodeImage(absl::StrCat(bytes.substr(0, end), many, bytes.substr(end)))
+          .ok());
+  for (int i = 0; i < 5000; ++i) many += scan;
+  bytes.insert(end, many);
+  ExpectInvalid(DecodeImage(bytes), "more than 100 scans");
+}
+
+TEST(DecodeImageTest, LooksAtNoAncillaryPngChunk) {
+  const std::string bytes = ReadPicture("rgb_8.png");
+  const size_t after_header = 8 + 25;
+  for (const std::string kind : {"iCCP", "zTXt", "iTXt", "sPLT", "vpAg"}) {
+    // Its checksum is wrong and its content is nonsense.
+    std::string chunk("\0\0\0\5", 4);
+    chunk += kind + "abcde" + "1234";
+    std::string changed = bytes;
+    changed.insert(after_header, chunk);
+    const absl::StatusOr<Image> image = DecodeImage(changed);
+    ASSERT_TRUE(image.ok()) << kind << ": " << image.status();
+    EXPECT_TRUE(SameImage(*image, *DecodeImage(bytes))) << kind;
+  }
+}
+
+TEST(DecodeImageTest, RefusesWhatATruncationChanges) {
+  for (const std::string& name : AllPictures()) {
+    const std::string bytes = ReadPicture(name);
+    const absl::StatusOr<Image> whole = DecodeImage(bytes);
+    ASSERT_TRUE(whole.ok()) << name;
+    // Every length near the ends, a sample of those between.
+    const size_t step = 1 + bytes.size() / 100;
+    for (size_t length = 0; length < bytes.size();) {
+      const absl::StatusOr<Image> image =
+          DecodeImage(absl::string_view(bytes).substr(0, length));
+      if (image.ok()) {
+        EXPECT_TRUE(SameImage(*image, *whole)) << name << " cut to " << length;
+        // An animation's later frames are not read.
+        if (absl::StartsWith(name, "animated")) break;
+        EXPECT_GT(length + 20, bytes.size()) << name << " cut to " << length;
+      } else {
+        EXPECT_EQ(image.status().code(), absl::StatusCode::kInvalidArgument);
+      }
+      length += length < 40 || length + 40 > bytes.size() ? 1 : step;
+    }
+  }
+}
+
+TEST(DecodeImageTest, SurvivesDamageSilently) {
+  std::mt19937 random(1);
+  DecodeOptions options;
+  options.apply_exif_orientation = true;
+  int refused = 0, decoded = 0;
+  ::testing::internal::CaptureStderr();
+  for (const std::string& name : AllPictures()) {
+    const std::string bytes = ReadPicture(name);
+    options.max_pixels = 300'000;
+    for (int round = 0; round < 40; ++round) {
+      std::string damaged = bytes;
+      // Half of the damage hits the headers.
+      const size_t end =
+          round % 2 ? bytes.size() : std::min<size_t>(bytes.size(), 200);
+      for (int flips = 1 + random() % 4; flips > 0; --flips) {
+        damaged[random() % end] ^= 1 << random() % 8;
+      }
+      if (round % 8 == 0) damaged.resize(random() % damaged.size());
+      const absl::StatusOr<Image> image = DecodeImage(damaged, options);
+      if (!image.ok()) {
+        ++refused;
+        EXPECT_EQ(image.status().code(), absl::StatusCode::kInvalidArgument)
+            << name << ": " << image.status();
+        continue;
+      }
+      ++decoded;
+      EXPECT_LE(int64_t{image->width} * image->height, options.max_pixels);
+      ASSERT_EQ(image->pixels.size(),
+                size_t{1} * image->width * image->height * image->channels);
+      EXPECT_EQ(CropForModel(*image, 16).size(), 16 * 16 * 3);
+    }
+  }
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+  EXPECT_GT(refused, 500);
+  EXPECT_GT(decoded, 500);
+}
+
+}  // namespace
+}  // namespace clip

@@ -1,0 +1,169 @@
+// How the server program starts, refuses to start, and stops.
+#include <gmock/gmock.h>
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "tests/e2e/programs.h"
+#include "zeroshot/v1/zeroshot.grpc.pb.h"
+
+namespace e2e {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+namespace v1 = zeroshot::v1;
+
+// A build under way on a server.
+class RunningBuild {
+ public:
+  RunningBuild(const std::string& address, int num_classes) {
+    v1::BuildClassifierRequest request;
+    for (int i = 0; i < num_classes; ++i) {
+      request.add_classes()->set_name(absl::StrCat("thing number ", i));
+    }
+    stub_ = v1::ZeroShot::NewStub(
+        grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+    reader_ = stub_->BuildClassifierStream(&context_, request);
+    // The first event shows that the server is at it.
+    started_ = reader_->Read(&event_) && event_.has_progress();
+  }
+
+  bool started() const { return started_; }
+
+  grpc::Status Finish() {
+    while (reader_->Read(&event_)) {
+    }
+    return reader_->Finish();
+  }
+
+  const v1::BuildClassifierStreamResponse& last_event() const { return event_; }
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<v1::ZeroShot::Stub> stub_;
+  std::unique_ptr<grpc::ClientReader<v1::BuildClassifierStreamResponse>>
+      reader_;
+  v1::BuildClassifierStreamResponse event_;
+  bool started_ = false;
+};
+
+// Far more prompts than any machine encodes within a test.
+constexpr int kEndless = 200'000;
+
+TEST(LifecycleTest, SigtermFinishesWhatIsInsideAndExitsWithZero) {
+  DemoServer server;
+  ASSERT_NE(server.address(), "") << server.process().Errors();
+  RunningBuild build(server.address(), 300);
+  ASSERT_TRUE(build.started());
+  server.process().Signal(SIGTERM);
+  EXPECT_NE(server.process().WaitForLine("draining"), "");
+  EXPECT_TRUE(build.Finish().ok());
+  EXPECT_EQ(build.last_event().result().num_classes(), 300);
+  EXPECT_EQ(server.process().Wait(), 0);
+  EXPECT_THAT(server.process().Errors(), HasSubstr("every call was finished"));
+}
+
+TEST(LifecycleTest, DrainTimeoutCutsOffWhatGoesOn) {
+  DemoServer server({"--drain_timeout=200ms"});
+  ASSERT_NE(server.address(), "") << server.process().Errors();
+  RunningBuild build(server.address(), kEndless);
+  ASSERT_TRUE(build.started());
+  server.process().Signal(SIGTERM);
+  EXPECT_FALSE(build.Finish().ok());
+  EXPECT_EQ(server.process().Wait(), 0);
+  EXPECT_THAT(server.process().Errors(), HasSubstr("1 calls were cut off"));
+}
+
+TEST(LifecycleTest, SecondSignalExitsAtOnce) {
+  DemoServer server({"--drain_timeout=1h"});
+  ASSERT_NE(server.address(), "") << server.process().Errors();
+  RunningBuild build(server.address(), kEndless);
+  ASSERT_TRUE(build.started());
+  server.process().Signal(SIGTERM);
+  ASSERT_NE(server.process().WaitForLine("draining"), "");
+  server.process().Signal(SIGINT);
+  EXPECT_EQ(server.process().Wait(), 128 + SIGINT);
+}
+
+TEST(LifecycleTest, SignalWhileLoadingExitsWithZero) {
+  const auto server = StartServer();
+  ASSERT_NE(server->WaitForLine("loading the model"), "");
+  server->Signal(SIGINT);
+  EXPECT_EQ(server->Wait(), 0);
+}
+
+TEST(LifecycleTest, PortInUseIsAClearError) {
+  const auto first = StartServer();
+  const std::string line = first->WaitForLine("listening on");
+  const size_t begin = line.find("127.0.0.1:");
+  ASSERT_NE(begin, line.npos) << first->Errors();
+  const std::string address = line.substr(begin, line.find(',', begin) - begin);
+  const Ran second = RunToEnd({kServer, "--listen=" + address});
+  EXPECT_EQ(second.exit, 1);
+  EXPECT_THAT(second.errors,
+              HasSubstr(absl::StrCat("cannot listen on ", address,
+                                     ": the port is in use")));
+}
+
+TEST(LifecycleTest, WrongCommandLineIsNamed) {
+  const auto errors = [](const std::string& argument, int exit) {
+    const Ran ran = RunToEnd({kServer, argument});
+    EXPECT_EQ(ran.exit, exit) << argument;
+    return ran.errors;
+  };
+  EXPECT_THAT(
+      errors("--max_batch=0", 2),
+      StartsWith("zeroshot_server: --max_batch=0: allowed is 1 to 4096"));
+  EXPECT_THAT(errors("--listen=nowhere", 2), HasSubstr("HOST:PORT"));
+  EXPECT_THAT(errors("--model=/no/such/model", 2),
+              HasSubstr("--model=/no/such/model: no such file or folder"));
+  EXPECT_THAT(errors("stray", 2), HasSubstr("unexpected argument 'stray'"));
+  EXPECT_THAT(errors("--max_batches=3", 1), HasSubstr("max_batches"));
+  EXPECT_THAT(errors("--threads=many", 1), HasSubstr("many"));
+}
+
+TEST(LifecycleTest, FileThatIsNoCheckpointIsAnError) {
+  const std::string path = ::testing::TempDir() + "/no_checkpoint.pt";
+  std::ofstream(path) << "not a checkpoint";
+  const Ran ran =
+      RunToEnd({kServer, "--listen=127.0.0.1:0", "--model=" + path});
+  EXPECT_EQ(ran.exit, 1);
+  EXPECT_THAT(ran.errors, HasSubstr("error cannot load the model: "));
+}
+
+TEST(LifecycleTest, FlagFileAndJsonLog) {
+  const std::string path = ::testing::TempDir() + "/server.flags";
+  std::ofstream(path) << "--listen=127.0.0.1:0\n--log_format=json\n";
+  const auto server = StartServer({"--flagfile=" + path});
+  ASSERT_NE(AddressOf(*server), "") << server->Errors();
+  server->Signal(SIGTERM);
+  EXPECT_EQ(server->Wait(), 0);
+  for (absl::string_view line :
+       absl::StrSplit(server->Errors(), '\n', absl::SkipEmpty())) {
+    EXPECT_THAT(std::string(line),
+                AllOf(StartsWith("{\"time\":\""), EndsWith("\"}")));
+  }
+}
+
+TEST(LifecycleTest, HelpAndVersionAnswer) {
+  const Ran help = RunToEnd({kServer, "--help"});
+  EXPECT_THAT(help.output, AllOf(HasSubstr("--model"), HasSubstr("--listen"),
+                                 HasSubstr("--drain_timeout")));
+  EXPECT_THAT(RunToEnd({kServer, "--version"}).output, StartsWith("zeroshot "));
+}
+
+}  // namespace
+}  // namespace e2e

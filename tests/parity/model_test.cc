@@ -1,0 +1,398 @@
+// What Model promises besides the reference's numbers: options, errors of bad
+// checkpoints and inputs, steps, progress, fingerprints.
+#include "clip/model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "clip/checkpoint/checkpoint.h"
+#include "tests/testing/checkpoint_files.h"
+#include "tests/testing/random_tensors.h"
+
+namespace clip {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using testing::RandomCheckpoint;
+
+Architecture TinyVit() {
+  return {.embedding_dim = 16,
+          .image_size = 16,
+          .vision = VitShape{8, {64, 2, 1, 256}},
+          .context_length = 12,
+          .vocab_size = 100,
+          .text = {64, 2, 1, 256}};
+}
+
+class ModelTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = ::testing::TempDir() + "/" +
+              ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+    checkpoint_.tensors = RequiredTensors(TinyVit());
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string Path(const std::string& name) const {
+    return folder_ + "/" + name;
+  }
+
+  absl::StatusOr<std::unique_ptr<Model>> LoadState(
+      const ModelOptions& options = {}) {
+    WriteStateDict(checkpoint_, Path("m.pt"));
+    return Model::Load(Path("m.pt"), options);
+  }
+
+  // An open_clip folder with a change to its configuration.
+  std::string LoadOpenClipError(const json& patch) {
+    WriteOpenClip(TinyVit(), checkpoint_, Path("oc"));
+    return PatchedError("oc", "open_clip_config.json", patch);
+  }
+
+  // Merges `patch` into a configuration file and returns Load's message.
+  std::string PatchedError(const std::string& model, const std::string& file,
+                           const json& patch) {
+    const std::string path = Path(model) + "/" + file;
+    std::ifstream stream(path);
+    json config = stream ? json::parse(stream) : json::object();
+    config.merge_patch(patch);
+    testing::WriteFile(path, config.dump());
+    const auto loaded = Model::Load(Path(model), {});
+    EXPECT_EQ(loaded.status().code(), absl::StatusCode::kInvalidArgument);
+    return std::string(loaded.status().message());
+  }
+
+  TensorSpec& Spec(const std::string& name) {
+    for (TensorSpec& spec : checkpoint_.tensors) {
+      if (spec.name == name) return spec;
+    }
+    ADD_FAILURE() << name;
+    return checkpoint_.tensors[0];
+  }
+
+  RandomCheckpoint checkpoint_;
+  std::string folder_;
+};
+
+TEST_F(ModelTest, InfoSaysWhatWasLoaded) {
+  const auto model = LoadState({.device = "cpu"});
+  ASSERT_TRUE(model.ok()) << model.status();
+  const ModelInfo& info = (*model)->info();
+  EXPECT_EQ(info.name, "m.pt");
+  EXPECT_EQ(info.family, "ViT-w64-l2/8");
+  EXPECT_EQ(info.fingerprint.size(), 64);
+  EXPECT_EQ(info.device, "cpu");
+  EXPECT_EQ(info.precision, "fp32");
+  EXPECT_EQ(info.image_size, 16);
+  EXPECT_EQ(info.context_length, 12);
+  EXPECT_EQ(info.vocab_size, 100);
+  EXPECT_EQ(info.embedding_dim, 16);
+  EXPECT_NEAR(info.logit_scale, std::exp(4.6), 2);
+}
+
+TEST_F(ModelTest, RefusesOptionsItCannotHonour) {
+  WriteStateDict(checkpoint_, Path("m.pt"));
+  const auto load = [&](const ModelOptions& options) {
+    return Model::Load(Path("m.pt"), options).status();
+  };
+  EXPECT_EQ(load({.device = "cuda:99"}).code(),
+            absl::StatusCode::kFailedPrecondition);
+  for (const char* device :
+       {"gpu", "cuda:", "cuda:x", "cuda:-1", "cudas", ""}) {
+    EXPECT_EQ(load({.device = device}).code(),
+              absl::StatusCode::kInvalidArgument)
+        << device;
+  }
+  for (const char* precision : {"bf16", "int8", "fp16", "fp8"}) {
+    const absl::Status status = load({.device = "cpu", .precision = precision});
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(
+        std::string(status.message()),
+        AllOf(HasSubstr(precision), HasSubstr("allowed are auto and fp32")));
+  }
+  EXPECT_EQ(load({.threads = -1}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(load({.max_batch = 0}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(load({.device = "cpu", .precision = "fp32", .threads = 1}).ok());
+}
+
+TEST_F(ModelTest, NothingAtThePathIsNotFound) {
+  const absl::Status status = Model::Load(Path("absent.pt"), {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("'absent.pt'"), ::testing::Not(HasSubstr("/"))));
+}
+
+TEST_F(ModelTest, NamesAMissingTensor) {
+  Spec("visual.transformer.resblocks.1.ln_2.bias").name =
+      "visual.transformer.resblocks.1.ln_2.num_batches_tracked";
+  EXPECT_THAT(std::string(LoadState().status().message()),
+              HasSubstr("tensor 'visual.transformer.resblocks.1.ln_2.bias' is "
+                        "missing, expected [64]"));
+}
+
+TEST_F(ModelTest, NamesATensorOfAnotherShape) {
+  Spec("visual.proj").shape = {64, 15};
+  EXPECT_THAT(std::string(LoadState().status().message()),
+              HasSubstr("tensor 'visual.proj' is float32 [64, 15], expected "
+                        "float32, float16 or bfloat16 [64, 16]"));
+}
+
+TEST_F(ModelTest, NamesATensorWithoutAPlace) {
+  checkpoint_.tensors.push_back({"visual.adapter.weight", {3}});
+  EXPECT_THAT(std::string(LoadState().status().message()),
+              HasSubstr("tensor 'visual.adapter.weight' [3] has no place"));
+}
+
+TEST_F(ModelTest, AcceptsTheBuffersThatRealFilesCarry) {
+  for (const char* name : {"input_resolution", "context_length", "vocab_size",
+                           "attn_mask", "text_model.embeddings.position_ids",
+                           "visual.bn1.num_batches_tracked"}) {
+    checkpoint_.tensors.push_back({name, {2}});
+  }
+  EXPECT_TRUE(LoadState().ok());
+}
+
+TEST_F(ModelTest, SaysWhyAStateDictIsNoClip) {
+  Spec("visual.proj").name = "visual.head";
+  EXPECT_THAT(std::string(LoadState().status().message()),
+              HasSubstr("neither tensor 'visual.proj'"));
+}
+
+TEST_F(ModelTest, RefusesShapesThatDoNotFitEachOther) {
+  Spec("visual.positional_embedding").shape = {6, 64};
+  EXPECT_THAT(std::string(LoadState().status().message()),
+              HasSubstr("'visual.positional_embedding' has 6 rows"));
+}
+
+TEST_F(ModelTest, TruncatedFilesAreErrors) {
+  WriteTorchScript(checkpoint_, Path("m.pt"));
+  WriteOpenClip(TinyVit(), checkpoint_, Path("oc"));
+  for (const auto& [model, file] :
+       {std::pair("m.pt", "m.pt"), {"oc", "oc/open_clip_model.safetensors"}}) {
+    const uintmax_t size = std::filesystem::file_size(Path(file));
+    for (const uintmax_t keep :
+         {size - 1, size / 2, uintmax_t{100}, uintmax_t{0}}) {
+      std::filesystem::resize_file(Path(file), keep);
+      EXPECT_EQ(Model::Load(Path(model), {}).status().code(),
+                absl::StatusCode::kInvalidArgument)
+          << file << keep;
+    }
+  }
+}
+
+TEST_F(ModelTest, FoldersWithoutAConfigurationOrWeightsAreErrors) {
+  EXPECT_THAT(std::string(Model::Load(folder_, {}).status().message()),
+              HasSubstr("neither config.json"));
+  testing::WriteFile(Path("config.json"), R"({"model_type": "clip"})");
+  EXPECT_THAT(std::string(Model::Load(folder_, {}).status().message()),
+              HasSubstr("neither 'model.safetensors'"));
+  testing::WriteFile(Path("model.safetensors.index.json"),
+                     R"({"weight_map": {"a": "../a.safetensors"}})");
+  EXPECT_THAT(std::string(Model::Load(folder_, {}).status().message()),
+              HasSubstr("'weight_map' must map"));
+}
+
+TEST_F(ModelTest, NamesUnsupportedKeysOfOpenClip) {
+  const auto model_cfg = [&](const json& patch) {
+    return LoadOpenClipError({{"model_cfg", patch}});
+  };
+  EXPECT_THAT(model_cfg({{"vision_cfg", {{"timm_model_name", "vit_base"}}}}),
+              HasSubstr("'model_cfg.vision_cfg.timm_model_name' (\"vit_base\") "
+                        "is not supported"));
+  EXPECT_THAT(
+      model_cfg({{"text_cfg", {{"hf_model_name", "roberta"}}}}),
+      HasSubstr(
+          "'model_cfg.text_cfg.hf_model_name' (\"roberta\") is not supported"));
+  EXPECT_THAT(model_cfg({{"text_cfg", {{"pool_type", "last"}}}}),
+              HasSubstr("'model_cfg.text_cfg.pool_type' is \"last\", supported "
+                        "is only \"argmax\""));
+  EXPECT_THAT(model_cfg({{"multimodal_cfg", {{"width", 1}}}}),
+              HasSubstr("'model_cfg.multimodal_cfg'"));
+  EXPECT_THAT(model_cfg({{"custom_text", true}}),
+              HasSubstr("'model_cfg.custom_text' is true"));
+  EXPECT_THAT(model_cfg({{"init_logit_bias", -10}}),
+              HasSubstr("'model_cfg.init_logit_bias'"));
+  EXPECT_THAT(
+      model_cfg({{"embed_dim", "16"}}),
+      HasSubstr("'model_cfg.embed_dim' is \"16\", expected an integer"));
+  EXPECT_THAT(model_cfg({{"embed_dim", nullptr}}),
+              HasSubstr("'model_cfg.embed_dim' is missing"));
+  EXPECT_THAT(model_cfg({{"text_cfg", {{"layers", 2000000000}}}}),
+              HasSubstr("text layers is 2000000000"));
+  EXPECT_THAT(model_cfg({{"text_cfg", {{"heads", 7}}}}),
+              HasSubstr("text width 64 is not a multiple of its heads 7"));
+  EXPECT_THAT(model_cfg({{"vision_cfg", {{"layers", {1, 2}}}}}),
+              HasSubstr("expected 4 integers"));
+}
+
+TEST_F(ModelTest, RefusesAnotherPreprocessing) {
+  const auto preprocess_cfg = [&](const json& patch) {
+    return LoadOpenClipError({{"preprocess_cfg", patch}});
+  };
+  EXPECT_THAT(preprocess_cfg({{"interpolation", "bilinear"}}),
+              HasSubstr("'preprocess_cfg.interpolation' is \"bilinear\", "
+                        "supported is only \"bicubic\""));
+  EXPECT_THAT(preprocess_cfg({{"resize_mode", "squash"}}),
+              HasSubstr("'preprocess_cfg.resize_mode' is \"squash\""));
+  EXPECT_THAT(preprocess_cfg({{"std", {1, 0, 1}}}),
+              HasSubstr("image std is 0"));
+
+  std::filesystem::create_directories(Path("hf"));
+  testing::WriteFile(Path("hf") + "/config.json", R"({"model_type": "clip"})");
+  const auto preprocessor = [&](const json& patch) {
+    return PatchedError("hf", "preprocessor_config.json", patch);
+  };
+  EXPECT_THAT(preprocessor({{"resample", 2}}),
+              HasSubstr("'resample' is 2, supported is only 3"));
+  EXPECT_THAT(preprocessor({{"resample", 3}, {"do_resize", false}}),
+              HasSubstr("'do_resize' is false"));
+  EXPECT_THAT(preprocessor({{"do_resize", true},
+                            {"size", {{"height", 224}, {"width", 224}}}}),
+              HasSubstr("supported is only {\"shortest_edge\":224}"));
+}
+
+TEST_F(ModelTest, NamesUnsupportedKeysOfHuggingFace) {
+  std::filesystem::create_directories(Path("hf"));
+  const auto config = [&](const json& patch) {
+    return PatchedError("hf", "config.json", patch);
+  };
+  EXPECT_THAT(config({{"model_type", "siglip"}}),
+              HasSubstr("'model_type' is \"siglip\""));
+  EXPECT_THAT(config({{"model_type", "clip"},
+                      {"text_config", {{"hidden_act", "relu"}}}}),
+              HasSubstr("'text_config.hidden_act' is \"relu\""));
+}
+
+TEST_F(ModelTest, FingerprintTellsWeightsConfigurationAndPreprocessingApart) {
+  const auto fingerprint = [&](const Architecture& all) {
+    WriteOpenClip(all, checkpoint_, Path("oc"));
+    const auto checkpoint = ReadCheckpoint(Path("oc"));
+    EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
+    return Fingerprint(*checkpoint);
+  };
+  const std::string first = fingerprint(TinyVit());
+  EXPECT_EQ(fingerprint(TinyVit()), first);
+  Architecture gelu = TinyVit();
+  gelu.text.activation = Activation::kGelu;
+  EXPECT_NE(fingerprint(gelu), first);
+  Architecture mean = TinyVit();
+  mean.mean[1] = 0.5f;
+  EXPECT_NE(fingerprint(mean), first);
+  Architecture heads = TinyVit();
+  heads.text.heads = 2;
+  EXPECT_NE(fingerprint(heads), first);
+  checkpoint_.seed = 2;
+  EXPECT_NE(fingerprint(TinyVit()), first);
+}
+
+TEST_F(ModelTest, RefusesInputsOfTheWrongSize) {
+  const auto model = LoadState();
+  ASSERT_TRUE(model.ok()) << model.status();
+  const std::vector<uint8_t> crop(16 * 16 * 3 - 1);
+  const absl::Span<const uint8_t> crops[] = {crop};
+  EXPECT_THAT(std::string((*model)->EncodeImages(crops).status().message()),
+              HasSubstr("767 bytes, expected"));
+  const auto text_error = [&](std::vector<int32_t> ids) {
+    const absl::Status status =
+        (*model)->EncodeText({{{1, 2}, ids}}, nullptr).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    return std::string(status.message());
+  };
+  EXPECT_THAT(text_error({}),
+              HasSubstr("token sequence 1 has 0 tokens, allowed are 1 to 12"));
+  EXPECT_THAT(text_error(std::vector<int32_t>(13, 1)), HasSubstr("13 tokens"));
+  EXPECT_THAT(text_error({1, 100}), HasSubstr("id 100, allowed are 0 to 99"));
+  EXPECT_THAT(text_error({-1}), HasSubstr("id -1"));
+}
+
+TEST_F(ModelTest, NothingInNothingOut) {
+  const auto model = LoadState();
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_TRUE((*model)->EncodeImages({})->empty());
+  EXPECT_TRUE((*model)->EncodeText({}, nullptr)->rows.empty());
+}
+
+// Enough sequences for several steps.
+std::vector<std::vector<int32_t>> ManySequences() {
+  std::vector<std::vector<int32_t>> sequences;
+  for (int i = 0; i < 2000; ++i) {
+    sequences.push_back({98, i % 90, (i / 90) % 90, 99});
+    if (i % 3 == 0) sequences.back().insert(sequences.back().begin() + 1, 5, 7);
+  }
+  return sequences;
+}
+
+TEST_F(ModelTest, ProgressCountsSequencesAndStopsTheCall) {
+  const auto model = LoadState();
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto sequences = ManySequences();
+  std::vector<int64_t> seen;
+  const auto count = [&](int64_t done, int64_t total) {
+    EXPECT_EQ(total, 2000);
+    seen.push_back(done);
+    return true;
+  };
+  const auto embeddings = (*model)->EncodeText(sequences, count);
+  ASSERT_TRUE(embeddings.ok()) << embeddings.status();
+  EXPECT_GE(seen.size(), 3);
+  EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+  EXPECT_EQ(seen.back(), 2000);
+  EXPECT_GE(embeddings->positions_encoded, 2000 * 4);
+
+  int calls = 0;
+  const auto stopped = (*model)->EncodeText(
+      sequences, [&](int64_t, int64_t) { return ++calls < 2; });
+  EXPECT_EQ(stopped.status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(calls, 2);
+}
+
+TEST_F(ModelTest, RowsDoNotDependOnTheirCompany) {
+  const auto model = LoadState();
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto sequences = ManySequences();
+  const auto together = (*model)->EncodeText(sequences, nullptr);
+  ASSERT_TRUE(together.ok()) << together.status();
+  for (const size_t i : {0, 1, 1000, 1999}) {
+    const auto alone = (*model)->EncodeText({sequences[i]}, nullptr);
+    ASSERT_TRUE(alone.ok()) << alone.status();
+    for (int d = 0; d < 16; ++d)
+      EXPECT_NEAR(alone->rows[d], together->rows[i * 16 + d], 1e-6);
+  }
+}
+
+TEST_F(ModelTest, ManyThreadsMayCallAtOnce) {
+  const auto model = LoadState();
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto sequences = ManySequences();
+  const std::vector<uint8_t> crop = testing::RandomCrop(16, 1);
+  const absl::Span<const uint8_t> crops[] = {crop};
+  const std::vector<float> expected_image = *(*model)->EncodeImages(crops);
+  const std::vector<float> expected_text =
+      (*model)->EncodeText(sequences, nullptr)->rows;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&] {
+      EXPECT_EQ((*model)->EncodeText(sequences, nullptr)->rows, expected_text);
+    });
+    threads.emplace_back([&] {
+      for (int round = 0; round < 20; ++round)
+        EXPECT_EQ(*(*model)->EncodeImages(crops), expected_image);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+}  // namespace clip

@@ -1,0 +1,190 @@
+// Embeddings, weight sets and probabilities equal the reference's, for every
+// checkpoint format and architecture (tools/golden/models.py).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "clip/checkpoint/checkpoint.h"
+#include "clip/model.h"
+#include "tests/testing/checkpoint_files.h"
+#include "tests/testing/random_tensors.h"
+
+namespace clip {
+namespace {
+
+using nlohmann::json;
+using testing::RandomCheckpoint;
+using Rows = std::vector<std::vector<float>>;
+
+constexpr float kEmbeddingBar = 1e-5f;
+constexpr float kProbabilityBar = 1e-4f;
+
+// Writes the golden's checkpoint and returns what Model::Load takes.
+std::string WriteCheckpoint(const json& golden, const std::string& name) {
+  RandomCheckpoint checkpoint{
+      {}, golden["seed"].get<uint64_t>(), golden["half"].get<bool>()};
+  for (const json& tensor : golden["tensors"]) {
+    checkpoint.tensors.push_back(
+        {tensor[0].get<std::string>(), tensor[1].get<std::vector<int64_t>>()});
+  }
+  const std::string path = ::testing::TempDir() + "/" + name;
+  const std::string format = golden["format"];
+  std::filesystem::remove_all(path);
+  if (format == "torchscript") {
+    WriteTorchScript(checkpoint, path);
+  } else if (format == "state_dict") {
+    WriteStateDict(checkpoint, path);
+  } else {
+    std::filesystem::create_directories(path);
+    for (const auto& [file, content] : golden["files"].items()) {
+      testing::WriteFile(path + "/" + file, content.dump());
+    }
+    if (format == "shards") {
+      WriteShards(checkpoint, 3, path);
+    } else {
+      WriteSafetensors(checkpoint,
+                       path + "/" + golden["weights_file"].get<std::string>());
+    }
+  }
+  return path;
+}
+
+Rows ToRows(const std::vector<float>& flat, int width) {
+  Rows rows;
+  for (size_t i = 0; i < flat.size(); i += width)
+    rows.emplace_back(flat.begin() + i, flat.begin() + i + width);
+  return rows;
+}
+
+float Dot(const std::vector<float>& a, const std::vector<float>& b) {
+  float sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+// The mean of unit rows, made a unit row again.
+std::vector<float> MeanDirection(const Rows& rows,
+                                 const std::vector<size_t>& which) {
+  std::vector<float> mean(rows[0].size());
+  for (const size_t row : which) {
+    for (size_t i = 0; i < mean.size(); ++i) mean[i] += rows[row][i];
+  }
+  const float length = std::sqrt(Dot(mean, mean));
+  for (float& x : mean) x /= length;
+  return mean;
+}
+
+std::vector<float> Softmax(std::vector<float> logits) {
+  const float highest = *std::max_element(logits.begin(), logits.end());
+  float sum = 0;
+  for (float& x : logits) sum += x = std::exp(x - highest);
+  for (float& x : logits) x /= sum;
+  return logits;
+}
+
+void ExpectRowsNear(const Rows& found, const Rows& expected, float bar) {
+  ASSERT_EQ(found.size(), expected.size());
+  float worst = 0;
+  for (size_t i = 0; i < found.size(); ++i) {
+    ASSERT_EQ(found[i].size(), expected[i].size());
+    for (size_t j = 0; j < found[i].size(); ++j) {
+      const float distance = std::abs(found[i][j] - expected[i][j]);
+      ASSERT_LE(distance, bar) << "row " << i << ", column " << j;
+      worst = std::max(worst, distance);
+    }
+  }
+  std::cout << "  worst difference " << worst << " of " << bar << "\n";
+}
+
+size_t Best(const std::vector<float>& row) {
+  return std::max_element(row.begin(), row.end()) - row.begin();
+}
+
+class ParityTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    std::ifstream file(
+        std::string(ZEROSHOT_SOURCE_DIR "/tests/testdata/golden/models/") +
+        GetParam() + ".json");
+    golden_ = json::parse(file);
+    const std::string path = WriteCheckpoint(golden_, GetParam());
+    ModelOptions options;
+    options.device = "cpu";
+    options.max_batch = 2;  // so that the crops are split
+    auto model = Model::Load(path, options);
+    ASSERT_TRUE(model.ok()) << model.status();
+    model_ = *std::move(model);
+    std::filesystem::remove_all(path);
+  }
+
+  Rows EncodeCrops() {
+    std::vector<std::vector<uint8_t>> crops;
+    for (const json& seed : golden_["crop_seeds"]) {
+      crops.push_back(testing::RandomCrop(golden_["image_size"], seed));
+    }
+    const auto rows = model_->EncodeImages(
+        std::vector<absl::Span<const uint8_t>>(crops.begin(), crops.end()));
+    EXPECT_TRUE(rows.ok()) << rows.status();
+    return ToRows(*rows, model_->info().embedding_dim);
+  }
+
+  Rows EncodeSequences() {
+    const auto sequences =
+        golden_["sequences"].get<std::vector<std::vector<int32_t>>>();
+    const auto embeddings = model_->EncodeText(sequences, nullptr);
+    EXPECT_TRUE(embeddings.ok()) << embeddings.status();
+    return ToRows(embeddings->rows, model_->info().embedding_dim);
+  }
+
+  json golden_;
+  std::unique_ptr<Model> model_;
+};
+
+TEST_P(ParityTest, ImageEmbeddingsEqualTheReference) {
+  ExpectRowsNear(EncodeCrops(), golden_["expected"]["image_embeddings"],
+                 kEmbeddingBar);
+}
+
+TEST_P(ParityTest, TextEmbeddingsEqualTheReference) {
+  ExpectRowsNear(EncodeSequences(), golden_["expected"]["text_embeddings"],
+                 kEmbeddingBar);
+}
+
+TEST_P(ParityTest, ProbabilitiesAndTheBestClassEqualTheReference) {
+  EXPECT_NEAR(model_->info().logit_scale,
+              golden_["expected"]["logit_scale"].get<float>(), 1e-3);
+  const Rows texts = EncodeSequences();
+  Rows weights;
+  for (const json& members : golden_["classes"])
+    weights.push_back(MeanDirection(texts, members));
+  ExpectRowsNear(weights, golden_["expected"]["weights"], kEmbeddingBar);
+  Rows probabilities;
+  for (const std::vector<float>& image : EncodeCrops()) {
+    std::vector<float> logits;
+    for (const std::vector<float>& row : weights)
+      logits.push_back(model_->info().logit_scale * Dot(image, row));
+    probabilities.push_back(Softmax(logits));
+  }
+  const Rows expected = golden_["expected"]["probabilities"];
+  ExpectRowsNear(probabilities, expected, kProbabilityBar);
+  for (size_t i = 0; i < expected.size(); ++i)
+    EXPECT_EQ(Best(probabilities[i]), Best(expected[i]));
+}
+
+INSTANTIATE_TEST_SUITE_P(AllFormats, ParityTest,
+                         ::testing::Values("openai_vit", "openai_resnet",
+                                           "hugging_face_quick_gelu",
+                                           "hugging_face_gelu_sharded",
+                                           "open_clip_vit_gelu",
+                                           "open_clip_resnet"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace clip

@@ -1,0 +1,161 @@
+// The arrows between the rooms, held over every #include line: server ->
+// zeroshot -> clip -> torch, server -> proto <- client, and nothing back.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "tests/rules/source_tree.h"
+
+namespace {
+
+using ::testing::IsEmpty;
+
+// What a folder may include. An entry that ends in / allows all below it, one
+// that ends in /* only the headers right inside of it: a room's public ones.
+// The longest folder that holds a file decides for it.
+struct Room {
+  absl::string_view folder;
+  std::vector<absl::string_view> may_include;
+  std::vector<absl::string_view> but_not;
+};
+
+const std::vector<Room>& Rooms() {
+  static const auto* rooms = new std::vector<Room>{
+      {"clip/",
+       {"clip/", "absl/", "unicode/", "openssl/", "nlohmann/", "webp/", "png.h",
+        "jpeglib.h", "jerror.h", "zlib.h"},
+       {"clip/torch/"}},
+      {"clip/torch/",
+       {"clip/", "absl/", "nlohmann/", "torch/", "ATen/", "c10/", "caffe2/",
+        "cuda.h", "cuda_bf16.h", "cuda_fp16.h", "cuda_runtime.h",
+        "cuda_runtime_api.h", "mma.h"},
+       {}},
+      {"zeroshot/",
+       {"zeroshot/", "clip/*", "absl/", "openssl/", "hiredis/"},
+       {"zeroshot/v1/"}},
+      {"server/",
+       {"server/", "zeroshot/", "clip/*", "absl/", "grpc/", "grpcpp/",
+        "google/", "spdlog/", "prometheus/", "httplib.h"},
+       {}},
+      {"client/",
+       {"client/", "zeroshot/v1/", "absl/", "grpc/", "grpcpp/", "google/"},
+       {}},
+  };
+  return *rooms;
+}
+
+bool Matches(absl::string_view header, absl::string_view entry) {
+  if (absl::ConsumeSuffix(&entry, "*")) {
+    return absl::ConsumePrefix(&header, entry) &&
+           !absl::StrContains(header, '/');
+  }
+  return absl::EndsWith(entry, "/") ? absl::StartsWith(header, entry)
+                                    : header == entry;
+}
+
+// Headers of the language and of POSIX are open to all.
+bool IsSystemHeader(absl::string_view header) {
+  static constexpr absl::string_view kPosix[] = {
+      "fcntl.h",  "poll.h",    "pthread.h", "sched.h", "semaphore.h",
+      "signal.h", "termios.h", "unistd.h",  "wchar.h"};
+  if (!absl::StrContains(header, '.')) return !absl::StrContains(header, '/');
+  if (absl::StartsWith(header, "sys/")) return true;
+  for (absl::string_view posix : kPosix) {
+    if (header == posix) return true;
+  }
+  return false;
+}
+
+bool MatchesAny(absl::string_view header,
+                const std::vector<absl::string_view>& entries) {
+  for (absl::string_view entry : entries) {
+    if (Matches(header, entry)) return true;
+  }
+  return false;
+}
+
+bool MayInclude(absl::string_view file, absl::string_view header) {
+  const Room* room = nullptr;
+  for (const Room& r : Rooms()) {
+    if (absl::StartsWith(file, r.folder) &&
+        (room == nullptr || r.folder.size() > room->folder.size())) {
+      room = &r;
+    }
+  }
+  if (room == nullptr || IsSystemHeader(header)) return true;
+  return MatchesAny(header, room->may_include) &&
+         !MatchesAny(header, room->but_not);
+}
+
+// The header that a line includes, empty if it includes none.
+absl::string_view IncludedHeader(absl::string_view line) {
+  line = absl::StripLeadingAsciiWhitespace(line);
+  if (!absl::ConsumePrefix(&line, "#")) return "";
+  line = absl::StripLeadingAsciiWhitespace(line);
+  if (!absl::ConsumePrefix(&line, "include")) return "";
+  line = absl::StripLeadingAsciiWhitespace(line);
+  if (!absl::ConsumePrefix(&line, "<") && !absl::ConsumePrefix(&line, "\"")) {
+    return "";
+  }
+  return line.substr(0, line.find_first_of(">\""));
+}
+
+TEST(IncludesTest, EveryRoomIncludesOnlyWhatItMay) {
+  std::vector<std::string> broken;
+  int seen = 0;
+  for (const std::string& file : rules::SourceFiles()) {
+    int number = 0;
+    for (const std::string& line : rules::Lines(file)) {
+      ++number;
+      const absl::string_view header = IncludedHeader(line);
+      if (header.empty()) continue;
+      ++seen;
+      if (!MayInclude(file, header)) {
+        broken.push_back(absl::StrCat(file, ":", number, " includes ", header));
+      }
+    }
+  }
+  EXPECT_GT(seen, 500);
+  EXPECT_THAT(broken, IsEmpty());
+}
+
+TEST(IncludesTest, NoRoomReachesBack) {
+  EXPECT_FALSE(MayInclude("clip/model.cc", "zeroshot/batcher.h"));
+  EXPECT_FALSE(MayInclude("zeroshot/batcher.h", "server/options.h"));
+  EXPECT_FALSE(MayInclude("client/client.cc", "server/options.h"));
+  EXPECT_FALSE(MayInclude("client/client.cc", "zeroshot/weight_set.h"));
+  EXPECT_TRUE(MayInclude("server/service.cc", "zeroshot/classifier.h"));
+  EXPECT_TRUE(MayInclude("client/client.cc", "zeroshot/v1/zeroshot.pb.h"));
+}
+
+TEST(IncludesTest, OnlyOneFolderSeesTorch) {
+  EXPECT_TRUE(MayInclude("clip/torch/model.cc", "torch/torch.h"));
+  for (absl::string_view file : {"clip/tokenizer.cc", "zeroshot/classifier.cc",
+                                 "server/main.cc", "client/client.cc"}) {
+    EXPECT_FALSE(MayInclude(file, "torch/torch.h")) << file;
+    EXPECT_FALSE(MayInclude(file, "ATen/ATen.h")) << file;
+    EXPECT_FALSE(MayInclude(file, "clip/torch/weights.h")) << file;
+  }
+}
+
+TEST(IncludesTest, TheWireStaysOutOfTheLowerRooms) {
+  for (absl::string_view file :
+       {"clip/model.h", "clip/torch/model.cc", "zeroshot/classifier.cc"}) {
+    EXPECT_FALSE(MayInclude(file, "grpcpp/grpcpp.h")) << file;
+    EXPECT_FALSE(MayInclude(file, "zeroshot/v1/zeroshot.pb.h")) << file;
+    EXPECT_FALSE(MayInclude(file, "spdlog/spdlog.h")) << file;
+  }
+}
+
+TEST(IncludesTest, OnlyPublicHeadersOfClipAreOpen) {
+  EXPECT_TRUE(MayInclude("zeroshot/classifier.cc", "clip/model.h"));
+  EXPECT_FALSE(MayInclude("zeroshot/classifier.cc", "clip/text/fix_text.h"));
+}
+
+}  // namespace

@@ -1,0 +1,70 @@
+#include "tests/rules/source_tree.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
+
+namespace rules {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path& Root() {
+  static const auto* root = new fs::path(ZEROSHOT_SOURCE_DIR);
+  return *root;
+}
+
+bool IsIgnored(const std::string& path) {
+  static constexpr absl::string_view kIgnored[] = {".git", ".deps", ".cache"};
+  const std::string name = fs::path(path).filename();
+  return std::find(std::begin(kIgnored), std::end(kIgnored), path) !=
+             std::end(kIgnored) ||
+         path == "build" || absl::StartsWith(path, "build-") ||
+         name == "__pycache__" ||
+         (absl::StartsWith(path, "models/") && path != "models/demo" &&
+          !absl::StartsWith(path, "models/demo/"));
+}
+
+}  // namespace
+
+std::vector<std::string> ProjectFiles() {
+  std::vector<std::string> files;
+  for (fs::recursive_directory_iterator it(Root()), end; it != end; ++it) {
+    const std::string path = it->path().lexically_relative(Root());
+    if (IsIgnored(path)) {
+      it.disable_recursion_pending();
+    } else if (it->is_regular_file()) {
+      files.push_back(path);
+    }
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::vector<std::string> SourceFiles() {
+  std::vector<std::string> sources;
+  for (const std::string& path : ProjectFiles()) {
+    const std::string room = path.substr(0, path.find('/'));
+    if (room != "clip" && room != "zeroshot" && room != "server" &&
+        room != "client" && room != "tests") {
+      continue;
+    }
+    if (absl::EndsWith(path, ".h") || absl::EndsWith(path, ".cc") ||
+        absl::EndsWith(path, ".cu") || absl::EndsWith(path, ".cuh")) {
+      sources.push_back(path);
+    }
+  }
+  return sources;
+}
+
+std::vector<std::string> Lines(const std::string& path) {
+  std::ifstream file(Root() / path);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  return lines;
+}
+
+}  // namespace rules

@@ -1,0 +1,22 @@
+// The project's own files, for tests that hold rules over them.
+#ifndef ZEROSHOT_TESTS_RULES_SOURCE_TREE_H_
+#define ZEROSHOT_TESTS_RULES_SOURCE_TREE_H_
+
+#include <string>
+#include <vector>
+
+namespace rules {
+
+// Every file but those of the folders that git ignores (.deps, .cache,
+// build*, models other than the demo). Paths begin at the project's folder.
+std::vector<std::string> ProjectFiles();
+
+// The C++ and CUDA files of the rooms clip, zeroshot, server, client, tests.
+std::vector<std::string> SourceFiles();
+
+// The lines of a file of the project.
+std::vector<std::string> Lines(const std::string& path);
+
+}  // namespace rules
+
+#endif  // ZEROSHOT_TESTS_RULES_SOURCE_TREE_H_

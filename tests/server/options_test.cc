@@ -1,0 +1,153 @@
+#include "server/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "absl/flags/commandlineflag.h"
+#include "absl/flags/reflection.h"
+#include "absl/strings/str_cat.h"
+
+namespace zeroshot::server {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+// A file that exists, in place of a checkpoint: options only look whether it
+// is there.
+std::string SomeFile() { return "/proc/self/exe"; }
+
+class OptionsTest : public ::testing::Test {
+ protected:
+  OptionsTest() { Set("model", SomeFile()); }
+
+  static void Set(absl::string_view flag, absl::string_view value) {
+    std::string error;
+    ASSERT_TRUE(absl::FindCommandLineFlag(flag)->ParseFrom(value, &error))
+        << error;
+  }
+
+  // What is said about the flag when it has that value.
+  static std::string ErrorFor(absl::string_view flag, absl::string_view value) {
+    absl::FlagSaver saver;
+    Set(flag, value);
+    return std::string(OptionsFromFlags().status().message());
+  }
+
+ private:
+  absl::FlagSaver saver_;
+};
+
+TEST_F(OptionsTest, DefaultsAreThoseOfTheStructs) {
+  const auto options = OptionsFromFlags();
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->server.listen, "127.0.0.1:50051");
+  EXPECT_EQ(options->server.max_inflight, ServerOptions().max_inflight);
+  EXPECT_EQ(options->server.build.max_prompts, BuildLimits().max_prompts);
+  EXPECT_EQ(options->tower.device, "auto");
+  EXPECT_EQ(options->log_format, LogFormat::kText);
+  EXPECT_EQ(options->log_level, LogLevel::kInfo);
+}
+
+TEST_F(OptionsTest, EveryFlagReachesItsOption) {
+  Set("listen", "[::]:7");
+  Set("device", "cuda:0,1");
+  Set("precision", "bf16");
+  Set("threads", "3");
+  Set("max_batch", "16");
+  Set("max_inflight", "10");
+  Set("max_builds", "2");
+  Set("memory_store_bytes", "1000");
+  Set("max_request_bytes", "5000");
+  Set("max_image_bytes", "4000");
+  Set("max_image_pixels", "300");
+  Set("max_classes", "20");
+  Set("max_templates", "21");
+  Set("max_prompts", "22");
+  Set("max_text_bytes", "23");
+  Set("max_batch_items", "24");
+  Set("apply_exif_orientation", "true");
+  Set("log_format", "json");
+  Set("log_level", "error");
+  Set("drain_timeout", "1m");
+  const auto options = OptionsFromFlags();
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->model, SomeFile());
+  EXPECT_EQ(options->tower.device, "cuda:0,1");
+  EXPECT_EQ(options->tower.precision, "bf16");
+  EXPECT_EQ(options->tower.threads, 3);
+  EXPECT_EQ(options->tower.max_batch, 16);
+  const ServerOptions& server = options->server;
+  EXPECT_EQ(server.listen, "[::]:7");
+  EXPECT_EQ(server.max_inflight, 10);
+  EXPECT_EQ(server.max_builds, 2);
+  EXPECT_EQ(server.memory_store_bytes, 1000);
+  EXPECT_EQ(server.max_request_bytes, 5000);
+  EXPECT_EQ(server.max_batch_items, 24);
+  EXPECT_EQ(server.embedder.max_batch, 16);
+  EXPECT_EQ(server.embedder.max_image_bytes, 4000);
+  EXPECT_EQ(server.embedder.max_text_bytes, 23);
+  EXPECT_EQ(server.embedder.decode.max_pixels, 300);
+  EXPECT_TRUE(server.embedder.decode.apply_exif_orientation);
+  EXPECT_EQ(server.build.max_classes, 20);
+  EXPECT_EQ(server.build.max_templates, 21);
+  EXPECT_EQ(server.build.max_prompts, 22);
+  EXPECT_EQ(server.build.max_text_bytes, 23);
+  EXPECT_EQ(options->log_format, LogFormat::kJson);
+  EXPECT_EQ(options->log_level, LogLevel::kError);
+  EXPECT_EQ(options->drain_timeout, absl::Minutes(1));
+}
+
+TEST_F(OptionsTest, WrongValueIsNamedWithItsFlagAndWhatIsAllowed) {
+  EXPECT_EQ(ErrorFor("max_batch", "0"), "--max_batch=0: allowed is 1 to 4096");
+  EXPECT_EQ(ErrorFor("threads", "-1"), "--threads=-1: allowed is 0 to 1024");
+  EXPECT_EQ(ErrorFor("log_level", "loud"),
+            "--log_level=loud: allowed is one of debug, info, warn, error");
+  EXPECT_EQ(ErrorFor("precision", "fp8"),
+            "--precision=fp8: allowed is one of auto, fp32, bf16, fp16, int8");
+  EXPECT_THAT(ErrorFor("drain_timeout", "-1s"), HasSubstr("0 to 24h"));
+  EXPECT_THAT(ErrorFor("max_image_bytes", "100000000"),
+              HasSubstr("at most --max_request_bytes=67108864"));
+}
+
+TEST_F(OptionsTest, ListenNeedsHostAndPort) {
+  for (const char* wrong : {"", "50051", ":50051", "localhost", "localhost:",
+                            "localhost:x", "localhost:65536", "h:-1"}) {
+    EXPECT_THAT(
+        ErrorFor("listen", wrong),
+        HasSubstr(absl::StrCat("--listen=", wrong, ": allowed is HOST:PORT")));
+  }
+  EXPECT_EQ(ErrorFor("listen", "0.0.0.0:0"), "");
+}
+
+TEST_F(OptionsTest, DeviceIsOneOfTheKnownForms) {
+  for (const char* wrong : {"gpu", "cuda:", "cuda:x", "cuda:0,", "cpu:0"}) {
+    EXPECT_THAT(ErrorFor("device", wrong),
+                HasSubstr(absl::StrCat("--device=", wrong, ": allowed is")));
+  }
+  for (const char* right : {"auto", "cpu", "cuda", "cuda:1", "cuda:0,1"}) {
+    EXPECT_EQ(ErrorFor("device", right), "");
+  }
+}
+
+TEST_F(OptionsTest, ModelThatIsNowhereIsNamed) {
+  EXPECT_EQ(ErrorFor("model", "no-such-model"),
+            "--model=no-such-model: no such file or folder, and no model of "
+            "that name in the models folder");
+  EXPECT_EQ(ErrorFor("model", "/no/such.pt"),
+            "--model=/no/such.pt: no such file or folder");
+}
+
+TEST_F(OptionsTest, ModelNameIsFoundInTheModelsFolder) {
+  const auto path = FindModel("");
+  ASSERT_TRUE(path.ok()) << path.status();
+  EXPECT_EQ(std::filesystem::path(*path).filename(), "demo");
+  EXPECT_EQ(*FindModel("demo"), *path);
+  EXPECT_TRUE(std::filesystem::is_directory(*path));
+}
+
+}  // namespace
+}  // namespace zeroshot::server

@@ -1,0 +1,149 @@
+#include "tests/testing/fake_model.h"
+
+#include <cmath>
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "clip/sha256.h"
+#include "clip/tokenizer.h"
+
+namespace clip {
+namespace {
+
+std::string HashOf(absl::Span<const uint8_t> bytes) {
+  Sha256 hash;
+  hash.Update({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  return hash.HexDigest();
+}
+
+// SplitMix64 (Steele, Lea, Flood 2014): the same numbers on every platform.
+uint64_t NextRandom(uint64_t* state) {
+  uint64_t z = (*state += 0x9E3779B97F4A7C15);
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+FakeModel::FakeModel(int embedding_dim, int image_size) {
+  info_.name = "fake";
+  info_.family = "Fake-8/4";
+  info_.fingerprint = HashOf({});
+  info_.device = "cpu";
+  info_.precision = "fp32";
+  info_.image_size = image_size;
+  info_.context_length = 77;
+  info_.vocab_size = Tokenizer::kVocabSize;
+  info_.embedding_dim = embedding_dim;
+  info_.logit_scale = 100;
+}
+
+std::vector<float> FakeModel::RowOf(absl::Span<const uint8_t> bytes) const {
+  uint64_t state = 0;
+  const bool parsed = absl::SimpleHexAtoi(HashOf(bytes).substr(0, 16), &state);
+  if (!parsed) return {};
+  std::vector<float> row(info_.embedding_dim);
+  double squares = 0;
+  for (float& value : row) {
+    value = static_cast<float>(NextRandom(&state) >> 40) / (1 << 23) - 1;
+    squares += value * value;
+  }
+  for (float& value : row) value /= std::sqrt(squares);
+  return row;
+}
+
+bool FakeModel::PassGate(const TextProgress& progress, int64_t done,
+                         int64_t total) {
+  while (true) {
+    // Unlocked: `progress` is the caller's code.
+    if (progress && !progress(done, total)) return false;
+    MutexLock lock(&mu_);
+    if (!closed_) return true;
+    ++at_gate_;
+    changed_.NotifyAll();
+    changed_.WaitUntil(&mu_,
+                       absl::ToChronoTime(absl::Now() + absl::Milliseconds(2)));
+    --at_gate_;
+  }
+}
+
+absl::StatusOr<std::vector<float>> FakeModel::EncodeImages(
+    absl::Span<const absl::Span<const uint8_t>> crops) {
+  {
+    MutexLock lock(&mu_);
+    ++image_batches_;
+  }
+  PassGate(nullptr, 0, 0);
+  const size_t crop_size = size_t{3} * info_.image_size * info_.image_size;
+  std::vector<float> rows;
+  for (absl::Span<const uint8_t> crop : crops) {
+    if (crop.size() != crop_size) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "crop of ", crop.size(), " bytes; expected ", crop_size));
+    }
+    const std::vector<float> row = RowOf(crop);
+    rows.insert(rows.end(), row.begin(), row.end());
+  }
+  return rows;
+}
+
+absl::StatusOr<TextEmbeddings> FakeModel::EncodeText(
+    absl::Span<const std::vector<int32_t>> sequences,
+    const TextProgress& progress) {
+  {
+    MutexLock lock(&mu_);
+    ++text_calls_;
+  }
+  TextEmbeddings result;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    if (!PassGate(progress, i, sequences.size())) {
+      return absl::CancelledError("stopped by progress");
+    }
+    const std::vector<int32_t>& ids = sequences[i];
+    if (ids.empty() || ids.size() > size_t(info_.context_length)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("sequence of ", ids.size(), " tokens"));
+    }
+    const std::vector<float> row =
+        RowOf({reinterpret_cast<const uint8_t*>(ids.data()),
+               ids.size() * sizeof(ids[0])});
+    result.rows.insert(result.rows.end(), row.begin(), row.end());
+    result.positions_encoded += ids.size();
+  }
+  return result;
+}
+
+void FakeModel::CloseGate() {
+  MutexLock lock(&mu_);
+  closed_ = true;
+}
+
+void FakeModel::OpenGate() {
+  MutexLock lock(&mu_);
+  closed_ = false;
+  changed_.NotifyAll();
+}
+
+bool FakeModel::WaitForCallsAtGate(int n, absl::Duration timeout) {
+  const auto deadline = absl::ToChronoTime(absl::Now() + timeout);
+  MutexLock lock(&mu_);
+  while (at_gate_ < n) {
+    if (!changed_.WaitUntil(&mu_, deadline)) return at_gate_ >= n;
+  }
+  return true;
+}
+
+int FakeModel::image_batches() {
+  MutexLock lock(&mu_);
+  return image_batches_;
+}
+
+int FakeModel::text_calls() {
+  MutexLock lock(&mu_);
+  return text_calls_;
+}
+
+}  // namespace clip

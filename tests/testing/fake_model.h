@@ -1,0 +1,62 @@
+// A model without LibTorch for tests of everything above clip: embeddings are
+// unit rows drawn from a hash of the crop or the token ids, so that equal
+// inputs get equal rows, different ones nearly orthogonal rows, and a test can
+// ask the model itself what the right answer is.
+//
+// Thread rule: every method may be called from many threads at once.
+#ifndef ZEROSHOT_TESTS_TESTING_FAKE_MODEL_H_
+#define ZEROSHOT_TESTS_TESTING_FAKE_MODEL_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "clip/model.h"
+#include "clip/mutex.h"
+
+namespace clip {
+
+class FakeModel : public Model {
+ public:
+  explicit FakeModel(int embedding_dim = 64, int image_size = 8);
+
+  const ModelInfo& info() const override { return info_; }
+  absl::StatusOr<std::vector<float>> EncodeImages(
+      absl::Span<const absl::Span<const uint8_t>> crops) override;
+
+  // One sequence a step; `progress` is called before each.
+  absl::StatusOr<TextEmbeddings> EncodeText(
+      absl::Span<const std::vector<int32_t>> sequences,
+      const TextProgress& progress) override;
+
+  // From CloseGate to OpenGate, EncodeImages and each step of EncodeText wait:
+  // the device is busy. A waiting EncodeText still asks `progress` whether to
+  // stop, as between the steps of a real one.
+  void CloseGate();
+  void OpenGate();
+
+  // Blocks until `n` calls wait at the gate. Returns false after `timeout`.
+  bool WaitForCallsAtGate(int n, absl::Duration timeout = absl::Seconds(20));
+
+  // Calls so far.
+  int image_batches();
+  int text_calls();
+
+ private:
+  // Waits while the gate is closed. False: `progress` said stop.
+  bool PassGate(const TextProgress& progress, int64_t done, int64_t total);
+  std::vector<float> RowOf(absl::Span<const uint8_t> bytes) const;
+
+  ModelInfo info_;
+  Mutex mu_;
+  CondVar changed_;
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+  int at_gate_ ABSL_GUARDED_BY(mu_) = 0;
+  int image_batches_ ABSL_GUARDED_BY(mu_) = 0;
+  int text_calls_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace clip
+
+#endif  // ZEROSHOT_TESTS_TESTING_FAKE_MODEL_H_

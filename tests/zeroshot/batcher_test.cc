@@ -1,0 +1,222 @@
+#include "zeroshot/batcher.h"
+
+#include <atomic>
+#include <numeric>
+#include <random>
+#include <thread>
+
+#include "absl/synchronization/notification.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace zeroshot {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::Le;
+using ::testing::SizeIs;
+
+struct Job {
+  int id = 0;
+  bool ran = false;
+};
+
+// A device that can be kept busy, and that remembers what it ran.
+class Device {
+ public:
+  void Run(absl::Span<Job* const> jobs) {
+    std::vector<int> ids;
+    for (Job* job : jobs) {
+      job->ran = true;
+      ids.push_back(job->id);
+    }
+    clip::MutexLock lock(&mu_);
+    batches_.push_back(ids);
+    changed_.NotifyAll();
+    while (busy_) changed_.Wait(&mu_);
+  }
+  void SetBusy(bool busy) {
+    clip::MutexLock lock(&mu_);
+    busy_ = busy;
+    changed_.NotifyAll();
+  }
+  void WaitForBatches(size_t n) {
+    clip::MutexLock lock(&mu_);
+    while (batches_.size() < n) changed_.Wait(&mu_);
+  }
+  std::vector<std::vector<int>> batches() {
+    clip::MutexLock lock(&mu_);
+    return batches_;
+  }
+
+ private:
+  clip::Mutex mu_;
+  clip::CondVar changed_;
+  bool busy_ ABSL_GUARDED_BY(mu_) = false;
+  std::vector<std::vector<int>> batches_ ABSL_GUARDED_BY(mu_);
+};
+
+class BatcherTest : public ::testing::Test {
+ protected:
+  void WaitForQueue(int n) {
+    while (batcher_.queued() != n) std::this_thread::yield();
+  }
+
+  // Runs job `id` on a thread of its own.
+  std::thread Start(Job* job, absl::Status* status, Caller caller = {}) {
+    return std::thread(
+        [this, job, status, caller] { *status = batcher_.Run({job}, caller); });
+  }
+
+  Device device_;
+  Batcher<Job> batcher_{
+      4, [this](absl::Span<Job* const> jobs) { device_.Run(jobs); }};
+};
+
+TEST_F(BatcherTest, AnIdleDeviceStartsAtOnce) {
+  Job job{7};
+  EXPECT_TRUE(batcher_.Run({&job}, Caller()).ok());
+  EXPECT_TRUE(job.ran);
+  EXPECT_THAT(device_.batches(), ElementsAre(ElementsAre(7)));
+}
+
+TEST_F(BatcherTest, WhatQueuedWhileBusyIsTheNextBatchInOrderOfArrival) {
+  device_.SetBusy(true);
+  Job jobs[8];
+  absl::Status statuses[8];
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    jobs[i].id = i;
+    threads.push_back(Start(&jobs[i], &statuses[i]));
+    if (i == 0) {
+      device_.WaitForBatches(1);
+    } else {
+      WaitForQueue(i);
+    }
+  }
+  device_.SetBusy(false);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(device_.batches(),
+              ElementsAre(ElementsAre(0), ElementsAre(1, 2, 3, 4),
+                          ElementsAre(5, 6, 7)));
+}
+
+TEST_F(BatcherTest, DropsJobsNoLongerWanted) {
+  device_.SetBusy(true);
+  Job first{1}, gone{2}, wanted{3};
+  absl::Status first_status, gone_status, wanted_status;
+  std::atomic<bool> left{false};
+  std::thread a = Start(&first, &first_status);
+  device_.WaitForBatches(1);
+  Caller leaver;
+  leaver.gone = [&] { return left.load(); };
+  std::thread b = Start(&gone, &gone_status, leaver);
+  WaitForQueue(1);
+  std::thread c = Start(&wanted, &wanted_status);
+  WaitForQueue(2);
+  left = true;
+  device_.SetBusy(false);
+  a.join(), b.join(), c.join();
+  EXPECT_EQ(gone_status.code(), absl::StatusCode::kCancelled);
+  EXPECT_FALSE(gone.ran);
+  EXPECT_TRUE(wanted_status.ok());
+  EXPECT_THAT(device_.batches(), ElementsAre(ElementsAre(1), ElementsAre(3)));
+}
+
+TEST_F(BatcherTest, AQueuedCallReturnsAtItsDeadlineWhileTheDeviceIsStillBusy) {
+  device_.SetBusy(true);
+  Job first{1}, late{2};
+  absl::Status first_status;
+  std::thread a = Start(&first, &first_status);
+  device_.WaitForBatches(1);
+  Caller caller;
+  caller.deadline = absl::Now() + absl::Milliseconds(20);
+  EXPECT_EQ(batcher_.Run({&late}, caller).code(),
+            absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(batcher_.queued(), 0);
+  device_.SetBusy(false);
+  a.join();
+  EXPECT_FALSE(late.ran);
+}
+
+TEST_F(BatcherTest, AJobRunningAtItsDeadlineIsWaitedFor) {
+  device_.SetBusy(true);
+  Job job{1};
+  absl::Status status;
+  Caller caller;
+  caller.deadline = absl::Now() + absl::Milliseconds(20);
+  std::thread a = Start(&job, &status, caller);
+  device_.WaitForBatches(1);
+  absl::SleepFor(absl::Milliseconds(40));
+  device_.SetBusy(false);
+  a.join();
+  EXPECT_TRUE(status.ok());
+  EXPECT_TRUE(job.ran);
+}
+
+TEST_F(BatcherTest, OneCallMayQueueMoreThanOneBatch) {
+  std::vector<Job> jobs(10);
+  std::vector<Job*> pointers;
+  for (Job& job : jobs) pointers.push_back(&job);
+  EXPECT_TRUE(batcher_.Run(pointers, Caller()).ok());
+  for (const Job& job : jobs) EXPECT_TRUE(job.ran);
+  EXPECT_THAT(device_.batches(), SizeIs(3));
+}
+
+TEST_F(BatcherTest, NothingToRunIsDoneAtOnce) {
+  EXPECT_TRUE(batcher_.Run({}, Caller()).ok());
+  EXPECT_THAT(device_.batches(), SizeIs(0));
+}
+
+TEST_F(BatcherTest, EveryJobOfManyThreadsRunsExactlyOnce) {
+  constexpr int kThreads = 8, kJobs = 200;
+  std::vector<std::thread> threads;
+  std::atomic<int> failed{0};
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kJobs; ++i) {
+        Job job{t * kJobs + i};
+        if (!batcher_.Run({&job}, Caller()).ok() || !job.ran) ++failed;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failed, 0);
+  std::vector<int> seen;
+  for (const std::vector<int>& batch : device_.batches()) {
+    EXPECT_THAT(batch, SizeIs(Le(4)));
+    seen.insert(seen.end(), batch.begin(), batch.end());
+  }
+  std::sort(seen.begin(), seen.end());
+  std::vector<int> all(kThreads * kJobs);
+  std::iota(all.begin(), all.end(), 0);
+  EXPECT_EQ(seen, all);
+}
+
+TEST_F(BatcherTest, CallersThatComeAndGoLeaveNothingBehind) {
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  for (int t = 0; t < 6; ++t) {
+    threads.emplace_back([&, t] {
+      std::mt19937 random(t);
+      for (int i = 0; i < 200; ++i) {
+        std::vector<Job> jobs(1 + random() % 6);
+        std::vector<Job*> pointers;
+        for (Job& job : jobs) pointers.push_back(&job);
+        Caller caller;
+        caller.deadline = absl::Now() + absl::Microseconds(random() % 200);
+        const bool gone = random() % 4 == 0;
+        caller.gone = [gone] { return gone; };
+        if (batcher_.Run(pointers, caller).ok()) {
+          for (const Job& job : jobs) wrong += !job.ran;
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(batcher_.queued(), 0);
+}
+
+}  // namespace
+}  // namespace zeroshot

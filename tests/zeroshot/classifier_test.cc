@@ -1,0 +1,151 @@
+#include "zeroshot/classifier.h"
+
+#include <cmath>
+#include <random>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_model.h"
+#include "tests/testing/make_png.h"
+#include "zeroshot/memory_store.h"
+
+namespace zeroshot {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+WeightSet ThreeClasses() {
+  WeightSet set;
+  set.id = "id";
+  set.class_names = {"a", "b", "c"};
+  set.embedding_dim = 2;
+  set.weights = {1, 0, 0, 1, 0.6f, 0.8f};
+  return set;
+}
+
+TEST(ScoreTest, IsTheSoftmaxOfScaledCosines) {
+  const Answer answer = Score(ThreeClasses(), {0, 1}, 10, 3, true);
+  const double sum = 1 + std::exp(-10) + std::exp(-2);
+  ASSERT_THAT(answer.predictions, SizeIs(3));
+  EXPECT_EQ(answer.predictions[0].class_name, "b");
+  EXPECT_EQ(answer.predictions[0].class_index, 1);
+  EXPECT_FLOAT_EQ(answer.predictions[0].logit, 10);
+  EXPECT_FLOAT_EQ(answer.predictions[0].probability, 1 / sum);
+  EXPECT_EQ(answer.predictions[1].class_name, "c");
+  EXPECT_FLOAT_EQ(answer.predictions[1].probability, std::exp(-2) / sum);
+  EXPECT_THAT(answer.probabilities,
+              ElementsAre(::testing::FloatEq(std::exp(-10) / sum),
+                          ::testing::FloatEq(1 / sum),
+                          ::testing::FloatEq(std::exp(-2) / sum)));
+}
+
+TEST(ScoreTest, MoreThanThereAreClassesMeansAll) {
+  EXPECT_THAT(Score(ThreeClasses(), {0, 1}, 1, 50, false).predictions,
+              SizeIs(3));
+  EXPECT_THAT(Score(ThreeClasses(), {0, 1}, 1, 1, false).predictions,
+              SizeIs(1));
+}
+
+TEST(ScoreTest, TiesGoToTheLowerIndex) {
+  WeightSet set = ThreeClasses();
+  set.weights = {0, 1, 0, 1, 0, 1};
+  const Answer answer = Score(set, {0, 1}, 100, 3, false);
+  EXPECT_EQ(answer.predictions[0].class_index, 0);
+  EXPECT_EQ(answer.predictions[2].class_index, 2);
+}
+
+TEST(ScoreTest, LargeLogitsDoNotOverflow) {
+  const Answer answer = Score(ThreeClasses(), {1, 0}, 1e6, 3, true);
+  EXPECT_FLOAT_EQ(answer.predictions[0].probability, 1);
+  for (float p : answer.probabilities) EXPECT_TRUE(std::isfinite(p));
+}
+
+TEST(ScoreTest, AgreesWithADoublePrecisionLoopForAnyWidth) {
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal;
+  for (const int dim : {1, 7, 16, 17, 128, 513}) {
+    WeightSet set;
+    set.embedding_dim = dim;
+    set.class_names.resize(40);
+    set.weights.resize(40 * dim);
+    for (float& w : set.weights) w = normal(random);
+    std::vector<float> x(dim);
+    for (float& v : x) v = normal(random);
+    const Answer answer = Score(set, x, 2, 40, false);
+    for (const Prediction& p : answer.predictions) {
+      double dot = 0;
+      for (int d = 0; d < dim; ++d) {
+        dot += double{x[d]} * set.weights[p.class_index * dim + d];
+      }
+      EXPECT_NEAR(p.logit, 2 * dot, 1e-3);
+    }
+  }
+}
+
+class ClassifierTest : public ::testing::Test {
+ protected:
+  ClassifierTest() {
+    auto set = std::make_shared<WeightSet>();
+    set->id = "id";
+    set->model_fingerprint = model_.info().fingerprint;
+    set->embedding_dim = model_.info().embedding_dim;
+    for (uint32_t seed = 0; seed < 4; ++seed) {
+      const std::string png = testing_images::MakePng(seed);
+      const std::vector<float> row =
+          embedder_.EmbedImages({png}, Caller())->rows;
+      set->class_names.push_back("picture " + std::to_string(seed));
+      set->weights.insert(set->weights.end(), row.begin(), row.end());
+    }
+    EXPECT_TRUE(store_.Put(set).ok());
+  }
+
+  absl::StatusOr<Answer> Classify(absl::string_view image,
+                                  const std::string& id) {
+    ClassifyCall call;
+    call.image = image;
+    call.weight_set_id = id;
+    return classifier_.Classify(call, Caller());
+  }
+
+  clip::FakeModel model_;
+  clip::Tokenizer tokenizer_;
+  MemoryStore store_{1 << 20};
+  Embedder embedder_{&model_, &tokenizer_, EmbedderOptions()};
+  Classifier classifier_{&model_, &embedder_, &store_};
+};
+
+TEST_F(ClassifierTest, FindsTheClassWhoseVectorIsThePictures) {
+  for (uint32_t seed = 0; seed < 4; ++seed) {
+    const auto answer = Classify(testing_images::MakePng(seed), "id");
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(answer->predictions[0].class_index, seed);
+    EXPECT_NEAR(answer->predictions[0].logit, model_.info().logit_scale, 1e-3);
+    EXPECT_THAT(answer->probabilities, SizeIs(0));
+  }
+}
+
+TEST_F(ClassifierTest, AnUnknownWeightSetIsNotFoundBeforeThePictureIsRead) {
+  EXPECT_TRUE(absl::IsNotFound(Classify("not a picture", "other").status()));
+}
+
+TEST_F(ClassifierTest, BytesThatAreNoPictureAreRefused) {
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(Classify("not a picture", "id").status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(Classify("", "id").status()));
+}
+
+TEST_F(ClassifierTest, AWeightSetOfAnotherModelIsRefused) {
+  auto set = std::make_shared<WeightSet>(**store_.Get("id"));
+  set->id = "foreign";
+  set->model_fingerprint = "another";
+  ASSERT_TRUE(store_.Put(set).ok());
+  const absl::Status status =
+      Classify(testing_images::MakePng(0), "foreign").status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("another"));
+}
+
+}  // namespace
+}  // namespace zeroshot

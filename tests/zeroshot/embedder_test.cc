@@ -1,0 +1,124 @@
+#include "zeroshot/embedder.h"
+
+#include <cmath>
+#include <thread>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_model.h"
+#include "tests/testing/make_png.h"
+
+namespace zeroshot {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+using testing_images::MakePng;
+
+class EmbedderTest : public ::testing::Test {
+ protected:
+  std::vector<float> Row(const Embeddings& embeddings, int i) {
+    const int dim = model_.info().embedding_dim;
+    return {embeddings.rows.begin() + i * dim,
+            embeddings.rows.begin() + (i + 1) * dim};
+  }
+
+  clip::FakeModel model_;
+  clip::Tokenizer tokenizer_;
+  Embedder embedder_{
+      &model_,
+      &tokenizer_,
+      {.max_batch = 4, .max_image_bytes = 100'000, .decode = {}}};
+};
+
+TEST_F(EmbedderTest, AnItemsRowDoesNotDependOnTheOthers) {
+  const std::string a = MakePng(1), b = MakePng(2);
+  const auto together = embedder_.EmbedImages({a, b, a}, Caller());
+  const auto alone = embedder_.EmbedImages({b}, Caller());
+  ASSERT_TRUE(together.ok()) << together.status();
+  EXPECT_EQ(Row(*together, 1), Row(*alone, 0));
+  EXPECT_EQ(Row(*together, 0), Row(*together, 2));
+  EXPECT_NE(Row(*together, 0), Row(*together, 1));
+}
+
+TEST_F(EmbedderTest, AnItemThatIsNoPictureFailsAlone) {
+  const std::string good = MakePng(1);
+  const auto result = embedder_.EmbedImages({"garbage", good}, Caller());
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_TRUE(absl::IsInvalidArgument(result->statuses[0]));
+  EXPECT_TRUE(result->statuses[1].ok());
+  EXPECT_THAT(Row(*result, 0), Each(0));
+  EXPECT_NE(Row(*result, 1), Row(*result, 0));
+}
+
+TEST_F(EmbedderTest, AFileOverTheLimitIsRefusedUnread) {
+  const std::string large(100'001, 'x');
+  const auto result = embedder_.EmbedImages({large}, Caller());
+  ASSERT_TRUE(result.ok());
+  EXPECT_THAT(std::string(result->statuses[0].message()),
+              AllOf(HasSubstr("100001"), HasSubstr("100000")));
+}
+
+TEST_F(EmbedderTest, MoreItemsThanABatchAreAllAnswered) {
+  std::vector<std::string> files;
+  for (uint32_t i = 0; i < 11; ++i) files.push_back(MakePng(i));
+  const std::vector<absl::string_view> images(files.begin(), files.end());
+  const auto result = embedder_.EmbedImages(images, Caller());
+  ASSERT_TRUE(result.ok());
+  EXPECT_THAT(result->rows, SizeIs(11 * model_.info().embedding_dim));
+  EXPECT_EQ(model_.image_batches(), 3);
+  for (int i = 0; i < 11; ++i) {
+    double square = 0;
+    for (float x : Row(*result, i)) square += double{x} * x;
+    EXPECT_NEAR(square, 1, 1e-5);
+  }
+}
+
+TEST_F(EmbedderTest, PicturesOfDifferentCallersShareABatch) {
+  model_.CloseGate();
+  std::vector<std::thread> threads;
+  for (uint32_t i = 0; i < 5; ++i) {
+    threads.emplace_back([this, i] {
+      EXPECT_TRUE(embedder_.EmbedImages({MakePng(i)}, Caller()).ok());
+    });
+    if (i == 0) {
+      EXPECT_TRUE(model_.WaitForCallsAtGate(1));
+    }
+  }
+  while (embedder_.queued() < 4) std::this_thread::yield();
+  model_.OpenGate();
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(model_.image_batches(), 2);
+}
+
+TEST_F(EmbedderTest, ACallerWhoseDeadlinePassedGetsThat) {
+  Caller late;
+  late.deadline = absl::InfinitePast();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(
+      embedder_.EmbedImages({MakePng(1)}, late).status()));
+  EXPECT_TRUE(
+      absl::IsDeadlineExceeded(embedder_.EmbedTexts({"a"}, late).status()));
+  Caller gone;
+  gone.gone = [] { return true; };
+  EXPECT_TRUE(absl::IsCancelled(embedder_.EmbedTexts({"a"}, gone).status()));
+}
+
+TEST_F(EmbedderTest, ATextTooLongForTheModelFailsAloneAndIsQuoted) {
+  std::string text = "start";
+  for (int i = 0; i < 100; ++i) text += " word";
+  const auto result = embedder_.EmbedTexts({"a cat", text, "a dog"}, Caller());
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_TRUE(result->statuses[0].ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(result->statuses[1]));
+  EXPECT_THAT(
+      std::string(result->statuses[1].message()),
+      AllOf(HasSubstr("start word"), HasSubstr("103 tokens"), HasSubstr("77")));
+  EXPECT_THAT(Row(*result, 1), Each(0));
+  EXPECT_EQ(Row(*result, 2),
+            Row(*embedder_.EmbedTexts({"a dog"}, Caller()), 0));
+}
+
+}  // namespace
+}  // namespace zeroshot

@@ -1,0 +1,199 @@
+#include "zeroshot/weight_set_builder.h"
+
+#include <atomic>
+#include <cmath>
+#include <thread>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_model.h"
+#include "zeroshot/memory_store.h"
+
+namespace zeroshot {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class WeightSetBuilderTest : public ::testing::Test {
+ protected:
+  static ClassifierSpec Spec(std::vector<std::string> names,
+                             std::vector<std::string> templates = {}) {
+    ClassifierSpec spec;
+    for (std::string& name : names)
+      spec.classes.push_back({std::move(name), {}});
+    spec.templates = std::move(templates);
+    return spec;
+  }
+
+  std::vector<float> EncodeOne(const std::string& prompt) {
+    return model_.EncodeText({*tokenizer_.Encode(prompt)}, nullptr)->rows;
+  }
+
+  // A Build on a thread of its own.
+  struct Call {
+    absl::StatusOr<BuildResult> result = absl::UnknownError("not run");
+    std::atomic<bool> gone{false};
+    std::thread thread;
+  };
+  void Start(Call* call, const ClassifierSpec& spec) {
+    call->thread = std::thread([this, call, spec] {
+      Caller caller;
+      caller.gone = [call] { return call->gone.load(); };
+      call->result = builder_.Build(spec, caller, nullptr);
+    });
+  }
+
+  clip::FakeModel model_;
+  clip::Tokenizer tokenizer_;
+  MemoryStore store_{1 << 20};
+  WeightSetBuilder builder_{&model_, &tokenizer_, &store_, BuildLimits(), 2};
+};
+
+TEST_F(WeightSetBuilderTest, AClassIsTheUnitMeanOfItsUnitPrompts) {
+  const auto built = builder_.Build(
+      Spec({"cat", "dog"}, {"a {}", "the {}", "{}"}), Caller(), nullptr);
+  ASSERT_TRUE(built.ok()) << built.status();
+  const WeightSet& set = *built->set;
+  const int dim = model_.info().embedding_dim;
+  ASSERT_THAT(set.weights, SizeIs(2 * dim));
+  std::vector<double> mean(dim);
+  for (const char* prompt : {"a dog", "the dog", "dog"}) {
+    const std::vector<float> row = EncodeOne(prompt);
+    for (int d = 0; d < dim; ++d) mean[d] += row[d] / 3.0;
+  }
+  double norm = 0;
+  for (double x : mean) norm += x * x;
+  for (int d = 0; d < dim; ++d) {
+    EXPECT_NEAR(set.weights[dim + d], mean[d] / std::sqrt(norm), 1e-6);
+  }
+}
+
+TEST_F(WeightSetBuilderTest, DescribesWhatItBuilt) {
+  const auto built =
+      builder_.Build(Spec({"cat", "dog", "cat"}), Caller(), nullptr);
+  ASSERT_TRUE(built.ok());
+  EXPECT_FALSE(built->cached);
+  EXPECT_EQ(built->set->num_prompts, 3);
+  EXPECT_EQ(built->set->num_tokens, 3 * 8);  // a photo of a X .
+  EXPECT_GT(built->num_tokens_encoded, 0);
+  EXPECT_EQ(built->set->model_fingerprint, model_.info().fingerprint);
+  EXPECT_EQ(built->set->precision, model_.info().precision);
+  EXPECT_THAT(built->warnings, SizeIs(1));
+}
+
+TEST_F(WeightSetBuilderTest, ASecondBuildIsCached) {
+  const auto first = builder_.Build(Spec({"cat"}), Caller(), nullptr);
+  const int calls = model_.text_calls();
+  const auto second = builder_.Build(Spec({"cat"}), Caller(), nullptr);
+  ASSERT_TRUE(second.ok());
+  EXPECT_TRUE(second->cached);
+  EXPECT_EQ(second->num_tokens_encoded, 0);
+  EXPECT_EQ(second->set, first->set);
+  EXPECT_EQ(model_.text_calls(), calls);
+}
+
+TEST_F(WeightSetBuilderTest, EqualSpecsAskedAtOnceAreBuiltOnce) {
+  model_.CloseGate();
+  Call calls[5];
+  for (Call& call : calls) Start(&call, Spec({"cat", "dog"}));
+  ASSERT_TRUE(model_.WaitForCallsAtGate(1));
+  absl::SleepFor(absl::Milliseconds(100));
+  model_.OpenGate();
+  for (Call& call : calls) call.thread.join();
+  EXPECT_EQ(model_.text_calls(), 1);
+  for (Call& call : calls) {
+    ASSERT_TRUE(call.result.ok()) << call.result.status();
+    EXPECT_EQ(call.result->set, calls[0].result->set);
+  }
+}
+
+TEST_F(WeightSetBuilderTest, ABuildGoesOnWhileOneOfItsCallersIsLeft) {
+  model_.CloseGate();
+  Call leader, joiner;
+  Start(&leader, Spec({"cat", "dog"}));
+  ASSERT_TRUE(model_.WaitForCallsAtGate(1));
+  Start(&joiner, Spec({"cat", "dog"}));
+  absl::SleepFor(absl::Milliseconds(100));
+  leader.gone = true;
+  absl::SleepFor(absl::Milliseconds(100));
+  model_.OpenGate();
+  leader.thread.join();
+  joiner.thread.join();
+  EXPECT_TRUE(joiner.result.ok()) << joiner.result.status();
+  EXPECT_EQ(model_.text_calls(), 1);
+}
+
+TEST_F(WeightSetBuilderTest, ABuildStopsWhenItsLastCallerHasGone) {
+  model_.CloseGate();
+  Call leader, joiner;
+  Start(&leader, Spec({"cat", "dog"}));
+  ASSERT_TRUE(model_.WaitForCallsAtGate(1));
+  Start(&joiner, Spec({"cat", "dog"}));
+  absl::SleepFor(absl::Milliseconds(100));
+  joiner.gone = true;
+  joiner.thread.join();
+  EXPECT_TRUE(absl::IsCancelled(joiner.result.status()));
+  leader.gone = true;
+  leader.thread.join();  // the gate is still closed
+  EXPECT_TRUE(absl::IsCancelled(leader.result.status()));
+  EXPECT_TRUE(store_.List("", 10)->empty());
+  model_.OpenGate();
+  EXPECT_TRUE(builder_.Build(Spec({"cat", "dog"}), Caller(), nullptr).ok());
+}
+
+TEST_F(WeightSetBuilderTest, MoreBuildsThanAllowedAreRefused) {
+  model_.CloseGate();
+  Call calls[2];
+  Start(&calls[0], Spec({"cat"}));
+  Start(&calls[1], Spec({"dog"}));
+  ASSERT_TRUE(model_.WaitForCallsAtGate(2));
+  const absl::Status refused =
+      builder_.Build(Spec({"cow"}), Caller(), nullptr).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+  EXPECT_GT(RetryDelay(refused), absl::ZeroDuration());
+  model_.OpenGate();
+  for (Call& call : calls) call.thread.join();
+  EXPECT_TRUE(builder_.Build(Spec({"cow"}), Caller(), nullptr).ok());
+}
+
+TEST_F(WeightSetBuilderTest, ProgressRisesToTheTotal) {
+  std::vector<BuildProgress> seen;
+  ASSERT_TRUE(builder_
+                  .Build(Spec({"a", "b", "c", "d"}), Caller(),
+                         [&](const BuildProgress& p) { seen.push_back(p); })
+                  .ok());
+  ASSERT_FALSE(seen.empty());
+  int64_t last = 0;
+  for (const BuildProgress& progress : seen) {
+    EXPECT_GE(progress.prompts_done, last);
+    EXPECT_EQ(progress.prompts_total, 4);
+    EXPECT_EQ(progress.time_left == absl::InfiniteDuration(),
+              progress.prompts_done == 0);
+    last = progress.prompts_done;
+  }
+  EXPECT_GE(last, 3);
+}
+
+TEST_F(WeightSetBuilderTest, APromptTooLongIsRefusedWithClassAndPrompt) {
+  std::string name = "mouse";
+  for (int i = 0; i < 90; ++i) name += " trap";
+  const absl::Status status =
+      builder_.Build(Spec({"cat", name}), Caller(), nullptr).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("class 1"), HasSubstr("a photo of a mouse trap"),
+                    HasSubstr("77")));
+  EXPECT_EQ(model_.text_calls(), 0);
+}
+
+TEST_F(WeightSetBuilderTest, ASetThatTheStoreCannotHoldIsAnError) {
+  MemoryStore tiny(100);
+  WeightSetBuilder builder(&model_, &tokenizer_, &tiny, BuildLimits(), 1);
+  EXPECT_TRUE(absl::IsResourceExhausted(
+      builder.Build(Spec({"cat"}), Caller(), nullptr).status()));
+}
+
+}  // namespace
+}  // namespace zeroshot

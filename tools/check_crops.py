@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Compares crops of random pictures with the reference's, bit by bit.
+
+    cmake --build build/release --target print_crops
+    .cache/golden/bin/python tools/check_crops.py build/release/tests/clip/print_crops --count 2000
+
+The environment is that of tools/make_golden.py. Every picture is of a random kind (format, mode, depth,
+subsampling, ...), size and content. Differences are kept in --keep for study.
+"""
+
+import argparse
+import collections
+import hashlib
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import numpy as np
+from golden import pictures
+from golden.crops import reference_crop
+from PIL import Image
+
+
+def noise(rng, height, width, channels, top=255):
+    """Smooth or noisy samples [height, width, channels] in 0..top, extremes included."""
+    kind = rng.integers(4)
+    if kind == 0:
+        return rng.integers(0, top + 1, (height, width, channels))
+    if kind == 1:
+        return rng.integers(0, 2, (height, width, channels)) * top
+    y, x = np.mgrid[0:height, 0:width][..., None]
+    wave = np.sin(x * rng.uniform(0, 0.5, channels) + y * rng.uniform(0, 0.5, channels) + rng.uniform(0, 6, channels))
+    samples = (wave * 0.5 + 0.5) * top
+    if kind == 2:
+        samples += rng.normal(0, top / 20, samples.shape)
+    return np.clip(np.rint(samples), 0, top).astype(np.int64)
+
+
+def random_png(rng, height, width):
+    color_type, depths = [
+        (pictures.GREY, (1, 2, 4, 8, 16)),
+        (pictures.RGB, (8, 16)),
+        (pictures.PALETTE, (1, 2, 4, 8)),
+        (pictures.GREY_ALPHA, (8, 16)),
+        (pictures.RGBA, (8, 16)),
+    ][rng.integers(5)]
+    depth = int(rng.choice(depths))
+    samples = noise(rng, height, width, pictures.PNG_CHANNELS[color_type], 2**depth - 1)
+    palette = trns = None
+    if color_type == pictures.PALETTE:
+        palette = rng.integers(0, 256, (rng.integers(1, 2**depth + 1), 3))
+        samples %= len(palette)
+        if rng.integers(2):
+            trns = rng.integers(0, 256, rng.integers(1, len(palette) + 1)).astype(np.uint8).tobytes()
+    elif color_type in (pictures.GREY, pictures.RGB) and rng.integers(2):
+        trns = samples[0, 0].astype(">u2").tobytes()
+    interlaced = bool(rng.integers(2))
+    name = f"png type {color_type} depth {depth}" + (" interlaced" if interlaced else "") + (" tRNS" if trns else "")
+    return name, pictures.png(samples, depth, color_type, interlaced, palette, trns)
+
+
+def random_jpeg(rng, height, width):
+    mode = str(rng.choice(["L", "RGB", "CMYK"]))
+    channels = {"L": 1, "RGB": 3, "CMYK": 4}[mode]
+    samples = noise(rng, height, width, channels).astype(np.uint8)
+    image = Image.fromarray(samples[..., 0] if channels == 1 else samples, mode)
+    options = {"quality": int(rng.integers(5, 101)), "progressive": bool(rng.integers(2))}
+    if rng.integers(3) == 0:
+        options["restart_marker_blocks"] = int(rng.integers(1, 9))
+    name = f"jpeg {mode}" + (" progressive" if options["progressive"] else "")
+    if mode == "RGB" and shutil.which("cjpeg") and rng.integers(2):
+        sampling = ["1x2,1x1,1x1", "4x1,1x1,1x1", "2x1,1x2,1x1", "2x2,2x1,1x2", "1x4,1x1,1x1", "3x1,1x1,1x1",
+                    "2x2,1x1,2x2", "4x2,1x1,1x1", "1x1,2x2,2x2"][rng.integers(9)]
+        switches = ["-progressive"] if options["progressive"] else ["-arithmetic"] if rng.integers(3) == 0 else []
+        data = subprocess.run(["cjpeg", "-quality", str(options["quality"]), "-sample", sampling, *switches],
+                              input=pictures.pillow_file(image, "PPM"), capture_output=True, check=True).stdout
+        return f"{name} sampling {sampling} {' '.join(switches)}", data
+    if mode == "RGB":
+        options["subsampling"] = int(rng.integers(3))
+        name += f" subsampling {options['subsampling']}"
+    data = pictures.pillow_file(image, "JPEG", **options)
+    if mode == "CMYK" and rng.integers(2):
+        return name + " as YCCK", pictures.jpeg_as_ycck(data)
+    if mode == "CMYK" and rng.integers(2):
+        return name + " without Adobe marker", pictures.jpeg_without_adobe(data)
+    return name, data
+
+
+def random_webp(rng, height, width):
+    def still(height, width, mode):
+        samples = noise(rng, height, width, len(mode)).astype(np.uint8)
+        lossless = bool(rng.integers(2))
+        return pictures.pillow_file(Image.fromarray(samples, mode), "WEBP", lossless=lossless, method=0,
+                                    quality=int(rng.integers(0, 101)), exact=bool(rng.integers(2)))
+
+    mode = str(rng.choice(["RGB", "RGBA"]))
+    if rng.integers(3):
+        return f"webp {mode}", still(height, width, mode)
+    canvas = (width + int(rng.integers(9)), height + int(rng.integers(9)))
+    left, top = (int(rng.integers(0, c - s + 1)) & ~1 for c, s in zip(canvas, (width, height)))
+    has_alpha = bool(rng.integers(2))
+    frames = [(left, top, still(height, width, mode)), (0, 0, still(1, 1, "RGB"))]
+    return f"webp animated {mode} {has_alpha}", pictures.webp_animation(canvas, frames, has_alpha)
+
+
+def random_picture(rng):
+    shape = rng.integers(5)
+    if shape == 0:  # extreme aspect ratio
+        sides = [int(rng.integers(1, 4)), int(rng.integers(100, 3000))]
+    elif shape == 1:  # tall or wide: both orders of the passes
+        sides = [int(rng.integers(5, 120)), int(rng.integers(100, 700))]
+    else:
+        sides = [int(rng.integers(1, 400)), int(rng.integers(1, 400))]
+    rng.shuffle(sides)
+    return (random_png, random_jpeg, random_webp)[rng.integers(3)](rng, *sides)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("print_crops", type=pathlib.Path)
+    parser.add_argument("--count", type=int, default=1000, help="number of pictures")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=pathlib.Path, help="folder for the pictures that differ")
+    args = parser.parse_args()
+    rng = np.random.default_rng(args.seed)
+    kinds = collections.Counter()
+    differences = collections.Counter()
+    with tempfile.TemporaryDirectory() as folder, subprocess.Popen(
+        [args.print_crops], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as ours:
+        path = pathlib.Path(folder) / "picture"
+        for i in range(args.count):
+            kind, data = random_picture(rng)
+            kinds[kind] += 1
+            path.write_bytes(data)
+            size = int(rng.choice([1, 2, 7, 8, 32, 64, 99, 224, 336])) if rng.integers(2) else int(rng.integers(1, 300))
+            # A 1 x 3000 picture enlarged by the reference takes (3000 * size) x size pixels.
+            ratio = max(Image.open(path).size) / min(Image.open(path).size)
+            size = min(size, int((3e7 / ratio) ** 0.5))
+            expected = hashlib.sha256(reference_crop(path, size)).hexdigest()
+            ours.stdin.write(f"{size} 0 {path}\n")
+            ours.stdin.flush()
+            found = ours.stdout.readline().strip()
+            if found != expected:
+                differences[kind] += 1
+                print(f"picture {i}, {kind}, {Image.open(path).size}, size {size}: {found}")
+                if args.keep:
+                    args.keep.mkdir(parents=True, exist_ok=True)
+                    (args.keep / f"{i}_{size}.{kind.split()[0]}").write_bytes(data)
+    print(f"{args.count} pictures of {len(kinds)} kinds, {sum(differences.values())} differ")
+    raise SystemExit(1 if differences else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Writes tests/testdata/images: small pictures of every kind that DecodeImage reads.
+
+    cd tools && ../.cache/golden/bin/python -m golden.test_pictures
+
+Drawn from scratch. The committed files are the test's inputs; another version of
+an encoder writes other bytes, so after running this make the goldens again. Needs cjpeg
+(Debian: libjpeg-turbo-progs) for the subsamplings that Pillow does not write.
+"""
+
+import io
+import subprocess
+
+import numpy as np
+from PIL import Image
+
+from golden import pictures
+from golden.crops import IMAGES
+from golden.pictures import GREY, GREY_ALPHA, PALETTE, RGB, RGBA, pillow_file, png
+
+
+def scene(width: int, height: int, channels: int, top: int = 255) -> np.ndarray:
+    """Colour waves with hard-edged discs and some noise, [height, width, channels] in 0..top."""
+    rng = np.random.default_rng(width * 1000 + height)
+    y, x = np.mgrid[0:height, 0:width][..., None] / max(width, height)
+    c = np.arange(channels)
+    samples = 0.5 + 0.5 * np.sin(9 * x * (1 + c) + 7 * y * (2 - c) + 2 * c)
+    for _ in range(6):
+        center_x, center_y = rng.uniform(0, (width, height)) / max(width, height)
+        disc = (x - center_x) ** 2 + (y - center_y) ** 2 < rng.uniform(0.03, 0.2) ** 2
+        samples = np.where(disc, rng.uniform(-0.2, 1.2, channels), samples)
+    samples += rng.normal(0, 0.02, samples.shape)
+    return np.clip(np.rint(samples * top), 0, top).astype(np.int64)
+
+
+def image(mode: str, width: int, height: int) -> Image.Image:
+    samples = scene(width, height, {"L": 1, "RGB": 3, "RGBA": 4, "CMYK": 4}[mode]).astype(np.uint8)
+    return Image.fromarray(samples[..., 0] if mode == "L" else samples, mode)
+
+
+def jpegs():
+    yield "grey", pillow_file(image("L", 61, 47), "JPEG")
+    for name, subsampling in (("444", 0), ("422", 1), ("420", 2)):
+        yield f"rgb_{name}", pillow_file(image("RGB", 61, 47), "JPEG", subsampling=subsampling)
+    yield "progressive", pillow_file(image("RGB", 83, 61), "JPEG", progressive=True, subsampling=2)
+    yield "grey_progressive", pillow_file(image("L", 47, 61), "JPEG", progressive=True)
+    yield "restart", pillow_file(image("RGB", 70, 50), "JPEG", restart_marker_blocks=2)
+    yield "quality_5", pillow_file(image("RGB", 150, 100), "JPEG", quality=5)
+    for name, switches in (
+        ("440", ["-sample", "1x2,1x1,1x1"]),
+        ("411", ["-sample", "4x1,1x1,1x1"]),
+        ("odd", ["-sample", "2x2,2x1,1x2"]),
+        ("440_progressive", ["-sample", "1x2,1x1,1x1", "-progressive"]),
+        ("as_rgb", ["-rgb"]),
+        ("arithmetic", ["-arithmetic"]),
+    ):
+        ppm = pillow_file(image("RGB", 61, 47), "PPM")
+        yield f"rgb_{name}", subprocess.run(["cjpeg", *switches], input=ppm, capture_output=True, check=True).stdout
+    cmyk = pillow_file(image("CMYK", 53, 41), "JPEG")
+    yield "cmyk", cmyk
+    yield "cmyk_progressive", pillow_file(image("CMYK", 53, 41), "JPEG", progressive=True)
+    yield "cmyk_without_adobe", pictures.jpeg_without_adobe(cmyk)
+    yield "ycck", pictures.jpeg_as_ycck(cmyk)
+    for orientation in range(1, 9):
+        exif = b"Exif\0\0" + pictures.exif(orientation, big_endian=orientation % 2 == 0)
+        yield f"exif_{orientation}", pillow_file(image("RGB", 45, 30), "JPEG", exif=exif)
+    yield "tall", pillow_file(image("RGB", 100, 260), "JPEG")  # rows shrink first
+    yield "tall_twice", pillow_file(image("L", 100, 200), "JPEG")
+    yield "wide", pillow_file(image("RGB", 260, 100), "JPEG")
+    yield "photo", pillow_file(image("RGB", 640, 427), "JPEG", quality=70)
+    yield "1_by_65500", pillow_file(image("L", 1, 65500), "JPEG", quality=10)
+    yield "65500_by_1", pillow_file(image("L", 65500, 1), "JPEG", quality=10)
+
+
+def pngs():
+    rng = np.random.default_rng(1)
+    names = {GREY: "grey", RGB: "rgb", PALETTE: "palette", GREY_ALPHA: "grey_alpha", RGBA: "rgba"}
+    depths = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPHA: (8, 16), RGBA: (8, 16)}
+    for color_type, name in names.items():
+        for depth in depths[color_type]:
+            samples = scene(37, 29, pictures.PNG_CHANNELS[color_type], 2**depth - 1)
+            palette = rng.integers(0, 256, (2**depth, 3)) if color_type == PALETTE else None
+            yield f"{name}_{depth}", png(samples, depth, color_type, palette=palette)
+            yield f"{name}_{depth}_interlaced", png(samples, depth, color_type, True, palette=palette)
+    palette = rng.integers(0, 256, (16, 3))
+    indices = scene(37, 29, 1, 15)
+    yield "palette_trns", png(indices, 4, PALETTE, palette=palette, trns=bytes(range(0, 240, 16)))
+    yield "palette_trns_one", png(indices, 8, PALETTE, palette=palette, trns=b"\xff\xff\0")
+    yield "palette_short", png(indices, 8, PALETTE, palette=palette[:9])  # indices beyond its end
+    yield "grey_1_trns", png(scene(37, 29, 1, 1), 1, GREY, trns=b"\0\1")
+    yield "grey_8_trns", png(scene(37, 29, 1), 8, GREY, trns=b"\0\x80")
+    yield "rgb_8_trns", png(scene(37, 29, 3), 8, RGB, trns=b"\0\x80\0\x10\0\x20")
+    yield "rgb_16_trns", png(scene(37, 29, 3, 65535), 16, RGB, trns=b"\1\x80\2\x10\3\x20")
+    yield "exif_6", png(scene(37, 29, 4), 8, RGBA, exif=pictures.exif(6))
+    yield "exif_5_palette", png(indices, 8, PALETTE, palette=palette, exif=pictures.exif(5, big_endian=True))
+    yield "rgba_32_by_32", png(scene(32, 32, 4), 8, RGBA)  # not resized at size 32
+    yield "rgba_32_by_49", png(scene(32, 49, 4), 8, RGBA)  # only cut at size 32
+    yield "palette_49_by_32", png(scene(49, 32, 1, 15), 8, PALETTE, palette=palette)
+    yield "1_by_1", png(scene(1, 1, 3), 8, RGB)
+    yield "rgba_1_by_700", png(scene(1, 700, 4), 8, RGBA)
+    yield "rgba_700_by_1", png(scene(700, 1, 4), 8, RGBA)
+    yield "rgba_tall", png(scene(40, 150, 4), 8, RGBA)
+    yield "grey_1_700_by_3", png(scene(700, 3, 1, 1), 1, GREY)
+    yield "palette_3_by_700", png(scene(3, 700, 1, 15), 4, PALETTE, palette=palette)
+    frames = [image("RGBA", 40, 30), image("RGBA", 40, 30).rotate(180)]
+    for default_image in (False, True):
+        data = pillow_file(frames[0], "PNG", save_all=True, append_images=frames[1:], default_image=default_image)
+        yield "animated" + ("_default_image" if default_image else ""), data
+
+
+def webps():
+    for mode in ("RGB", "RGBA"):
+        yield f"{mode.lower()}_lossy", pillow_file(image(mode, 61, 47), "WEBP", quality=60)
+        yield f"{mode.lower()}_lossless", pillow_file(image(mode, 61, 47), "WEBP", lossless=True)
+    yield "rgba_lossless_exact", pillow_file(image("RGBA", 40, 90), "WEBP", lossless=True, exact=True)
+    yield "exif_8", pillow_file(image("RGB", 45, 30), "WEBP", exif=pictures.exif(8))
+    frames = [image("RGBA", 60, 40), image("RGBA", 60, 40).rotate(180)]
+    yield "animated", pillow_file(frames[0], "WEBP", save_all=True, append_images=frames[1:])
+    for has_alpha in (False, True):
+        for mode in ("RGB", "RGBA"):
+            first = pillow_file(image(mode, 40, 30), "WEBP", quality=60)
+            second = pillow_file(image("RGB", 20, 20), "WEBP", lossless=True)
+            data = pictures.webp_animation((64, 50), [(10, 6, first), (0, 0, second)], has_alpha)
+            yield f"animated_small_frame_{mode.lower()}" + ("_alpha" if has_alpha else ""), data
+
+
+def main() -> None:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for old in IMAGES.iterdir():
+        old.unlink()
+    for extension, files in (("jpg", jpegs()), ("png", pngs()), ("webp", webps())):
+        for name, data in files:
+            Image.open(io.BytesIO(data)).load()  # The reference must be able to read it.
+            (IMAGES / f"{name}.{extension}").write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
