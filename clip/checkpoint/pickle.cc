@@ -151,6 +151,14 @@ class Machine {
     target->items.insert(target->items.end(), items.begin(), items.end());
   }
 
+  // A value that no tensor needs.
+  void Skip(uint64_t size) {
+    Bytes(size);
+    Push(New(Kind::kOther));
+  }
+
+  void PersistentId() { PushCall(Kind::kPersistent, nullptr, Pop()); }
+
   // REDUCE and NEWOBJ: a call of a class or function, by name only.
   void Call() {
     PickleValue* arguments = Pop();
@@ -226,14 +234,14 @@ class Machine {
       case 'K': PushInt(Number(1)); break;                  // BININT1
       case 'M': PushInt(Number(2)); break;                  // BININT2
       case 0x8a: Long(Number(1)); break;                    // LONG1
-      case 'G': Number(8), Push(New(Kind::kOther)); break;  // BINFLOAT
+      case 'G': Skip(8); break;                              // BINFLOAT
       case 'X': PushText(Bytes(Number(4))); break;          // BINUNICODE
       case 0x8c: PushText(Bytes(Number(1))); break;         // SHORT_BINUNICODE
       case 0x8d: PushText(Bytes(Number(8))); break;         // BINUNICODE8
       case 'U': PushText(Bytes(Number(1))); break;          // SHORT_BINSTRING
       case 'T': PushText(Bytes(Number(4))); break;          // BINSTRING
-      case 'C': Bytes(Number(1)), Push(New(Kind::kOther)); break; // SHORT_BINBYTES
-      case 'B': Bytes(Number(4)), Push(New(Kind::kOther)); break;  // BINBYTES
+      case 'C': Skip(Number(1)); break;                      // SHORT_BINBYTES
+      case 'B': Skip(Number(4)); break;                      // BINBYTES
       case ']': Push(New(Kind::kSequence)); break;          // EMPTY_LIST
       case ')': Push(New(Kind::kSequence)); break;          // EMPTY_TUPLE
       case 0x8f: Push(New(Kind::kSequence)); break;         // EMPTY_SET
@@ -253,7 +261,7 @@ class Machine {
       case 'R': Call(); break;                              // REDUCE
       case 0x81: Call(); break;                             // NEWOBJ
       case 'b': Build(); break;                             // BUILD
-      case 'Q': PushCall(Kind::kPersistent, nullptr, Pop()); break;  // BINPERSID
+      case 'Q': PersistentId(); break;                       // BINPERSID
       case 'q': Remember(Number(1)); break;                 // BINPUT
       case 'r': Remember(Number(4)); break;                 // LONG_BINPUT
       case 0x94: Remember(memo_.size()); break;             // MEMOIZE
