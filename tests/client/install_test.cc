@@ -56,11 +56,12 @@ TEST_F(InstallTest, AProjectOfItsOwnFindsLinksAndRunsTheClient) {
                       "' --component client --prefix ", Quoted("prefix")));
   EXPECT_TRUE(fs::exists(
       folder_ / "prefix/share/zeroshot/proto/zeroshot/v1/zeroshot.proto"));
-  Output(absl::StrCat(
-      ZEROSHOT_CMAKE, " -S '", ZEROSHOT_SOURCE_DIR, "/client/example' -B ",
-      Quoted("build"), " -DCMAKE_PREFIX_PATH=", Quoted("prefix"),
-      " -DCMAKE_CXX_COMPILER='", ZEROSHOT_CXX_COMPILER, "' -DCMAKE_CXX_FLAGS='",
-      ZEROSHOT_CXX_FLAGS, " -Wall -Wextra -Werror'"));
+  Output(absl::StrCat(ZEROSHOT_CMAKE, " -G Ninja -S '", ZEROSHOT_SOURCE_DIR,
+                      "/client/example' -B ", Quoted("build"),
+                      " -DCMAKE_PREFIX_PATH=", Quoted("prefix"),
+                      " -DCMAKE_CXX_COMPILER='", ZEROSHOT_CXX_COMPILER,
+                      "' -DCMAKE_CXX_FLAGS='", ZEROSHOT_CXX_FLAGS,
+                      " -Wall -Wextra -Werror'"));
   Output(absl::StrCat(ZEROSHOT_CMAKE, " --build ", Quoted("build")));
 
   FakeServer server;

@@ -5,7 +5,6 @@
 #include <fstream>
 
 #include "absl/strings/match.h"
-#include "absl/strings/string_view.h"
 
 namespace rules {
 namespace {
@@ -17,11 +16,10 @@ const fs::path& Root() {
   return *root;
 }
 
-bool IsIgnored(const std::string& path) {
-  static constexpr absl::string_view kIgnored[] = {".git", ".deps", ".cache"};
+// Hidden folders are git's, our own .deps and .cache, and those of tools.
+bool IsIgnored(const std::string& path, bool is_folder) {
   const std::string name = fs::path(path).filename();
-  return std::find(std::begin(kIgnored), std::end(kIgnored), path) !=
-             std::end(kIgnored) ||
+  return (is_folder && name.front() == '.' && path != ".ci") ||
          path == "build" || absl::StartsWith(path, "build-") ||
          name == "__pycache__" ||
          (absl::StartsWith(path, "models/") && path != "models/demo" &&
@@ -34,7 +32,7 @@ std::vector<std::string> ProjectFiles() {
   std::vector<std::string> files;
   for (fs::recursive_directory_iterator it(Root()), end; it != end; ++it) {
     const std::string path = it->path().lexically_relative(Root());
-    if (IsIgnored(path)) {
+    if (IsIgnored(path, it->is_directory())) {
       it.disable_recursion_pending();
     } else if (it->is_regular_file()) {
       files.push_back(path);

@@ -7,8 +7,8 @@
 
 namespace rules {
 
-// Every file but those of the folders that git ignores (.deps, .cache,
-// build*, models other than the demo). Paths begin at the project's folder.
+// Every file but those of hidden folders (.ci is none of them), of build*, and
+// of models other than the demo. Paths begin at the project's folder.
 std::vector<std::string> ProjectFiles();
 
 // The C++ and CUDA files of the rooms clip, zeroshot, server, client, tests.
