@@ -4,6 +4,8 @@
 #ifndef ZEROSHOT_SERVER_LOG_H_
 #define ZEROSHOT_SERVER_LOG_H_
 
+#include <string>
+
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"

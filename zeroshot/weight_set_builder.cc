@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -157,8 +158,13 @@ absl::StatusOr<BuildResult> WeightSetBuilder::JoinOrLead(
   }
   if (joined != nullptr) return WaitFor(joined.get(), caller, on_progress);
 
+  // Whatever happens, the flight must land: others wait for it.
   absl::StatusOr<BuildResult> result =
-      Lead(spec, id, led.get(), caller, on_progress);
+      absl::ResourceExhaustedError("not enough memory for this build");
+  try {
+    result = Lead(spec, id, led.get(), caller, on_progress);
+  } catch (const std::bad_alloc&) {
+  }
   clip::MutexLock lock(&mu_);
   const auto it = flights_.find(id);
   if (it != flights_.end() && it->second == led) flights_.erase(it);

@@ -10,15 +10,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
-#ifdef __SANITIZE_THREAD__
-// gRPC's own health service: it constructs and destroys a call's state on two
-// threads, whose hand-over ThreadSanitizer does not see.
-extern "C" const char* __tsan_default_suppressions() {
-  return "race:grpc::Server::CallbackRequest\n"
-         "race:grpc::internal::InterceptorBatchMethodsImpl\n";
-}
-#endif
-
 namespace zeroshot::client {
 
 FakeServer::FakeServer(std::shared_ptr<grpc::ServerCredentials> credentials,

@@ -63,6 +63,9 @@ class RunningServer {
     }
     server_ = *std::move(started);
     channel_ = ChannelTo(server_->port());
+    // A loaded machine may need more than gRPC's first attempt.
+    EXPECT_TRUE(channel_->WaitForConnected(
+        absl::ToChronoTime(absl::Now() + absl::Seconds(60))));
     stub_ = v1::ZeroShot::NewStub(channel_);
     if (serve) Serve();
   }

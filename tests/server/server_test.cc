@@ -12,16 +12,6 @@
 #include "tests/server/running_server.h"
 #include "tests/testing/make_png.h"
 
-#ifdef __SANITIZE_THREAD__
-// gRPC's own health service: it hands a call's state from one thread to
-// another inside of libgrpc++, where ThreadSanitizer does not see it.
-extern "C" const char* __tsan_default_suppressions() {
-  return "race:grpc::Server::CallbackRequest\n"
-         "race:grpc::internal::CallbackWithSuccessTag\n"
-         "race:grpc::internal::InterceptorBatchMethodsImpl\n";
-}
-#endif
-
 namespace zeroshot::server {
 namespace {
 

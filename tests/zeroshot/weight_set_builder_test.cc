@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <new>
 #include <thread>
 
 #include "gmock/gmock.h"
@@ -186,6 +187,25 @@ TEST_F(WeightSetBuilderTest, APromptTooLongIsRefusedWithClassAndPrompt) {
               AllOf(HasSubstr("class 1"), HasSubstr("a photo of a mouse trap"),
                     HasSubstr("77")));
   EXPECT_EQ(model_.text_calls(), 0);
+}
+
+// A model whose memory runs out in the middle of a build.
+class ExhaustedModel : public clip::FakeModel {
+ public:
+  absl::StatusOr<clip::TextEmbeddings> EncodeText(
+      absl::Span<const std::vector<int32_t>>,
+      const clip::TextProgress&) override {
+    throw std::bad_alloc();
+  }
+};
+
+TEST_F(WeightSetBuilderTest, ABuildThatRunsOutOfMemoryLeavesNobodyWaiting) {
+  ExhaustedModel model;
+  WeightSetBuilder builder(&model, &tokenizer_, &store_, BuildLimits(), 1);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(absl::IsResourceExhausted(
+        builder.Build(Spec({"cat"}), Caller(), nullptr).status()));
+  }
 }
 
 TEST_F(WeightSetBuilderTest, ASetThatTheStoreCannotHoldIsAnError) {
