@@ -39,7 +39,8 @@ Limits FromProto(const v1::Limits& limits) {
           .max_text_bytes = limits.max_text_bytes(),
           .max_batch_items = limits.max_batch_items(),
           .max_inflight = limits.max_inflight(),
-          .max_builds = limits.max_builds()};
+          .max_builds = limits.max_builds(),
+          .max_request_bytes = limits.max_request_bytes()};
 }
 
 // EmbedImagesResponse and EmbedTextsResponse have the same fields.

@@ -103,6 +103,7 @@ struct Limits {
   int64_t max_batch_items = 0;
   int64_t max_inflight = 0;
   int64_t max_builds = 0;
+  int64_t max_request_bytes = 0;
 };
 
 struct ModelInfo {

@@ -67,8 +67,7 @@ class ProgressDisplay {
     event.Integer("prompts_done", progress.prompts_done)
         .Integer("prompts_total", progress.prompts_total);
     if (progress.time_left.has_value()) {
-      event.Float("time_left_ms",
-                  absl::ToDoubleMilliseconds(*progress.time_left));
+      event.Milliseconds("time_left_ms", *progress.time_left);
     }
     *run_.console.out << JsonObject().Json("progress", event.str()).str()
                       << std::endl;
@@ -106,9 +105,6 @@ class ProgressDisplay {
 
 std::string ToJson(const BuildResult& built) {
   const BuildTiming& timing = built.timing;
-  const auto ms = [](absl::Duration duration) {
-    return static_cast<float>(absl::ToDoubleMilliseconds(duration));
-  };
   return JsonObject()
       .Text("weight_set_id", built.weight_set_id)
       .Integer("num_classes", built.num_classes)
@@ -119,11 +115,11 @@ std::string ToJson(const BuildResult& built) {
       .Integer("num_tokens_encoded", built.num_tokens_encoded)
       .Json("warnings", JsonArray(built.warnings))
       .Json("timing_ms", JsonObject()
-                             .Float("queue", ms(timing.queue))
-                             .Float("tokenize", ms(timing.tokenize))
-                             .Float("encode", ms(timing.encode))
-                             .Float("finish", ms(timing.finish))
-                             .Float("total", ms(timing.total))
+                             .Milliseconds("queue", timing.queue)
+                             .Milliseconds("tokenize", timing.tokenize)
+                             .Milliseconds("encode", timing.encode)
+                             .Milliseconds("finish", timing.finish)
+                             .Milliseconds("total", timing.total)
                              .str())
       .str();
 }

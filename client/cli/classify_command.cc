@@ -89,17 +89,14 @@ std::string ToJson(const std::string& file, const std::string& weight_set_id,
                         .str());
   }
   const ClassifyTiming& timing = answer->timing;
-  const auto ms = [](absl::Duration duration) {
-    return static_cast<float>(absl::ToDoubleMilliseconds(duration));
-  };
   return line.Text("weight_set_id", weight_set_id)
       .Json("predictions", absl::StrCat("[", predictions, "]"))
       .Json("timing_ms", JsonObject()
-                             .Float("decode", ms(timing.decode))
-                             .Float("preprocess", ms(timing.preprocess))
-                             .Float("queue", ms(timing.queue))
-                             .Float("compute", ms(timing.compute))
-                             .Float("total", ms(timing.total))
+                             .Milliseconds("decode", timing.decode)
+                             .Milliseconds("preprocess", timing.preprocess)
+                             .Milliseconds("queue", timing.queue)
+                             .Milliseconds("compute", timing.compute)
+                             .Milliseconds("total", timing.total)
                              .str())
       .str();
 }

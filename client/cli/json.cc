@@ -68,6 +68,11 @@ JsonObject& JsonObject::Integer(absl::string_view name, int64_t value) {
   return Json(name, absl::StrCat(value));
 }
 
+JsonObject& JsonObject::Milliseconds(absl::string_view name,
+                                     absl::Duration value) {
+  return Float(name, static_cast<float>(absl::ToDoubleMilliseconds(value)));
+}
+
 JsonObject& JsonObject::Float(absl::string_view name, float value) {
   return Json(name, JsonNumber(value));
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 
 namespace zeroshot::client {
@@ -26,6 +27,7 @@ class JsonObject {
   JsonObject& Text(absl::string_view name, absl::string_view value);
   JsonObject& Integer(absl::string_view name, int64_t value);
   JsonObject& Float(absl::string_view name, float value);
+  JsonObject& Milliseconds(absl::string_view name, absl::Duration value);
   JsonObject& Bool(absl::string_view name, bool value);
 
   // `value` is JSON already: an object or an array.

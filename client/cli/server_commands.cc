@@ -20,6 +20,7 @@ std::string ToJson(const Limits& limits) {
       .Integer("max_batch_items", limits.max_batch_items)
       .Integer("max_inflight", limits.max_inflight)
       .Integer("max_builds", limits.max_builds)
+      .Integer("max_request_bytes", limits.max_request_bytes)
       .str();
 }
 

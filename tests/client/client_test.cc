@@ -326,6 +326,7 @@ TEST(ClientTest, DescribesModelAndWeightSets) {
     response->set_name("demo");
     response->set_logit_scale(100);
     response->mutable_limits()->set_max_classes(9);
+    response->mutable_limits()->set_max_request_bytes(10);
     response->add_template_sets("simple");
     return grpc::Status::OK;
   };
@@ -346,6 +347,7 @@ TEST(ClientTest, DescribesModelAndWeightSets) {
   EXPECT_EQ(model->name, "demo");
   EXPECT_EQ(model->logit_scale, 100);
   EXPECT_EQ(model->limits.max_classes, 9);
+  EXPECT_EQ(model->limits.max_request_bytes, 10);
   EXPECT_THAT(model->template_sets, ElementsAre("simple"));
   const auto set = client->GetWeightSet("abc");
   ASSERT_TRUE(set.ok()) << set.status();
