@@ -36,14 +36,36 @@ class WeightSetBuilderTest : public ::testing::Test {
   struct Call {
     absl::StatusOr<BuildResult> result = absl::UnknownError("not run");
     std::atomic<bool> gone{false};
+    std::atomic<int> asked{0};  // how often whether it still waits
     std::thread thread;
   };
   void Start(Call* call, const ClassifierSpec& spec) {
     call->thread = std::thread([this, call, spec] {
       Caller caller;
-      caller.gone = [call] { return call->gone.load(); };
+      caller.gone = [call] {
+        const bool gone = call->gone;
+        ++call->asked;
+        return gone;
+      };
       call->result = builder_.Build(spec, caller, nullptr);
     });
+  }
+
+  // Returns once `call` leads a build or has joined one, and has been asked
+  // anew whether it still waits.
+  static void WaitUntilAsked(Call* call) {
+    const int before = call->asked;
+    while (call->asked < before + 2) std::this_thread::yield();
+  }
+
+  // The first leads a build that stands at the closed gate; the second has
+  // joined it.
+  void StartTogether(Call* leader, Call* joiner) {
+    model_.CloseGate();
+    Start(leader, Spec({"cat", "dog"}));
+    ASSERT_TRUE(model_.WaitForCallsAtGate(1));
+    Start(joiner, Spec({"cat", "dog"}));
+    WaitUntilAsked(joiner);
   }
 
   clip::FakeModel model_;
@@ -99,8 +121,7 @@ TEST_F(WeightSetBuilderTest, EqualSpecsAskedAtOnceAreBuiltOnce) {
   model_.CloseGate();
   Call calls[5];
   for (Call& call : calls) Start(&call, Spec({"cat", "dog"}));
-  ASSERT_TRUE(model_.WaitForCallsAtGate(1));
-  absl::SleepFor(absl::Milliseconds(100));
+  for (Call& call : calls) WaitUntilAsked(&call);
   model_.OpenGate();
   for (Call& call : calls) call.thread.join();
   EXPECT_EQ(model_.text_calls(), 1);
@@ -111,14 +132,10 @@ TEST_F(WeightSetBuilderTest, EqualSpecsAskedAtOnceAreBuiltOnce) {
 }
 
 TEST_F(WeightSetBuilderTest, ABuildGoesOnWhileOneOfItsCallersIsLeft) {
-  model_.CloseGate();
   Call leader, joiner;
-  Start(&leader, Spec({"cat", "dog"}));
-  ASSERT_TRUE(model_.WaitForCallsAtGate(1));
-  Start(&joiner, Spec({"cat", "dog"}));
-  absl::SleepFor(absl::Milliseconds(100));
+  StartTogether(&leader, &joiner);
   leader.gone = true;
-  absl::SleepFor(absl::Milliseconds(100));
+  WaitUntilAsked(&leader);
   model_.OpenGate();
   leader.thread.join();
   joiner.thread.join();
@@ -127,12 +144,8 @@ TEST_F(WeightSetBuilderTest, ABuildGoesOnWhileOneOfItsCallersIsLeft) {
 }
 
 TEST_F(WeightSetBuilderTest, ABuildStopsWhenItsLastCallerHasGone) {
-  model_.CloseGate();
   Call leader, joiner;
-  Start(&leader, Spec({"cat", "dog"}));
-  ASSERT_TRUE(model_.WaitForCallsAtGate(1));
-  Start(&joiner, Spec({"cat", "dog"}));
-  absl::SleepFor(absl::Milliseconds(100));
+  StartTogether(&leader, &joiner);
   joiner.gone = true;
   joiner.thread.join();
   EXPECT_TRUE(absl::IsCancelled(joiner.result.status()));
