@@ -17,11 +17,10 @@
 namespace clip {
 namespace {
 
-// Text that no step of the cleaning changes but for white space and case:
-// printable ASCII without a reference (&), tabs and newlines.
+// Text that no step of the cleaning changes but for white space and case.
 bool IsPlain(absl::string_view text) {
   return std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return (c >= 0x20 && c <= 0x7E && c != '&') || c == '\t' || c == '\n';
+    return IsPlainAscii(c) && c != '&';
   });
 }
 

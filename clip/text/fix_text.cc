@@ -71,10 +71,6 @@ bool IsUselessControl(char32_t c) {
          (c >= 0xFFF9 && c <= 0xFFFC);
 }
 
-bool IsPlainAscii(char32_t c) {
-  return (c >= 0x20 && c <= 0x7E) || c == U'\t' || c == U'\n';
-}
-
 // ftfy.fix_and_explain. fix_surrogates has nothing to do: UTF-8 has none.
 std::u32string FixSegment(std::u32string text, bool unescape_html) {
   for (;;) {

@@ -41,6 +41,12 @@ std::u32string ToNfc(std::u32string_view text);
 // text.lower(): full mappings, final sigma.
 std::u32string ToLower(std::u32string_view text);
 
+// Printable ASCII, tab and newline: what no step of ftfy changes but for HTML
+// references.
+inline bool IsPlainAscii(char32_t c) {
+  return (c >= 0x20 && c <= 0x7E) || c == U'\t' || c == U'\n';
+}
+
 // White_Space of Unicode: \s of the `regex` module.
 bool IsWhiteSpace(char32_t c);
 
