@@ -38,10 +38,11 @@ struct ModelInfo {
   float logit_scale = 0;  // exp of the checkpoint's parameter
 };
 
-struct TextEmbeddings {
-  std::vector<float> rows;        // [n, embedding_dim], unit rows
-  int64_t positions_encoded = 0;  // token positions computed, padding included
-};
+// Receives the unit row [embedding_dim] of sequences[sequence]. Called on the
+// thread of EncodeText, once for each sequence, in any order; the row is gone
+// when it returns.
+using TextSink =
+    std::function<void(int64_t sequence, absl::Span<const float> row)>;
 
 // Called after each step of EncodeText with how many sequences are done;
 // returning false before all are done stops the call with Cancelled.
@@ -75,12 +76,15 @@ class Model {
       absl::Span<const absl::Span<const uint8_t>> crops) = 0;
 
   // Token sequences (from Tokenizer, start and end token included, unpadded)
-  // to unit rows. `progress` may be null.
+  // to unit rows, handed to `sink` step by step, so that memory does not grow
+  // with their number. `progress` may be null. Returns how many token
+  // positions were computed, padding included.
   //
   // InvalidArgument: an empty or too long sequence, or an id outside the
   // vocabulary. Cancelled: progress said stop. ResourceExhausted: memory.
-  virtual absl::StatusOr<TextEmbeddings> EncodeText(
-      absl::Span<const std::vector<int32_t>> sequences,
+  // After an error the sequences that `sink` got are valid.
+  virtual absl::StatusOr<int64_t> EncodeText(
+      absl::Span<const std::vector<int32_t>> sequences, const TextSink& sink,
       const TextProgress& progress) = 0;
 };
 

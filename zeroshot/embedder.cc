@@ -88,16 +88,19 @@ absl::StatusOr<Embeddings> Embedder::EmbedTexts(
     items.push_back(i);
   }
   if (sequences.empty()) return result;
-  absl::StatusOr<clip::TextEmbeddings> encoded = model_->EncodeText(
-      sequences, [&](int64_t, int64_t) { return caller.StillWaiting().ok(); });
+  const absl::Status encoded =
+      model_
+          ->EncodeText(
+              sequences,
+              [&](int64_t sequence, absl::Span<const float> row) {
+                std::copy(row.begin(), row.end(),
+                          result.rows.begin() + items[sequence] * dim);
+              },
+              [&](int64_t, int64_t) { return caller.StillWaiting().ok(); })
+          .status();
   if (!encoded.ok()) {
     const absl::Status left = caller.StillWaiting();
-    return absl::IsCancelled(encoded.status()) && !left.ok() ? left
-                                                             : encoded.status();
-  }
-  for (size_t j = 0; j < items.size(); ++j) {
-    std::copy_n(encoded->rows.begin() + j * dim, dim,
-                result.rows.begin() + items[j] * dim);
+    return absl::IsCancelled(encoded) && !left.ok() ? left : encoded;
   }
   return result;
 }

@@ -16,9 +16,10 @@ namespace {
 // How often a caller who joined a flight looks whether it still waits itself.
 constexpr std::chrono::milliseconds kLookAgain{50};
 
-// Prompts encoded by one call of the tower: bounds the memory for tokens and
-// rows whatever the size of the build.
-constexpr int64_t kPromptsPerCall = 65'536;
+// Prompts encoded by one call of the tower: bounds the memory for tokens
+// whatever the size of the build, and is large enough for prompts that begin
+// alike to meet.
+constexpr int64_t kPromptsPerCall = 262'144;
 
 struct TokenBatch {
   std::vector<std::vector<int32_t>> sequences;
@@ -259,16 +260,19 @@ absl::StatusOr<BuildResult> WeightSetBuilder::BuildNow(
     if (!batch.ok()) return batch.status();
     const absl::Time tokenized = absl::Now();
     result.timing.tokenize += tokenized - start;
-    const absl::StatusOr<clip::TextEmbeddings> encoded =
-        model_->EncodeText(batch->sequences, [&](int64_t part, int64_t) {
+    const absl::StatusOr<int64_t> positions = model_->EncodeText(
+        batch->sequences,
+        [&](int64_t sequence, absl::Span<const float> row) {
+          sums.Add(batch->classes[sequence], row.data());
+        },
+        [&](int64_t part, int64_t) {
           return progress(done + part, spec.total_prompts());
         });
-    if (!encoded.ok()) return encoded.status();
+    if (!positions.ok()) return positions.status();
     result.timing.encode += absl::Now() - tokenized;
-    result.num_tokens_encoded += encoded->positions_encoded;
-    for (size_t i = 0; i < batch->sequences.size(); ++i) {
-      set->num_tokens += batch->sequences[i].size();
-      sums.Add(batch->classes[i], &encoded->rows[i * info.embedding_dim]);
+    result.num_tokens_encoded += *positions;
+    for (const std::vector<int32_t>& sequence : batch->sequences) {
+      set->num_tokens += sequence.size();
     }
     done += batch->sequences.size();
   }

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstring>
 #include <new>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -139,8 +140,8 @@ class TorchModel : public Model {
     return rows;
   }
 
-  absl::StatusOr<TextEmbeddings> EncodeText(
-      absl::Span<const std::vector<int32_t>> sequences,
+  absl::StatusOr<int64_t> EncodeText(
+      absl::Span<const std::vector<int32_t>> sequences, const TextSink& sink,
       const TextProgress& progress) override {
     if (absl::Status status = CheckSequences(sequences); !status.ok())
       return status;
@@ -148,28 +149,30 @@ class TorchModel : public Model {
     const TextPlan plan =
         PlanText(sequences, compute_.device.is_cuda() ? kStepPositionsCuda
                                                       : kStepPositionsCpu);
-    std::vector<float> distinct;
-    distinct.reserve(plan.rows.size() * info_.embedding_dim);
-    TextEmbeddings embeddings;
-    int64_t done = 0;
+    // The planned sequences, by their rows.
+    std::vector<int64_t> order(sequences.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+      return plan.row_of[a] < plan.row_of[b];
+    });
+    int64_t positions = 0, done = 0;
     for (const TextStep& step : plan.steps) {
-      const absl::Status status = EncodeStep(plan, step, &distinct);
+      std::vector<float> rows;
+      const absl::Status status = EncodeStep(plan, step, &rows);
       if (!status.ok()) return status;
-      embeddings.positions_encoded += (step.end - step.begin) * step.length;
-      for (int64_t row = step.begin; row < step.end; ++row)
-        done += plan.sequences[row];
+      positions += (step.end - step.begin) * step.length;
+      for (; done < total && plan.row_of[order[done]] < step.end; ++done) {
+        sink(order[done],
+             absl::MakeConstSpan(rows).subspan(
+                 (plan.row_of[order[done]] - step.begin) * info_.embedding_dim,
+                 info_.embedding_dim));
+      }
       if (progress && !progress(done, total) && done < total) {
         return absl::CancelledError(
             absl::StrCat("stopped after ", done, " of ", total, " sequences"));
       }
     }
-    embeddings.rows.reserve(sequences.size() * info_.embedding_dim);
-    for (const int64_t row : plan.row_of) {
-      const auto begin = distinct.begin() + row * info_.embedding_dim;
-      embeddings.rows.insert(embeddings.rows.end(), begin,
-                             begin + info_.embedding_dim);
-    }
-    return embeddings;
+    return positions;
   }
 
   // Takes the first call's costs (threads, kernels, memory) before traffic.
@@ -182,7 +185,9 @@ class TorchModel : public Model {
         EncodeImages(std::vector<absl::Span<const uint8_t>>(images, crop))
             .status();
     if (!status.ok()) return status;
-    return EncodeText({{0}}, nullptr).status();
+    return EncodeText(
+               {{0}}, [](int64_t, absl::Span<const float>) {}, nullptr)
+        .status();
   }
 
  private:

@@ -14,6 +14,7 @@
 #include "clip/checkpoint/checkpoint.h"
 #include "clip/model.h"
 #include "tests/testing/checkpoint_files.h"
+#include "tests/testing/encode_text.h"
 #include "tests/testing/random_tensors.h"
 
 namespace clip {
@@ -138,9 +139,9 @@ class ParityTest : public ::testing::TestWithParam<std::string> {
   Rows EncodeSequences() {
     const auto sequences =
         golden_["sequences"].get<std::vector<std::vector<int32_t>>>();
-    const auto embeddings = model_->EncodeText(sequences, nullptr);
-    EXPECT_TRUE(embeddings.ok()) << embeddings.status();
-    return ToRows(embeddings->rows, model_->info().embedding_dim);
+    const auto rows = testing::EncodeText(*model_, sequences);
+    EXPECT_TRUE(rows.ok()) << rows.status();
+    return ToRows(*rows, model_->info().embedding_dim);
   }
 
   json golden_;

@@ -11,6 +11,7 @@
 #include "clip/image.h"
 #include "clip/tokenizer.h"
 #include "tests/server/running_server.h"
+#include "tests/testing/encode_text.h"
 #include "tests/testing/make_png.h"
 
 namespace zeroshot::server {
@@ -33,7 +34,7 @@ std::vector<float> ImageRow(clip::FakeModel& model, const std::string& png) {
 
 std::vector<float> TextRow(clip::FakeModel& model, const std::string& text) {
   const std::vector<int32_t> tokens = *clip::Tokenizer().Encode(text);
-  return model.EncodeText({tokens}, nullptr)->rows;
+  return *clip::testing::EncodeText(model, {tokens});
 }
 
 double Dot(absl::Span<const float> a, absl::Span<const float> b) {

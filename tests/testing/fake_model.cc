@@ -90,14 +90,14 @@ absl::StatusOr<std::vector<float>> FakeModel::EncodeImages(
   return rows;
 }
 
-absl::StatusOr<TextEmbeddings> FakeModel::EncodeText(
-    absl::Span<const std::vector<int32_t>> sequences,
+absl::StatusOr<int64_t> FakeModel::EncodeText(
+    absl::Span<const std::vector<int32_t>> sequences, const TextSink& sink,
     const TextProgress& progress) {
   {
     MutexLock lock(&mu_);
     ++text_calls_;
   }
-  TextEmbeddings result;
+  int64_t positions = 0;
   for (size_t i = 0; i < sequences.size(); ++i) {
     if (!PassGate(progress, i, sequences.size())) {
       return absl::CancelledError("stopped by progress");
@@ -107,13 +107,11 @@ absl::StatusOr<TextEmbeddings> FakeModel::EncodeText(
       return absl::InvalidArgumentError(
           absl::StrCat("sequence of ", ids.size(), " tokens"));
     }
-    const std::vector<float> row =
-        RowOf({reinterpret_cast<const uint8_t*>(ids.data()),
-               ids.size() * sizeof(ids[0])});
-    result.rows.insert(result.rows.end(), row.begin(), row.end());
-    result.positions_encoded += ids.size();
+    sink(i, RowOf({reinterpret_cast<const uint8_t*>(ids.data()),
+                   ids.size() * sizeof(ids[0])}));
+    positions += ids.size();
   }
-  return result;
+  return positions;
 }
 
 void FakeModel::CloseGate() {

@@ -26,8 +26,8 @@ class FakeModel : public Model {
       absl::Span<const absl::Span<const uint8_t>> crops) override;
 
   // One sequence a step; `progress` is called before each.
-  absl::StatusOr<TextEmbeddings> EncodeText(
-      absl::Span<const std::vector<int32_t>> sequences,
+  absl::StatusOr<int64_t> EncodeText(
+      absl::Span<const std::vector<int32_t>> sequences, const TextSink& sink,
       const TextProgress& progress) override;
 
   // From CloseGate to OpenGate, EncodeImages and each step of EncodeText wait:

@@ -7,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/encode_text.h"
 #include "tests/testing/fake_model.h"
 #include "zeroshot/memory_store.h"
 
@@ -29,7 +30,7 @@ class WeightSetBuilderTest : public ::testing::Test {
   }
 
   std::vector<float> EncodeOne(const std::string& prompt) {
-    return model_.EncodeText({*tokenizer_.Encode(prompt)}, nullptr)->rows;
+    return *clip::testing::EncodeText(model_, {*tokenizer_.Encode(prompt)});
   }
 
   // A Build on a thread of its own.
@@ -205,9 +206,9 @@ TEST_F(WeightSetBuilderTest, APromptTooLongIsRefusedWithClassAndPrompt) {
 // A model whose memory runs out in the middle of a build.
 class ExhaustedModel : public clip::FakeModel {
  public:
-  absl::StatusOr<clip::TextEmbeddings> EncodeText(
-      absl::Span<const std::vector<int32_t>>,
-      const clip::TextProgress&) override {
+  absl::StatusOr<int64_t> EncodeText(absl::Span<const std::vector<int32_t>>,
+                                     const clip::TextSink&,
+                                     const clip::TextProgress&) override {
     throw std::bad_alloc();
   }
 };
