@@ -283,7 +283,8 @@ std::string Describe(const Architecture& all) {
                       " mean=", triple(all.mean), " std=", triple(all.std),
                       " vision: ", vision, " context=", all.context_length,
                       " vocab=", all.vocab_size,
-                      " text: ", DescribeTransformer(all.text));
+                      " text: ", DescribeTransformer(all.text),
+                      all.causal_text ? "" : " causal=no");
 }
 
 }  // namespace clip

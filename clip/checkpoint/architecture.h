@@ -52,6 +52,10 @@ struct Architecture {
   int context_length = 0;
   int vocab_size = 0;
   TransformerShape text;
+  // Whether a token of a text sees only itself and those before it, as in all
+  // of OpenAI's models. If not, it sees all up to the context length, padding
+  // included.
+  bool causal_text = true;
   // Of the pixels in 0 ... 1, by channel (red, green, blue). OpenAI's values.
   std::array<float, 3> mean = {0.48145466f, 0.4578275f, 0.40821073f};
   std::array<float, 3> std = {0.26862954f, 0.26130258f, 0.27577711f};

@@ -80,8 +80,8 @@ void ReadText(ConfigReader* config, Activation activation, Architecture* all) {
                .heads = config->Int("heads", 8),
                .mlp_width = MlpWidth(width, config),
                .activation = activation};
+  all->causal_text = !config->Bool("no_causal_mask", false);
   config->Expect("embed_cls", false);
-  config->Expect("no_causal_mask", false);
   config->Expect("pool_type", "argmax");
   config->Expect("proj_bias", false);
   config->Expect("proj_type", "linear");

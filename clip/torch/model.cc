@@ -12,15 +12,16 @@
 #include <cmath>
 #include <cstring>
 #include <new>
-#include <numeric>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "clip/checkpoint/checkpoint.h"
-#include "clip/text_plan.h"
+#include "clip/token_trie.h"
 #include "clip/torch/tensors.h"
 #include "clip/torch/text_tower.h"
 #include "clip/torch/vision_tower.h"
@@ -29,10 +30,20 @@
 namespace clip {
 namespace {
 
-// Token positions of one text step. Large enough for matrix products to run at
-// full speed, small enough for an image batch that waits for the step.
-constexpr int64_t kStepPositionsCpu = 2048;
-constexpr int64_t kStepPositionsCuda = 32768;
+// What one text step computes: enough for matrix products to run at full speed,
+// little enough for an image batch that waits for the step. On the CPU by
+// multiplications, so that a step takes a fifth of a second whatever the tower
+// (512 prefixes of ViT-B/32's on two cores).
+constexpr int64_t kStepMultiplicationsPerThread = 10'000'000'000;
+constexpr int64_t kMinStepNodes = 64, kMaxStepNodes = 8192;
+
+int64_t StepNodes(const TransformerShape& text, const at::Device& device) {
+  if (device.is_cuda()) return kMaxStepNodes;
+  const int64_t node = int64_t{12} * text.width * text.width * text.layers;
+  return std::clamp(
+      at::get_num_threads() * kStepMultiplicationsPerThread / node,
+      kMinStepNodes, kMaxStepNodes);
+}
 
 // Runs `f`, which returns a StatusOr, with torch's exceptions turned into
 // statuses.
@@ -87,37 +98,57 @@ absl::StatusOr<at::Device> ChooseDevice(const std::string& name) {
 
 absl::StatusOr<std::string> ChoosePrecision(const std::string& name,
                                             const at::Device& device) {
-  if (name == "auto") return device.is_cuda() ? "fp16" : "fp32";
-  if (name == "fp32" || (name == "fp16" && device.is_cuda())) return name;
-  const bool known = name == "fp16" || name == "bf16" || name == "int8";
-  return absl::InvalidArgumentError(
-      absl::StrCat("precision '", name, "'",
-                   known ? " is not in this build yet" : " is unknown", ": on ",
-                   device.is_cuda() ? "CUDA allowed are auto, fp16 and fp32"
-                                    : "the CPU allowed are auto and fp32"));
+  const std::string best = device.is_cuda()   ? "fp16"
+                           : CpuHasBFloat16() ? "bf16"
+                                              : "fp32";
+  if (name == "auto") return best;
+  const std::vector<std::string> allowed =
+      device.is_cuda() ? std::vector<std::string>{"fp16", "fp32"}
+                       : std::vector<std::string>{"fp32", "bf16", "int8"};
+  if (absl::c_linear_search(allowed, name)) return name;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "precision '", name, "': on ", device.is_cuda() ? "CUDA" : "the CPU",
+      " allowed are auto (here ", best, "), ", absl::StrJoin(allowed, ", ")));
+}
+
+CpuPrecision CpuPrecisionOf(const std::string& name) {
+  if (name == "bf16") return CpuPrecision::kBf16;
+  if (name == "int8") return CpuPrecision::kInt8;
+  return CpuPrecision::kFp32;
+}
+
+// What towers compute in that have no CpuPrecision of their own.
+at::ScalarType TypeFor(const std::string& precision) {
+  if (precision == "fp16") return at::kHalf;
+  if (precision == "fp32" || !CpuHasBFloat16()) return at::kFloat;
+  return at::kBFloat16;
+}
+
+std::unique_ptr<VisionTower> MakeVisionTower(const WeightLoader& loader,
+                                             CpuPrecision precision) {
+  if (std::holds_alternative<ResNetShape>(loader.architecture().vision))
+    return MakeResNetTower(loader);
+  return loader.compute().device.is_cuda() ? MakeVitTower(loader)
+                                           : MakeCpuVitTower(loader, precision);
+}
+
+std::unique_ptr<TextTower> MakeTextTower(const WeightLoader& loader,
+                                         CpuPrecision precision) {
+  return loader.compute().device.is_cuda() || !loader.architecture().causal_text
+             ? MakePaddedTextTower(loader)
+             : MakeTrieTextTower(loader, precision);
 }
 
 class TorchModel : public Model {
  public:
-  TorchModel(const Checkpoint& checkpoint, const Compute& compute,
-             ModelInfo info, int max_batch)
+  TorchModel(const WeightLoader& loader, ModelInfo info, int max_batch)
       : info_(std::move(info)),
-        compute_(compute),
+        device_(loader.compute().device),
         max_batch_(max_batch),
-        text_(WeightLoader(checkpoint, compute)) {
-    const WeightLoader loader(checkpoint, compute);
-    const Architecture& all = checkpoint.architecture;
-    vision_ = std::holds_alternative<VitShape>(all.vision)
-                  ? MakeVitTower(loader)
-                  : MakeResNetTower(loader);
-    const auto channels = [&](const std::array<float, 3>& values) {
-      return at::tensor(at::ArrayRef<float>(values))
-          .view({3, 1, 1})
-          .to(compute.device);
-    };
-    mean_ = channels(all.mean);
-    std_ = channels(all.std);
-  }
+        causal_text_(loader.architecture().causal_text),
+        step_nodes_(StepNodes(loader.architecture().text, device_)),
+        vision_(MakeVisionTower(loader, CpuPrecisionOf(info_.precision))),
+        text_(MakeTextTower(loader, CpuPrecisionOf(info_.precision))) {}
 
   const ModelInfo& info() const override { return info_; }
 
@@ -145,28 +176,22 @@ class TorchModel : public Model {
       const TextProgress& progress) override {
     if (absl::Status status = CheckSequences(sequences); !status.ok())
       return status;
+    std::vector<absl::Span<const int32_t>> tokens(sequences.begin(),
+                                                  sequences.end());
+    if (causal_text_) absl::c_transform(tokens, tokens.begin(), CutAtPool);
     const int64_t total = static_cast<int64_t>(sequences.size());
-    const TextPlan plan =
-        PlanText(sequences, compute_.device.is_cuda() ? kStepPositionsCuda
-                                                      : kStepPositionsCpu);
-    // The planned sequences, by their rows.
-    std::vector<int64_t> order(sequences.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-      return plan.row_of[a] < plan.row_of[b];
-    });
     int64_t positions = 0, done = 0;
-    for (const TextStep& step : plan.steps) {
-      std::vector<float> rows;
-      const absl::Status status = EncodeStep(plan, step, &rows);
-      if (!status.ok()) return status;
-      positions += (step.end - step.begin) * step.length;
-      for (; done < total && plan.row_of[order[done]] < step.end; ++done) {
-        sink(order[done],
-             absl::MakeConstSpan(rows).subspan(
-                 (plan.row_of[order[done]] - step.begin) * info_.embedding_dim,
-                 info_.embedding_dim));
+    TrieSteps steps(tokens, step_nodes_);
+    while (steps.Next()) {
+      const absl::StatusOr<at::Tensor> rows = EncodeStep(steps.trie());
+      if (!rows.ok()) return rows.status();
+      positions += text_->Positions(steps.trie());
+      for (const TrieSteps::Member& member : steps.members()) {
+        sink(member.sequence,
+             {rows->data_ptr<float>() + member.end * info_.embedding_dim,
+              static_cast<size_t>(info_.embedding_dim)});
       }
+      done += static_cast<int64_t>(steps.members().size());
       if (progress && !progress(done, total) && done < total) {
         return absl::CancelledError(
             absl::StrCat("stopped after ", done, " of ", total, " sequences"));
@@ -180,7 +205,7 @@ class TorchModel : public Model {
     const std::vector<uint8_t> crop(size_t{3} * info_.image_size *
                                     info_.image_size);
     // Only a GPU has something to prepare for full batches.
-    const int images = compute_.device.is_cuda() ? max_batch_ : 1;
+    const int images = device_.is_cuda() ? max_batch_ : 1;
     absl::Status status =
         EncodeImages(std::vector<absl::Span<const uint8_t>>(images, crop))
             .status();
@@ -223,28 +248,21 @@ class TorchModel : public Model {
                     crops[i].data(), crops[i].size());
       }
       const Turn turn(&turns_, Turns::kImages);
-      // ToTensor and Normalize of the reference, in their order and in float32.
-      const at::Tensor pixels =
-          bytes.to(compute_.device)
-              .permute({0, 3, 1, 2})
-              .to(at::kFloat, false, false, at::MemoryFormat::Contiguous)
-              .div_(255)
-              .sub_(mean_)
-              .div_(std_);
-      return ToHost(vision_->Encode(pixels.to(compute_.dtype)));
+      return ToHost(vision_->Encode(bytes.to(device_)));
     };
-    return Append(Guarded(compute_.device, encode), rows);
+    const absl::StatusOr<at::Tensor> embeddings = Guarded(device_, encode);
+    if (!embeddings.ok()) return embeddings.status();
+    const float* data = embeddings->data_ptr<float>();
+    rows->insert(rows->end(), data, data + embeddings->numel());
+    return absl::OkStatus();
   }
 
-  absl::Status EncodeStep(const TextPlan& plan, const TextStep& step,
-                          std::vector<float>* rows) {
-    const auto sequences = absl::MakeConstSpan(plan.rows).subspan(
-        step.begin, step.end - step.begin);
-    const auto encode = [&]() -> absl::StatusOr<at::Tensor> {
+  // Unit rows [trie.num_ends(), embedding_dim] on the host.
+  absl::StatusOr<at::Tensor> EncodeStep(const TokenTrie& trie) {
+    return Guarded(device_, [&]() -> absl::StatusOr<at::Tensor> {
       const Turn turn(&turns_, Turns::kText);
-      return ToHost(text_.Encode(sequences, step.length));
-    };
-    return Append(Guarded(compute_.device, encode), rows);
+      return ToHost(text_->Encode(trie));
+    });
   }
 
   // Waits for the device, so that a turn ends when its work has.
@@ -252,21 +270,13 @@ class TorchModel : public Model {
     return UnitRows(embeddings).cpu().contiguous();
   }
 
-  static absl::Status Append(const absl::StatusOr<at::Tensor>& embeddings,
-                             std::vector<float>* rows) {
-    if (!embeddings.ok()) return embeddings.status();
-    const float* data = embeddings->data_ptr<float>();
-    rows->insert(rows->end(), data, data + embeddings->numel());
-    return absl::OkStatus();
-  }
-
   const ModelInfo info_;
-  const Compute compute_;
+  const at::Device device_;
   const int max_batch_;
-  const TextTower text_;
-  std::unique_ptr<VisionTower> vision_;
-  at::Tensor mean_;  // [3, 1, 1] float32, on the device
-  at::Tensor std_;
+  const bool causal_text_;
+  const int64_t step_nodes_;
+  const std::unique_ptr<VisionTower> vision_;
+  const std::unique_ptr<TextTower> text_;
   Turns turns_;
 };
 
@@ -305,14 +315,14 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(
   const absl::StatusOr<Checkpoint> checkpoint = ReadCheckpoint(path);
   if (!checkpoint.ok()) return checkpoint.status();
 
-  const Compute compute{*device, *precision == "fp16" ? at::kHalf : at::kFloat};
+  const Compute compute{*device, TypeFor(*precision)};
   return Guarded(*device, [&]() -> absl::StatusOr<std::unique_ptr<Model>> {
     if (options.threads > 0) at::set_num_threads(options.threads);
     // fp32 means fp32 on GPUs too, whose convolutions would round to TF32.
     at::globalContext().setAllowTF32CuDNN(false);
     auto model = std::make_unique<TorchModel>(
-        *checkpoint, compute, Describe(*checkpoint, *device, *precision),
-        options.max_batch);
+        WeightLoader(*checkpoint, compute),
+        Describe(*checkpoint, *device, *precision), options.max_batch);
     absl::Status status = model->WarmUp();
     if (!status.ok()) return status;
     return model;

@@ -106,7 +106,8 @@ class AttentionPool {
 class ResNetTower : public VisionTower {
  public:
   ResNetTower(const WeightLoader& loader, const ResNetShape& shape)
-      : conv1_(loader, "visual.conv1", "visual.bn1", /*stride=*/2),
+      : normalize_(loader),
+        conv1_(loader, "visual.conv1", "visual.bn1", /*stride=*/2),
         conv2_(loader, "visual.conv2", "visual.bn2"),
         conv3_(loader, "visual.conv3", "visual.bn3"),
         pool_(loader, shape.heads) {
@@ -121,8 +122,8 @@ class ResNetTower : public VisionTower {
     }
   }
 
-  at::Tensor Encode(const at::Tensor& pixels) const override {
-    at::Tensor x = conv1_(pixels).relu_();
+  at::Tensor Encode(const at::Tensor& crops) const override {
+    at::Tensor x = conv1_(normalize_(crops)).relu_();
     x = conv2_(x).relu_();
     x = at::avg_pool2d(conv3_(x).relu_(), 2);
     for (const Bottleneck& block : blocks_) x = block(x);
@@ -130,6 +131,7 @@ class ResNetTower : public VisionTower {
   }
 
  private:
+  const Normalize normalize_;
   const Convolution conv1_, conv2_, conv3_;
   std::vector<Bottleneck> blocks_;
   const AttentionPool pool_;

@@ -1,35 +1,41 @@
-// Token sequences to embeddings (openai/CLIP's model.py, encode_text).
+// Tokens to embeddings (openai/CLIP's model.py, encode_text), a trie at a time:
+// the two ways to do it.
 #ifndef ZEROSHOT_CLIP_TORCH_TEXT_TOWER_H_
 #define ZEROSHOT_CLIP_TORCH_TEXT_TOWER_H_
 
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <memory>
 
-#include "absl/types/span.h"
-#include "clip/torch/transformer.h"
+#include "clip/token_trie.h"
+#include "clip/torch/packed_linear.h"
+#include "clip/torch/tensors.h"
 
 namespace clip {
 
 // Thread rule: const after construction.
 class TextTower {
  public:
-  explicit TextTower(const WeightLoader& loader);
+  virtual ~TextTower() = default;
 
-  // Sequences of at most `length` tokens, each pooled at its last one (see
-  // PlanText), to embeddings [n, embedding_dim]. Shorter ones are padded: the
-  // tower is causal, so what follows a token does not change it.
-  at::Tensor Encode(absl::Span<const absl::Span<const int32_t>> sequences,
-                    int64_t length) const;
+  // Embeddings [trie.num_ends(), embedding_dim], each pooled at the first
+  // highest id of its sequence.
+  virtual at::Tensor Encode(const TokenTrie& trie) const = 0;
 
- private:
-  const at::Device device_;
-  const at::Tensor tokens_;     // [vocabulary, width]
-  const at::Tensor positions_;  // [context, width]
-  const Transformer transformer_;
-  const LayerNorm ln_final_;
-  const at::Tensor projection_;  // [width, embedding_dim]
+  // Token positions that Encode computes for this trie, padding included.
+  virtual int64_t Positions(const TokenTrie& trie) const = 0;
 };
+
+// trie_text_tower.cc: every node once, on the CPU. REQUIRES: a causal tower,
+// and sequences that end where they are pooled (CutAtPool).
+std::unique_ptr<TextTower> MakeTrieTextTower(const WeightLoader& loader,
+                                             CpuPrecision precision);
+
+// padded_text_tower.cc: every sequence by itself, padded: a causal tower's to
+// the longest of its neighbours, since what follows a token does not change
+// it; another's to the context length, as the reference does. Any device.
+std::unique_ptr<TextTower> MakePaddedTextTower(const WeightLoader& loader);
 
 }  // namespace clip
 

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "clip/torch/packed_linear.h"
 #include "clip/torch/tensors.h"
 
 namespace clip {
@@ -15,14 +16,31 @@ class VisionTower {
  public:
   virtual ~VisionTower() = default;
 
-  // Pixels [n, 3, size, size] as the reference's ToTensor and Normalize make
-  // them, in the compute type, to embeddings [n, embedding_dim].
-  virtual at::Tensor Encode(const at::Tensor& pixels) const = 0;
+  // Crops [n, size, size, 3] uint8, on the tower's device, to embeddings
+  // [n, embedding_dim].
+  virtual at::Tensor Encode(const at::Tensor& crops) const = 0;
 };
 
-// vit_tower.cc. REQUIRES: the architecture's vision is a VitShape.
+// Crops to pixels [n, 3, size, size] in the compute type, as the reference's
+// ToTensor and Normalize make them: in their order and in float32.
+// Thread rule: const after construction.
+class Normalize {
+ public:
+  explicit Normalize(const WeightLoader& loader);
+  at::Tensor operator()(const at::Tensor& crops) const;
+
+ private:
+  const at::ScalarType dtype_;
+  at::Tensor mean_;  // [3, 1, 1] float32, on the device
+  at::Tensor std_;
+};
+
+// vit_tower.cc, on any device, and cpu_vit_tower.cc, on the CPU.
+// REQUIRES: the architecture's vision is a VitShape.
 std::unique_ptr<VisionTower> MakeVitTower(const WeightLoader& loader);
-// resnet_tower.cc. REQUIRES: it is a ResNetShape.
+std::unique_ptr<VisionTower> MakeCpuVitTower(const WeightLoader& loader,
+                                             CpuPrecision precision);
+// resnet_tower.cc, on any device. REQUIRES: it is a ResNetShape.
 std::unique_ptr<VisionTower> MakeResNetTower(const WeightLoader& loader);
 
 }  // namespace clip

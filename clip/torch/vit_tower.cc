@@ -8,7 +8,8 @@ namespace {
 class VitTower : public VisionTower {
  public:
   VitTower(const WeightLoader& loader, const VitShape& shape)
-      : patch_(shape.patch),
+      : normalize_(loader),
+        patch_(shape.patch),
         patch_weight_(loader.Matrix("visual.conv1.weight").flatten(1)),
         class_embedding_(loader.Matrix("visual.class_embedding")),
         positions_(loader.Matrix("visual.positional_embedding")),
@@ -17,7 +18,8 @@ class VitTower : public VisionTower {
         ln_post_(loader, "visual.ln_post", shape.transformer.norm_epsilon),
         proj_(loader.Matrix("visual.proj")) {}
 
-  at::Tensor Encode(const at::Tensor& pixels) const override {
+  at::Tensor Encode(const at::Tensor& crops) const override {
+    const at::Tensor pixels = normalize_(crops);
     const int64_t n = pixels.size(0), grid = pixels.size(2) / patch_,
                   width = class_embedding_.size(0);
     // A convolution whose stride is its kernel is a matrix product over
@@ -35,6 +37,7 @@ class VitTower : public VisionTower {
   }
 
  private:
+  const Normalize normalize_;
   const int64_t patch_;
   const at::Tensor patch_weight_;     // [width, 3 * patch * patch]
   const at::Tensor class_embedding_;  // [width]

@@ -1,0 +1,84 @@
+// Prompts folded into shared prefixes.
+//
+// The text tower is causal: what it computes for a token depends on the tokens
+// before it only. So prompts that begin alike share that beginning, and every
+// distinct prefix goes through the tower once, exactly. ImageNet's 1000 x 80
+// prompts are 6,160,000 tokens when padded, 769,212 without padding, and
+// 328,378 distinct prefixes.
+//
+// Only for causal towers; others pad (clip/torch/text_tower.h).
+#ifndef ZEROSHOT_CLIP_TOKEN_TRIE_H_
+#define ZEROSHOT_CLIP_TOKEN_TRIE_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+
+namespace clip {
+
+// `sequence` up to the token that it is pooled at: its first highest id
+// (openai/CLIP's model.py, encode_text: text.argmax). The tokens behind it
+// change nothing. REQUIRES: not empty.
+absl::Span<const int32_t> CutAtPool(absl::Span<const int32_t> sequence);
+
+// A set of prefixes: one node each, parents before children. Arrays are by
+// node unless said otherwise.
+struct TokenTrie {
+  std::vector<int32_t> tokens;  // the last token of the prefix
+  std::vector<int32_t> depths;  // tokens before it, its position
+  // The nodes of the prefix's own prefixes, shortest first, itself last:
+  // ancestors[offsets[node]] ... ancestors[offsets[node + 1] - 1].
+  std::vector<int32_t> offsets;  // [nodes + 1]
+  std::vector<int32_t> ancestors;
+  std::vector<int32_t> ends;  // [distinct sequences] where each one ends
+
+  int64_t num_nodes() const { return static_cast<int64_t>(tokens.size()); }
+  int64_t num_ends() const { return static_cast<int64_t>(ends.size()); }
+};
+
+// Sorts sequences, so that those which begin alike are neighbours, and cuts
+// them into steps of bounded size, each a trie. What is lost where a step
+// begins is small: 1.1 % of ImageNet's prefixes with 512 nodes a step.
+//
+// Thread rule: for one thread.
+class TrieSteps {
+ public:
+  // Steps have at most `max_nodes` nodes and at least one sequence. Borrows
+  // the tokens. REQUIRES: no sequence is empty.
+  TrieSteps(absl::Span<const absl::Span<const int32_t>> sequences,
+            int64_t max_nodes);
+
+  // A sequence of a step and which of the trie's ends it has.
+  struct Member {
+    int64_t sequence;  // its place in `sequences`
+    int64_t end;       // an index of TokenTrie::ends
+  };
+
+  // Folds the next step. False: there is none left.
+  bool Next();
+
+  // Of the step that Next folded; valid until the next one.
+  const TokenTrie& trie() const { return trie_; }
+  const std::vector<Member>& members() const { return members_; }
+
+ private:
+  using Tokens = absl::Span<const int32_t>;
+  struct Entry {
+    Tokens tokens;
+    int64_t sequence;
+  };
+
+  void Add(Tokens tokens, int64_t shared);
+
+  const int64_t max_nodes_;
+  std::vector<Entry> sorted_;
+  size_t next_ = 0;  // of sorted_
+  TokenTrie trie_;
+  std::vector<Member> members_;
+  std::vector<int32_t> path_;  // the nodes of the last sequence added
+};
+
+}  // namespace clip
+
+#endif  // ZEROSHOT_CLIP_TOKEN_TRIE_H_

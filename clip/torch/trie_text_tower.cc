@@ -1,0 +1,91 @@
+#include <algorithm>
+#include <vector>
+
+#include "clip/torch/cpu_transformer.h"
+#include "clip/torch/text_tower.h"
+
+namespace clip {
+namespace {
+
+at::Tensor Int32s(const std::vector<int32_t>& values) {
+  return at::from_blob(const_cast<int32_t*>(values.data()),
+                       {static_cast<int64_t>(values.size())}, at::kInt);
+}
+
+// Which nodes a query sees, as TrieAttention wants it.
+struct Paths {
+  const int32_t* offsets;
+  const int32_t* ancestors;
+  int64_t longest;
+};
+
+void Attend(const Paths& paths, int64_t heads, const at::Tensor& queries,
+            const at::Tensor& keys, const at::Tensor& values, const Rows& out) {
+  const auto rows = [](const at::Tensor& tensor) {
+    return Rows{tensor, {}, {}}.in();
+  };
+  const int64_t width = queries.size(1);
+  const TrieAttention attention{rows(queries), rows(keys),      rows(values),
+                                paths.offsets, paths.ancestors, heads,
+                                out.out()};
+  ForRows(queries.size(0), 2 * width + heads * paths.longest,
+          [&](int64_t begin, int64_t end, float* scratch) {
+            TowerKernels::Best().attend(attention, width, begin, end, scratch);
+          });
+}
+
+class TrieTextTower : public TextTower {
+ public:
+  TrieTextTower(const WeightLoader& loader, CpuPrecision precision)
+      : heads_(loader.architecture().text.heads),
+        tokens_(loader.Float("token_embedding.weight")),
+        positions_(loader.Float("positional_embedding")),
+        transformer_(loader, "transformer", loader.architecture().text,
+                     "ln_final", precision),
+        projection_(loader.Float("text_projection")) {}
+
+  int64_t Positions(const TokenTrie& trie) const override {
+    return trie.num_nodes();
+  }
+
+  at::Tensor Encode(const TokenTrie& trie) const override {
+    // The last block asks for the ends only: their paths, one after the other.
+    TokenTrie ends;
+    ends.offsets.push_back(0);
+    int64_t longest = 0;
+    for (const int32_t end : trie.ends) {
+      ends.ancestors.insert(ends.ancestors.end(),
+                            trie.ancestors.begin() + trie.offsets[end],
+                            trie.ancestors.begin() + trie.offsets[end + 1]);
+      ends.offsets.push_back(static_cast<int32_t>(ends.ancestors.size()));
+      longest = std::max<int64_t>(longest, trie.depths[end] + 1);
+    }
+    const at::Tensor x = at::embedding(tokens_, Int32s(trie.tokens)) +
+                         at::embedding(positions_, Int32s(trie.depths));
+    const at::Tensor pooled = transformer_.Run(
+        x, Int32s(trie.ends).to(at::kLong),
+        [&](const at::Tensor& queries, const at::Tensor& keys,
+            const at::Tensor& values, bool kept, const Rows& out) {
+          const TokenTrie& of = kept ? ends : trie;
+          Attend({of.offsets.data(), of.ancestors.data(), longest}, heads_,
+                 queries, keys, values, out);
+        });
+    return at::matmul(pooled, projection_);
+  }
+
+ private:
+  const int64_t heads_;
+  const at::Tensor tokens_;     // [vocabulary, width]
+  const at::Tensor positions_;  // [context, width]
+  const CpuTransformer transformer_;
+  const at::Tensor projection_;  // [width, embedding_dim]
+};
+
+}  // namespace
+
+std::unique_ptr<TextTower> MakeTrieTextTower(const WeightLoader& loader,
+                                             CpuPrecision precision) {
+  return std::make_unique<TrieTextTower>(loader, precision);
+}
+
+}  // namespace clip

@@ -1,0 +1,115 @@
+#include "clip/token_trie.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <set>
+#include <vector>
+
+namespace clip {
+namespace {
+
+using ::testing::ElementsAre;
+using Sequence = std::vector<int32_t>;
+using Sequences = std::vector<Sequence>;
+
+std::vector<absl::Span<const int32_t>> Spans(const Sequences& sequences) {
+  return {sequences.begin(), sequences.end()};
+}
+
+// The tokens of a node's prefix.
+Sequence PrefixOf(const TokenTrie& trie, int32_t node) {
+  Sequence prefix;
+  for (int32_t i = trie.offsets[node]; i < trie.offsets[node + 1]; ++i)
+    prefix.push_back(trie.tokens[trie.ancestors[i]]);
+  return prefix;
+}
+
+Sequence Cut(const Sequence& sequence) {
+  const auto cut = CutAtPool(sequence);
+  return {cut.begin(), cut.end()};
+}
+
+TEST(TokenTrieTest, SequencesThatBeginAlikeShareTheirBeginning) {
+  const Sequences sequences = {{1, 2, 3, 9}, {1, 9}, {1, 2, 4, 9}, {0, 9}};
+  TrieSteps steps(Spans(sequences), 100);
+  ASSERT_TRUE(steps.Next());
+  const TokenTrie& trie = steps.trie();
+  EXPECT_THAT(trie.tokens, ElementsAre(0, 9, 1, 2, 3, 9, 4, 9, 9));
+  EXPECT_THAT(trie.depths, ElementsAre(0, 1, 0, 1, 2, 3, 2, 3, 1));
+  EXPECT_THAT(PrefixOf(trie, 5), ElementsAre(1, 2, 3, 9));
+  EXPECT_THAT(PrefixOf(trie, 7), ElementsAre(1, 2, 4, 9));
+  EXPECT_FALSE(steps.Next());
+}
+
+TEST(TokenTrieTest, EqualSequencesEndInOnePlace) {
+  const Sequences sequences = {{1, 9}, {2, 9}, {1, 9}, {1, 9}};
+  TrieSteps steps(Spans(sequences), 100);
+  ASSERT_TRUE(steps.Next());
+  EXPECT_EQ(steps.trie().num_ends(), 2);
+  std::vector<int64_t> end_of(sequences.size());
+  for (const TrieSteps::Member& member : steps.members())
+    end_of[member.sequence] = member.end;
+  EXPECT_THAT(end_of, ElementsAre(0, 1, 0, 0));
+}
+
+TEST(TokenTrieTest, ASequenceIsCutBehindItsFirstHighestId) {
+  EXPECT_THAT(Cut({1, 9, 5, 9}), ElementsAre(1, 9));
+  EXPECT_THAT(Cut({9, 1, 2}), ElementsAre(9));
+  EXPECT_THAT(Cut({1, 2, 3}), ElementsAre(1, 2, 3));
+}
+
+TEST(TokenTrieTest, ASequenceMayBeThePrefixOfAnother) {
+  const Sequences sequences = {{1, 2, 3}, {1, 2}, {1}};
+  TrieSteps steps(Spans(sequences), 100);
+  ASSERT_TRUE(steps.Next());
+  EXPECT_EQ(steps.trie().num_nodes(), 3);
+  EXPECT_THAT(steps.trie().ends, ElementsAre(0, 1, 2));
+}
+
+TEST(TokenTrieTest, NoSequencesNoStep) {
+  TrieSteps steps({}, 100);
+  EXPECT_FALSE(steps.Next());
+}
+
+// Whatever the sequences and the bound: every sequence is in one step, its end
+// spells it, no prefix stands twice in a step, and the bound is kept.
+TEST(TokenTrieTest, StepsSpellEverySequenceOnceWithinTheBound) {
+  std::mt19937 random(1);
+  for (int round = 0; round < 300; ++round) {
+    const int ids = 1 + random() % 6, longest = 1 + random() % 77;
+    const int64_t max_nodes = 1 + random() % 200;
+    Sequences sequences(1 + random() % 60);
+    for (Sequence& sequence : sequences) {
+      sequence.resize(1 + random() % longest);
+      for (int32_t& id : sequence) id = random() % ids;
+    }
+    std::vector<int> seen(sequences.size());
+    TrieSteps steps(Spans(sequences), max_nodes);
+    while (steps.Next()) {
+      const TokenTrie& trie = steps.trie();
+      std::set<Sequence> prefixes;
+      for (int32_t node = 0; node < trie.num_nodes(); ++node) {
+        const Sequence prefix = PrefixOf(trie, node);
+        EXPECT_TRUE(prefixes.insert(prefix).second);
+        EXPECT_EQ(trie.depths[node] + 1, prefix.size());
+        EXPECT_EQ(trie.ancestors[trie.offsets[node + 1] - 1], node);
+      }
+      for (const TrieSteps::Member& member : steps.members()) {
+        ++seen[member.sequence];
+        EXPECT_EQ(PrefixOf(trie, trie.ends[member.end]),
+                  sequences[member.sequence]);
+      }
+      if (steps.trie().num_ends() > 1) {
+        EXPECT_LE(trie.num_nodes(), max_nodes);
+      }
+    }
+    EXPECT_TRUE(std::all_of(seen.begin(), seen.end(),
+                            [](int times) { return times == 1; }));
+  }
+}
+
+}  // namespace
+}  // namespace clip
