@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace clip {
 
@@ -65,6 +66,19 @@ absl::StatusOr<Image> DecodeImage(absl::string_view bytes,
 //
 // REQUIRES: size > 0 and an image made by DecodeImage.
 std::vector<uint8_t> CropForModel(const Image& image, int size);
+
+// Where the time of DecodeAndCrop went; it adds to what is there.
+struct CropTiming {
+  absl::Duration decode, crop;
+};
+
+// DecodeImage and CropForModel in one, with the same result and the same
+// errors. A JPEG is never held as a whole: its rows are resized as they are
+// decoded, and what the crop does not need is read (damage there is an error
+// as well) but not turned into pixels. `timing` may be null.
+absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(
+    absl::string_view bytes, int size, const DecodeOptions& options = {},
+    CropTiming* timing = nullptr);
 
 }  // namespace clip
 
