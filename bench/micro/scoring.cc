@@ -20,23 +20,27 @@ void Score(benchmark::State& state) {
   zeroshot::WeightSet set;
   set.class_names.resize(classes);
   set.embedding_dim = dim;
-  set.weights.resize(int64_t{classes} * dim);
+  set.weights = zeroshot::MakeWeights(int64_t{classes} * dim);
   for (float& weight : set.weights) weight = value() * 0.06f;
   std::vector<float> embedding(dim);
   for (float& x : embedding) x = value() * 0.06f;
+  const int top_k = state.range(2);
+  const bool all = state.range(3) != 0;
   for (auto _ : state) {
-    benchmark::DoNotOptimize(zeroshot::Score(set, embedding, 100.0f, 5,
-                                             state.range(2) != 0));
+    benchmark::DoNotOptimize(
+        zeroshot::Score(set, embedding, 100.0f, top_k, all));
   }
-  state.SetLabel(state.range(2) != 0 ? "all probabilities" : "top 5");
+  state.SetLabel(all ? "all probabilities" : "best ones");
   state.SetBytesProcessed(state.iterations() * set.weights.size() *
                           sizeof(float));
 }
 
 BENCHMARK(Score)
-    ->Args({1000, 512, 0})
-    ->Args({100'000, 768, 0})
-    ->Args({100'000, 768, 1})
+    ->Args({1000, 512, 5, 0})
+    ->Args({100'000, 768, 5, 0})
+    ->Args({100'000, 768, 1000, 0})
+    ->Args({100'000, 768, 100'000, 0})
+    ->Args({100'000, 768, 5, 1})
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 
