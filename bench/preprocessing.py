@@ -84,10 +84,11 @@ def main() -> None:
                     ours.append([float(m) for m in our_milliseconds])
             decode, crop, tensor = (statistics.median(column) for column in zip(*theirs))
             whole = statistics.median(sum(row) for row in theirs)
-            our_whole, our_decode, our_crop = (statistics.median(column) for column in zip(*ours))
+            our_whole, our_decode, our_crop, mean_off, most_off, fast = map(statistics.median, zip(*ours))
             print(f"{path.name}, {len(data)} bytes, equal crops")
             print(f"  Pillow + torchvision  whole {whole:7.3f}  decode {decode:7.3f}  crop {crop:7.3f}  tensor {tensor:6.3f}")
             print(f"  ours                  whole {our_whole:7.3f}  decode {our_decode:7.3f}  crop {our_crop:7.3f}")
+            print(f"  --fast_decode         whole {fast:7.3f}  off by {mean_off:.2f} of 255 in the mean, {most_off:.0f} at most")
             print(f"  ratio                 whole {whole / our_whole:7.2f} ({(decode + crop) / our_whole:.2f} without tensor)  "
                   f"after decoding {(crop + tensor) / our_crop:.1f} ({crop / our_crop:.1f} without tensor)  "
                   f"ours to their decoding {our_whole / decode:.2f}")

@@ -25,11 +25,14 @@ std::string Jpeg(const benchmark::State& state) {
       testing_images::MakePixels(width, height, 3, 1), width, height);
 }
 
-void DecodeAndCrop(benchmark::State& state) {
+void DecodeAndCrop(benchmark::State& state, bool fast) {
   const std::string file = Jpeg(state);
   clip::CropTiming timing;
+  clip::DecodeOptions options;
+  options.fast = fast;
   for (auto _ : state) {
-    benchmark::DoNotOptimize(clip::DecodeAndCrop(file, kSize, {}, &timing));
+    benchmark::DoNotOptimize(
+        clip::DecodeAndCrop(file, kSize, options, &timing));
   }
   const auto per_call = benchmark::Counter::kAvgIterations;
   state.counters["decode_ms"] = {absl::ToDoubleMilliseconds(timing.decode),
@@ -110,7 +113,8 @@ void SizesAndSets(benchmark::internal::Benchmark* benchmark) {
 
 BENCHMARK(LibjpegAlone)->Apply(Sizes);
 BENCHMARK(DecodeImage)->Apply(Sizes);
-BENCHMARK(DecodeAndCrop)->Apply(Sizes);
+BENCHMARK_CAPTURE(DecodeAndCrop, exact, false)->Apply(Sizes);
+BENCHMARK_CAPTURE(DecodeAndCrop, fast, true)->Apply(Sizes);
 BENCHMARK(Crop)->Apply(SizesAndSets);
 
 }  // namespace

@@ -12,7 +12,10 @@ Axis MakeAxis(int in, int64_t out, int size) {
   // Python's round((out - size) / 2): halves go to the even neighbour.
   const int64_t excess = out - size;
   const int64_t half = excess / 2;
-  return {in, out, half + (excess % 2 != 0 && half % 2 != 0 ? 1 : 0), size};
+  return {.in = in,
+          .out = out,
+          .first = half + (excess % 2 != 0 && half % 2 != 0 ? 1 : 0),
+          .count = size};
 }
 
 double BicubicKernel(double x) {
@@ -64,6 +67,14 @@ CropGeometry::CropGeometry(int width, int height, int size) {
   const bool wide = width > height;
   columns = MakeAxis(width, wide ? out_longer : size, size);
   rows = MakeAxis(height, wide ? size : out_longer, size);
+}
+
+void CropGeometry::ShrinkTo(int width, int height, int eighths) {
+  columns.shrunk_from = columns.in;
+  rows.shrunk_from = rows.in;
+  columns.in = width;
+  rows.in = height;
+  columns.eighths = rows.eighths = eighths;
 }
 
 BicubicWindows::BicubicWindows(const Axis& axis) {

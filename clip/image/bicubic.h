@@ -21,8 +21,14 @@ struct Axis {
   int64_t first = 0;
   int count = 0;
 
+  // Of a picture that was decoded at `eighths` of its size, the input samples
+  // stand for that many of its own: the last may reach beyond its edge.
+  int shrunk_from = 0;  // 0: not shrunk
+  int eighths = 8;
+
   // Input samples per output sample. Pillow holds the source box in floats.
   double scale() const {
+    if (shrunk_from > 0) return shrunk_from * (eighths / 8.0) / out;
     return static_cast<double>(static_cast<float>(in)) / out;
   }
 };
@@ -30,6 +36,10 @@ struct Axis {
 // torchvision's Resize(size) and CenterCrop(size) of a picture.
 struct CropGeometry {
   CropGeometry(int width, int height, int size);
+
+  // From now on the picture is one decoded at `eighths` of its size, which
+  // made it width x height.
+  void ShrinkTo(int width, int height, int eighths);
 
   // The picture has that size already.
   bool cut_only() const {

@@ -33,9 +33,10 @@ absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes, int64_t max_pixels);
 absl::StatusOr<Image> DecodePng(absl::string_view bytes, int64_t max_pixels);
 absl::StatusOr<Image> DecodeWebp(absl::string_view bytes, int64_t max_pixels);
 
-// CropForModel of DecodeJpeg's image, cropped row by row as it is decoded.
+// CropForModel of DecodeJpeg's image, cropped row by row as it is decoded. Of
+// the options max_pixels and fast count.
 absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes, int size,
-                                              int64_t max_pixels,
+                                              const DecodeOptions& options,
                                               CropTiming* timing);
 
 // Orientation (1 to 8) of the EXIF block of a JPEG, PNG or WebP file; 1,

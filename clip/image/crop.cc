@@ -56,7 +56,7 @@ absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(absl::string_view bytes,
   if (timing == nullptr) timing = &unused;
   if (IsJpeg(bytes) &&
       !(options.apply_exif_orientation && ExifOrientation(bytes) != 1)) {
-    return CropJpeg(bytes, size, options.max_pixels, timing);
+    return CropJpeg(bytes, size, options, timing);
   }
   const absl::Time start = absl::Now();
   const absl::StatusOr<Image> image = DecodeImage(bytes, options);

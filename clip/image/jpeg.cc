@@ -84,9 +84,12 @@ class JpegReader {
     return true;
   }
 
-  bool Start(J_COLOR_SPACE color_space) {
+  // `eighths` of the size: 1, 2, 4 or 8, each with a transform of its own.
+  bool Start(J_COLOR_SPACE color_space, int eighths) {
     if (setjmp(jump_)) return false;
     decompress_.out_color_space = color_space;
+    decompress_.scale_num = eighths;
+    decompress_.scale_denom = 8;
     jpeg_start_decompress(&decompress_);
     return true;
   }
@@ -98,7 +101,7 @@ class JpegReader {
     *begin = 0;
     JDIMENSION begin_at = std::max(first - kUpsamplingReach, 0);
     JDIMENSION width =
-        std::min(first + count + kUpsamplingReach, this->width()) - begin_at;
+        std::min(first + count + kUpsamplingReach, row_width()) - begin_at;
     if (!one_scan() || width > decompress_.output_width / 8 * 7) return true;
     if (setjmp(jump_)) return false;
     jpeg_crop_scanline(&decompress_, &begin_at, &width);
@@ -120,7 +123,7 @@ class JpegReader {
   // Reads what is left of the file. Its pixels do not matter, damage does. A
   // file of several scans was read by Start.
   bool SkipToEnd(uint8_t* row) {
-    const int left = height() - next_row();
+    const int left = row_count() - next_row();
     if (!one_scan() || left == 0) return true;
     if (setjmp(jump_)) return false;
     // Skipping to the very end would not read it.
@@ -144,7 +147,9 @@ class JpegReader {
   int width() const { return decompress_.image_width; }
   int height() const { return decompress_.image_height; }
   int components() const { return decompress_.num_components; }
+  // Of the pixels that come out; known from Start on.
   int row_width() const { return decompress_.output_width; }
+  int row_count() const { return decompress_.output_height; }
   const char* reason() const { return reason_; }
 
  private:
@@ -193,6 +198,17 @@ absl::Status Open(absl::string_view bytes, int64_t max_pixels,
   return absl::OkStatus();
 }
 
+// How far libjpeg may shrink a picture of that shorter side: not below twice
+// the size that it is resized to, so that the bicubic kernel still decides.
+int EighthsFor(int shorter, int size) {
+  int eighths = 8;
+  while (eighths > 1 &&
+         int64_t{shorter} * (eighths / 2) >= int64_t{16} * size) {
+    eighths /= 2;
+  }
+  return eighths;
+}
+
 // Adobe stores ink inverted, and Pillow takes every 4-component file for one
 // of Adobe's.
 void InvertInk(uint8_t* ink, size_t length) {
@@ -209,7 +225,7 @@ absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes, int64_t max_pixels) {
   if (!opened.ok()) return opened;
   Image image = NewImage(mode, reader.width(), reader.height());
   const size_t stride = size_t{1} * image.width * image.channels;
-  bool read = reader.Start(color_space);
+  bool read = reader.Start(color_space, 8);
   for (int y = 0; read && y < image.height; y += kRowsAtOnce) {
     uint8_t* rows[kRowsAtOnce];
     const int count = std::min(image.height - y, kRowsAtOnce);
@@ -224,7 +240,7 @@ absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes, int64_t max_pixels) {
 }
 
 absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes, int size,
-                                              int64_t max_pixels,
+                                              const DecodeOptions& options,
                                               CropTiming* timing) {
   absl::Time last = absl::Now();
   // Adds the time since the last call.
@@ -236,15 +252,25 @@ absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes, int size,
   JpegReader reader;
   ImageMode mode;
   J_COLOR_SPACE color_space;
-  absl::Status opened = Open(bytes, max_pixels, &reader, &mode, &color_space);
+  absl::Status opened =
+      Open(bytes, options.max_pixels, &reader, &mode, &color_space);
   if (!opened.ok()) return opened;
   const int channels = reader.components();
-  CropStream stream(mode, channels,
-                    CropGeometry(reader.width(), reader.height(), size));
+  const int eighths =
+      options.fast ? EighthsFor(std::min(reader.width(), reader.height()), size)
+                   : 8;
+  if (!reader.Start(color_space, eighths)) {
+    return DamagedImage("JPEG", reader.reason());
+  }
+  add_to(&timing->decode);
+  CropGeometry geometry(reader.width(), reader.height(), size);
+  if (eighths < 8) {
+    geometry.ShrinkTo(reader.row_width(), reader.row_count(), eighths);
+  }
+  CropStream stream(mode, channels, geometry);
   add_to(&timing->crop);
   int begin = 0;
   bool read =
-      reader.Start(color_space) &&
       reader.NarrowTo(stream.first_column(), stream.column_count(), &begin);
   const size_t stride = size_t{1} * reader.row_width() * channels;
   std::vector<uint8_t> block(stride * CropStream::kRows);

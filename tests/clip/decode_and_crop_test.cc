@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -168,6 +170,50 @@ TEST(DecodeAndCropTest, RefusesDamageOutsideOfTheCrop) {
           absl::StatusCode::kInvalidArgument)
           << where;
     }
+  }
+}
+
+// Sum of the absolute differences a sample.
+double MeanDifference(const std::vector<uint8_t>& a,
+                      const std::vector<uint8_t>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += std::abs(a[i] - b[i]);
+  return sum / a.size();
+}
+
+TEST(DecodeAndCropTest, FastChangesLargeJpegsOnlyAndThoseLittle) {
+  DecodeOptions fast;
+  fast.fast = true;
+  for (const auto& [width, height, differs] : {std::tuple{300, 127, false},
+                                               {127, 300, false},
+                                               {300, 128, true},
+                                               {600, 257, true},
+                                               {257, 700, true},
+                                               {513, 513, true}}) {
+    const std::string file =
+        MakeJpeg(MakePixels(width, height, 3, 5), width, height);
+    const auto exact = DecodeAndCrop(file, 32);
+    const auto quick = DecodeAndCrop(file, 32, fast);
+    ASSERT_TRUE(exact.ok() && quick.ok());
+    EXPECT_EQ(*exact != *quick, differs) << width << " x " << height;
+    EXPECT_LT(MeanDifference(*exact, *quick), 2.0) << width << " x " << height;
+  }
+}
+
+TEST(DecodeAndCropTest, FastRefusesTheSameDamage) {
+  std::mt19937 random(6);
+  DecodeOptions fast;
+  fast.fast = true;
+  for (int round = 0; round < 400; ++round) {
+    int width = 0, height = 0;
+    std::string file = RandomJpeg(&random, &width, &height);
+    if (round % 3 == 0) file.resize(random() % file.size());
+    if (round % 3 == 1) file[random() % file.size()] ^= 1 << random() % 8;
+    const auto exact = DecodeAndCrop(file, 16);
+    const auto quick = DecodeAndCrop(file, 16, fast);
+    ASSERT_EQ(exact.status().code(), quick.status().code())
+        << round << ": " << exact.status() << ", " << quick.status();
+    EXPECT_EQ(quick.ok() ? quick->size() : 16 * 16 * 3, 16 * 16 * 3);
   }
 }
 

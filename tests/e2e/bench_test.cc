@@ -26,7 +26,7 @@ class BenchEndToEndTest : public ::testing::Test {
 
   Ran Bench(std::vector<std::string> flags) {
     flags.insert(flags.begin(), {kClient, "bench", "--classes=apple,car,frog",
-                                 "--window=300ms", "--max_windows=4"});
+                                 "--window=150ms", "--max_windows=3"});
     flags.push_back(absl::StrCat(kModel, "/pictures/apple.png"));
     flags.push_back(absl::StrCat(kModel, "/pictures/butterfly.jpg"));
     flags.push_back(absl::StrCat("--target=", server_.address()));
