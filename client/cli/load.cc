@@ -20,6 +20,11 @@ class Callers {
           const std::function<absl::StatusOr<Answer>(int64_t)>& call)
       : load_(load), call_(call), gap_(load.rate > 0 ? load.rate : 1) {
     for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
+    // Once all threads are there: the load must not begin with a backlog.
+    std::lock_guard<std::mutex> lock(mu_);
+    started_ = true;
+    next_due_ = Clock::now();
+    changed_.notify_all();
   }
 
   ~Callers() {
@@ -27,7 +32,7 @@ class Callers {
       std::lock_guard<std::mutex> lock(mu_);
       stop_ = true;
     }
-    stopped_.notify_all();
+    changed_.notify_all();
     for (std::thread& thread : threads_) thread.join();
   }
 
@@ -40,6 +45,7 @@ class Callers {
  private:
   void Run() {
     std::unique_lock<std::mutex> lock(mu_);
+    changed_.wait(lock, [&] { return started_; });
     while (!stop_) {
       const int64_t number = next_++;
       Clock::time_point due = Clock::now();
@@ -47,7 +53,7 @@ class Callers {
         due = next_due_;
         next_due_ += std::chrono::duration_cast<Clock::duration>(
             std::chrono::duration<double>(gap_(random_)));
-        if (stopped_.wait_until(lock, due, [&] { return stop_; })) return;
+        if (changed_.wait_until(lock, due, [&] { return stop_; })) return;
       }
       lock.unlock();
       const absl::StatusOr<Answer> answer = call_(number);
@@ -64,10 +70,11 @@ class Callers {
   const std::function<absl::StatusOr<Answer>(int64_t)>& call_;
 
   std::mutex mu_;  // guards all below but threads_
-  std::condition_variable stopped_;
+  std::condition_variable changed_;
+  bool started_ = false;
   bool stop_ = false;
   int64_t next_ = 0;
-  Clock::time_point next_due_ = Clock::now();
+  Clock::time_point next_due_;
   std::mt19937_64 random_{1};
   std::exponential_distribution<double> gap_;
   std::vector<Sample> samples_;

@@ -145,6 +145,7 @@ TEST(MeasureTest, AnOpenLoopHoldsItsRateWhateverACallTakes) {
   LoadOptions options;
   options.window = absl::Milliseconds(500);
   options.max_windows = kWindows;
+  options.max_in_flight = 64;
   const Point point = Measure({.rate = 200}, options, [&](int64_t) {
     return AnswerAfter(absl::Milliseconds(50));
   });
