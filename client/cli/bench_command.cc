@@ -1,4 +1,4 @@
-#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -162,6 +162,13 @@ absl::StatusOr<Options> ReadOptions(const Invocation& run) {
   return options;
 }
 
+// Whether the server answered what came in at that rate: 90 % of it, less
+// three standard deviations of as many Poisson arrivals.
+bool KeepsUp(double rate, const Summary& summary, absl::Duration length) {
+  const double due = rate * absl::ToDoubleSeconds(length);
+  return static_cast<double>(summary.calls) >= 0.9 * due - 3 * std::sqrt(due);
+}
+
 // Finds the best load within the latency bound.
 template <typename MeasurePoint>
 void Sweep(const Options& options, const MeasurePoint& measure,
@@ -179,7 +186,7 @@ void Sweep(const Options& options, const MeasurePoint& measure,
     const bool within =
         summary.calls_per_second > 0 && summary.num_errors() == 0 &&
         summary.Percentile(options.percentile) <= options.latency_bound &&
-        (!by_rate || summary.calls_per_second >= 0.9 * load);
+        (!by_rate || KeepsUp(load, summary, options.load.window * kWindows));
     if (within && (!best.has_value() ||
                    summary.calls_per_second > best->summary.calls_per_second)) {
       best = point;

@@ -6,7 +6,7 @@
 // name no instruction; only widening and narrowing need intrinsics.
 #include "clip/kernels/resize_kernels.h"
 
-#if defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -46,6 +46,22 @@ CLIP_INLINE void StoreSamples(Sums sums, uint8_t* to) {
   const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(shifted),
                                         _mm256_extracti128_si256(shifted, 1));
   _mm_storel_epi64((__m128i*)to, _mm_packus_epi16(words, words));
+}
+#elif defined(__SSE2__)
+constexpr int kLanes = 4;
+using Sums = int32_t __attribute__((vector_size(16)));
+CLIP_INLINE Sums LoadSamples(const uint8_t* from) {
+  int32_t four;
+  __builtin_memcpy(&four, from, sizeof(four));
+  const __m128i zero = _mm_setzero_si128();
+  const __m128i words = _mm_unpacklo_epi8(_mm_cvtsi32_si128(four), zero);
+  return (Sums)_mm_unpacklo_epi16(words, zero);
+}
+CLIP_INLINE void StoreSamples(Sums sums, uint8_t* to) {
+  const __m128i shifted = (__m128i)(sums >> kWeightBits);
+  const __m128i words = _mm_packs_epi32(shifted, shifted);
+  const int32_t four = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+  __builtin_memcpy(to, &four, sizeof(four));
 }
 #else
 constexpr int kLanes = 4;
