@@ -84,7 +84,7 @@ class Notebook:
         import torch
 
         self.clip, self.torch = clip, torch
-        state = torch.load(model, map_location="cpu", weights_only=True)
+        state = torch.load(model, map_location="cpu", weights_only=False)
         self.model = clip.model.build_model(dict(state)).float().eval()
         self.seconds: list[float] = []
 

@@ -56,6 +56,11 @@ struct TrieAttention {
 // Floats in the largest register of any instruction set.
 constexpr int64_t kMaxLanes = 16;
 
+// For paths of `longest` ancestors at most.
+constexpr int64_t AttendScratch(int64_t width, int64_t heads, int64_t longest) {
+  return 2 * width + (heads + kMaxLanes) * (longest + 1);
+}
+
 struct TowerKernels {
   const char* instruction_set;
 
@@ -79,8 +84,8 @@ struct TowerKernels {
   void (*convert)(const RowsIn& in, const RowsOut& out, int64_t width,
                   int64_t begin, int64_t end, float* scratch);
 
-  // Queries [begin, end). Scratch has 2 * width + heads * (the longest ancestor
-  // list + kMaxLanes) floats. REQUIRES: heads divides width.
+  // Queries [begin, end). Scratch has AttendScratch floats, all finite.
+  // REQUIRES: heads divides width.
   void (*attend)(const TrieAttention& attention, int64_t width, int64_t begin,
                  int64_t end, float* scratch);
 };

@@ -192,104 +192,157 @@ void Convert(const RowsIn& in, const RowsOut& out, int64_t width, int64_t begin,
       [](const Floats& x) __attribute__((always_inline)) { return x; });
 }
 
-// Scores to weights; returns what they must be divided by to sum to 1. Has
-// room for, and writes, a multiple of kLanes.
-CLIP_INLINE float Softmax(float* scores, int64_t length) {
-  int64_t padded = length;
-  for (; padded % kLanes != 0; ++padded) scores[padded] = -1e30f;
-  Floats largest = Load(scores, kLanes), total = {};
-  for (int64_t i = kLanes; i < padded; i += kLanes)
-    largest = Max(largest, Load(scores + i, kLanes));
-  const float highest = Largest(largest);
-  for (int64_t i = 0; i < padded; i += kLanes) {
-    // Of what pads, e^-87 is left, which changes no sum of at least 1.
-    const Floats weights = Exp(Load(scores + i, kLanes) - highest);
-    Store(weights, scores + i, kLanes);
-    total += weights;
+// Scores [length, room] to weights, for each column, a head, on its own, and
+// what to multiply them with so that they sum to 1: inverse [room].
+// REQUIRES: kLanes divides room.
+CLIP_INLINE void Softmax(float* scores, int64_t length, int64_t room,
+                         float* inverse) {
+  for (int64_t h = 0; h < room; h += kLanes) {
+    Floats largest = Load(scores + h, kLanes), total = {};
+    for (int64_t p = 1; p < length; ++p)
+      largest = Max(largest, Load(scores + p * room + h, kLanes));
+    for (int64_t p = 0; p < length; ++p) {
+      const Floats weights = Exp(Load(scores + p * room + h, kLanes) - largest);
+      Store(weights, scores + p * room + h, kLanes);
+      total += weights;
+    }
+    Store(1.0f / total, inverse + h, kLanes);
   }
-  return Total(total);
 }
 
-// A head's values, each times its weight, summed. kHeadWidth: 0 for any, else
-// known to the compiler, which then keeps the sums in registers.
-template <typename T, int64_t kHeadWidth>
-CLIP_INLINE void Mix(const T* values, int64_t stride, const int32_t* path,
-                     const float* weights, int64_t length, float scale,
-                     int64_t head_width, int64_t at, Row* mixed) {
-  constexpr int64_t kVectors = kHeadWidth / kLanes;
-  if constexpr (kVectors > 0) {
-    Floats sums[kVectors] = {};
-    for (int64_t p = 0; p < length; ++p) {
-      const T* value = values + path[p] * stride;
-      for (int64_t v = 0; v < kVectors; ++v)
-        sums[v] += weights[p] * Load(value + v * kLanes, kLanes);
-    }
-    for (int64_t v = 0; v < kVectors; ++v)
-      mixed->Set(at + v * kLanes, kLanes, sums[v] * scale);
-  } else {
+// What attention does with one head: its query read to floats, the product
+// with a key, and the sum of values, each times its weight. For any width:
+template <typename T>
+struct AnyHead {
+  const int64_t width;
+
+  CLIP_INLINE void ReadQuery(const T* from, float* query) const {
     ForLanes(
-        head_width, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
+        width, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
+          Store(Load(from + i, n), query + i, n);
+        });
+  }
+  CLIP_INLINE float Product(const float* query, const T* key) const {
+    Floats sum = {};
+    ForLanes(
+        width, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
+          sum += Load(query + i, n) * Load(key + i, n);
+        });
+    return Total(sum);
+  }
+  CLIP_INLINE void Mix(const T* values, int64_t stride, const int32_t* path,
+                       int64_t length, const float* weights, int64_t room,
+                       float scale, int64_t at, Row* mixed) const {
+    ForLanes(
+        width, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
           Floats sum = {};
           for (int64_t p = 0; p < length; ++p)
-            sum += weights[p] * Load(values + path[p] * stride + i, n);
+            sum += weights[p * room] * Load(values + path[p] * stride + i, n);
           mixed->Set(at + i, n, sum * scale);
         });
   }
-}
+};
 
-template <typename T, int64_t kHeadWidth>
-CLIP_INLINE void AttendRows(const TrieAttention& a, int64_t width,
-                            int64_t begin, int64_t end, float* scratch) {
-  const int64_t head_width = kHeadWidth > 0 ? kHeadWidth : width / a.heads;
-  const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(head_width));
+// For a width of 64, that of all CLIP's towers: query and sums stay in
+// registers, in LoadPairs' order.
+template <typename T>
+struct Head64 {
+  static constexpr int64_t width = 64, kPairs = width / (2 * kLanes);
+
+  CLIP_INLINE void ReadQuery(const T* from, float* query) const {
+    for (int64_t v = 0; v < kPairs; ++v) {
+      const Pair pair = LoadPair(from + v * 2 * kLanes);
+      Store(pair.first, query + v * 2 * kLanes, kLanes);
+      Store(pair.second, query + v * 2 * kLanes + kLanes, kLanes);
+    }
+  }
+  CLIP_INLINE float Product(const float* query, const T* key) const {
+    Floats sum = {};
+    for (int64_t v = 0; v < kPairs; ++v) {
+      const Pair pair = LoadPair(key + v * 2 * kLanes);
+      sum += Load(query + v * 2 * kLanes, kLanes) * pair.first;
+      sum += Load(query + v * 2 * kLanes + kLanes, kLanes) * pair.second;
+    }
+    return Total(sum);
+  }
+  CLIP_INLINE void Mix(const T* values, int64_t stride, const int32_t* path,
+                       int64_t length, const float* weights, int64_t room,
+                       float scale, int64_t at, Row* mixed) const {
+    Pair sums[kPairs] = {};
+    for (int64_t p = 0; p < length; ++p) {
+      const T* value = values + path[p] * stride;
+      for (int64_t v = 0; v < kPairs; ++v) {
+        const Pair pair = LoadPair(value + v * 2 * kLanes);
+        sums[v].first += weights[p * room] * pair.first;
+        sums[v].second += weights[p * room] * pair.second;
+      }
+    }
+    for (int64_t v = 0; v < kPairs; ++v) {
+      const Pair pair = InOrder<T>(sums[v]);
+      mixed->Set(at + v * 2 * kLanes, kLanes, pair.first * scale);
+      mixed->Set(at + v * 2 * kLanes + kLanes, kLanes, pair.second * scale);
+    }
+  }
+};
+
+template <typename T, typename Head>
+CLIP_INLINE void AttendRows(const TrieAttention& a, const Head& head,
+                            int64_t width, int64_t begin, int64_t end,
+                            float* scratch) {
+  const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(head.width));
+  const auto stride = [&](const RowsIn& rows) {
+    return rows.stride == 0 ? width : rows.stride;
+  };
+  const T* queries = static_cast<const T*>(a.queries.data);
   const T* keys = static_cast<const T*>(a.keys.data);
   const T* values = static_cast<const T*>(a.values.data);
-  const int64_t key_stride = a.keys.stride == 0 ? width : a.keys.stride;
-  const int64_t value_stride = a.values.stride == 0 ? width : a.values.stride;
+  const int64_t query_stride = stride(a.queries), key_stride = stride(a.keys),
+                value_stride = stride(a.values);
+  const int64_t room = (a.heads + kLanes - 1) / kLanes * kLanes;
   float* query = scratch;
-  float* scores = scratch + 2 * width;  // [heads, room]
+  float* inverse = scratch + 2 * width;  // [room]
+  float* scores = inverse + room;        // [length, room]
   for (int64_t q = begin; q < end; ++q) {
     const int32_t* path = a.ancestors + a.offsets[q];
     const int64_t length = a.offsets[q + 1] - a.offsets[q];
-    const int64_t room = (length + kLanes - 1) / kLanes * kLanes;
-    ForValues(
-        a.queries, q, width,
-        [&](int64_t i, int64_t n, const Floats& x)
-            __attribute__((always_inline)) { Store(x, query + i, n); });
+    for (int64_t at = 0; at < width; at += head.width)
+      head.ReadQuery(queries + q * query_stride + at, query + at);
     // A key from end to end, all its heads.
     for (int64_t p = 0; p < length; ++p) {
       const T* key = keys + path[p] * key_stride;
       for (int64_t h = 0; h < a.heads; ++h) {
-        const int64_t at = h * head_width;
-        Floats score = {};
-        ForLanes(
-            head_width, [&](int64_t i,
-                            int64_t n) __attribute__((always_inline)) {
-              score += Load(query + at + i, n) * Load(key + at + i, n);
-            });
-        scores[h * room + p] = Total(score) * scale;
+        const int64_t at = h * head.width;
+        scores[p * room + h] = head.Product(query + at, key + at) * scale;
       }
     }
+    Softmax(scores, length, room, inverse);
     Row mixed{scratch + width};
     for (int64_t h = 0; h < a.heads; ++h) {
-      const int64_t at = h * head_width;
-      const float total = Softmax(scores + h * room, length);
-      Mix<T, kHeadWidth>(values + at, value_stride, path, scores + h * room,
-                         length, 1.0f / total, head_width, at, &mixed);
+      const int64_t at = h * head.width;
+      head.Mix(values + at, value_stride, path, length, scores + h, room,
+               inverse[h], at, &mixed);
     }
     Write(mixed, q, width, a.out);
   }
 }
 
+template <typename T>
+void AttendTyped(const TrieAttention& attention, int64_t width, int64_t begin,
+                 int64_t end, float* scratch) {
+  if (width == 64 * attention.heads) {
+    AttendRows<T>(attention, Head64<T>(), width, begin, end, scratch);
+  } else {
+    AttendRows<T>(attention, AnyHead<T>{width / attention.heads}, width, begin,
+                  end, scratch);
+  }
+}
+
 void Attend(const TrieAttention& attention, int64_t width, int64_t begin,
             int64_t end, float* scratch) {
-  const bool usual = width == 64 * attention.heads;  // of all CLIP's towers
   if (attention.keys.type == ElementType::kFloat32) {
-    usual ? AttendRows<float, 64>(attention, width, begin, end, scratch)
-          : AttendRows<float, 0>(attention, width, begin, end, scratch);
+    AttendTyped<float>(attention, width, begin, end, scratch);
   } else {
-    usual ? AttendRows<uint16_t, 64>(attention, width, begin, end, scratch)
-          : AttendRows<uint16_t, 0>(attention, width, begin, end, scratch);
+    AttendTyped<uint16_t>(attention, width, begin, end, scratch);
   }
 }
 

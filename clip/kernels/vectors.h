@@ -67,6 +67,39 @@ CLIP_INLINE Floats Load(const uint16_t* bfloat16, int64_t n) {
   return (Floats)(Widen(LoadLanes<Halves>(bfloat16, n)) << 16);
 }
 
+// 2 * kLanes values, in an order that takes no moving of lanes: for bfloat16
+// those at even places, then those at odd ones.
+struct Pair {
+  Floats first, second;
+};
+CLIP_INLINE Pair LoadPair(const float* from) {
+  return {Load(from, kLanes), Load(from + kLanes, kLanes)};
+}
+CLIP_INLINE Pair LoadPair(const uint16_t* bfloat16) {
+  Words words;
+  __builtin_memcpy(&words, bfloat16, sizeof(words));
+  return {(Floats)(words << 16), (Floats)(words & 0xffff0000u)};
+}
+
+// A pair as LoadPair reads T, in the usual order.
+template <int from, int... lane>
+CLIP_INLINE Floats Interleaved(const Pair& x,
+                               std::integer_sequence<int, lane...>) {
+  return __builtin_shuffle(
+      x.first, x.second,
+      Ints{((from + lane) / 2 + (from + lane) % 2 * int{kLanes})...});
+}
+template <typename T>
+CLIP_INLINE Pair InOrder(const Pair& x) {
+  if constexpr (sizeof(T) == 4) {
+    return x;
+  } else {
+    using AllLanes = std::make_integer_sequence<int, kLanes>;
+    return {Interleaved<0>(x, AllLanes()),
+            Interleaved<int{kLanes}>(x, AllLanes())};
+  }
+}
+
 template <typename Vector, typename T>
 CLIP_INLINE void StoreLanes(const Vector& lanes, T* to, int64_t n) {
   if (n == kLanes) {

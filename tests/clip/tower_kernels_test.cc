@@ -227,7 +227,7 @@ TEST_P(TowerKernelsTest, AQuerySeesItsAncestorsAndNothingElse) {
                values = Truncated(Random(kRows * width, 3));
     const Floats q = Widened(queries), k = Widened(keys), v = Widened(values);
     Floats out(kRows * width), from_halves(kRows * width),
-        scratch(2 * width + heads * (4 + kMaxLanes));
+        scratch(AttendScratch(width, heads, 4));
     TrieAttention attention = {{q.data()},     {k.data()},       {v.data()},
                                offsets.data(), ancestors.data(), heads,
                                {out.data()}};
@@ -253,7 +253,7 @@ TEST_P(TowerKernelsTest, AQuerySeesItsAncestorsAndNothingElse) {
 TEST_P(TowerKernelsTest, SoftmaxIsStable) {
   const Floats query = {200}, keys = {200, 100}, values = {1, 2};
   const std::vector<int32_t> offsets = {0, 2}, ancestors = {0, 1};
-  Floats out(1), scratch(2 + 2 + kMaxLanes);
+  Floats out(1), scratch(AttendScratch(1, 1, 2));
   kernels().attend({{query.data()},
                     {keys.data()},
                     {values.data()},

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Images a second of the image tower alone, beside OpenVINO's and transformers'.
+
+    cmake --build --preset release --target time_tower make_checkpoint
+    .cache/golden/bin/python bench/tower.py                  # about 4 minutes on 2 cores
+
+Needs the packages of tools/requirements-golden.txt and openvino; int8 also
+nncf. All run the same random weights of a full-size ViT in turns, `--rounds`
+times; the table has the best of each, because other work on a machine only
+takes away. Ours starts from crops of bytes; the others are given pixels that
+are normalised already.
+"""
+
+import argparse
+import collections
+import pathlib
+import re
+import subprocess
+import time
+
+import clip
+import numpy as np
+import torch
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "release"
+
+
+def rate(run, batch: int, seconds: float) -> float:
+    """The best of the runs' images a second."""
+    run()
+    best, end = float("inf"), time.monotonic() + seconds
+    while time.monotonic() < end:
+        start = time.monotonic()
+        run()
+        best = min(best, time.monotonic() - start)
+    return batch / best
+
+
+def openvino_models(visual: torch.nn.Module, precisions: list[str], size: int) -> dict:
+    import openvino
+
+    core, compiled = openvino.Core(), {}
+    model = openvino.convert_model(visual, example_input=torch.randn(1, 3, size, size), input=[-1, 3, size, size])
+    for precision in precisions:
+        hint = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}[precision]
+        this = model
+        if precision == "int8":
+            import nncf
+
+            samples = [np.random.randn(1, 3, size, size).astype(np.float32) for _ in range(8)]
+            this = nncf.quantize(model, nncf.Dataset(samples), model_type=nncf.ModelType.TRANSFORMER, subset_size=8)
+        compiled[precision] = core.compile_model(
+            this, "CPU", {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"})
+    return compiled
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arch", default="ViT-B/32")
+    parser.add_argument("--precisions", default="fp32,bf16,int8")
+    parser.add_argument("--batches", default="1,8,32")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2, help="for each figure of a round")
+    args = parser.parse_args()
+    precisions, batches = args.precisions.split(","), [int(b) for b in args.batches.split(",")]
+
+    model = ROOT / ".cache" / f"random-{args.arch.replace('/', '-')}.pt"
+    if not model.exists():
+        subprocess.run([BUILD / "tests" / "testing" / "make_checkpoint", f"--arch={args.arch}",
+                        "--format=openai_state_dict", f"--out={model}"], check=True)
+    state = torch.load(model, map_location="cpu", weights_only=False)
+    visual = clip.model.build_model(dict(state)).float().eval().visual
+    size = visual.input_resolution
+    openvino = openvino_models(visual, precisions, size)
+    pixels = {batch: torch.randn(batch, 3, size, size) for batch in batches}
+
+    best = collections.defaultdict(float)  # by system, precision, batch
+    for _ in range(args.rounds):
+        for precision in precisions:
+            lines = subprocess.run(
+                [BUILD / "bench" / "micro" / "time_tower", f"--model={model}", f"--precision={precision}",
+                 f"--batches={args.batches}", f"--time={args.seconds}s"],
+                check=True, capture_output=True, text=True).stdout
+            for batch, images in re.findall(r"batch (\d+): best ([\d.]+)", lines):
+                key = ("ours", precision, int(batch))
+                best[key] = max(best[key], float(images))
+            for batch in batches:
+                array, key = pixels[batch].numpy(), ("OpenVINO", precision, batch)
+                best[key] = max(best[key], rate(lambda: openvino[precision](array), batch, args.seconds))
+            if precision == "int8":
+                continue
+            kind = torch.bfloat16 if precision == "bf16" else torch.float32
+            tower = visual.to(kind)
+            with torch.inference_mode():
+                for batch in batches:
+                    x, key = pixels[batch].to(kind), ("openai/CLIP in torch", precision, batch)
+                    best[key] = max(best[key], rate(lambda: tower(x), batch, args.seconds))
+    print(f"{args.arch}, images/s at batch {args.batches}, best of {args.rounds} rounds")
+    for system in ("openai/CLIP in torch", "OpenVINO", "ours"):
+        for precision in precisions:
+            row = [best[system, precision, batch] for batch in batches]
+            if any(row):
+                print(f"{system:22} {precision:5} " + " ".join(f"{images:7.1f}" for images in row))
+
+
+if __name__ == "__main__":
+    main()
