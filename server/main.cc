@@ -20,6 +20,7 @@
 #include "server/log.h"
 #include "server/options.h"
 #include "server/server.h"
+#include "server/status_page.h"
 #include "server/stop_signal.h"
 
 namespace zeroshot::server {
@@ -59,6 +60,18 @@ int Run(const Options& options) {
   if (!server.ok()) {
     spdlog::error("{}", std::string(server.status().message()));
     return kExitFailed;
+  }
+  std::unique_ptr<StatusPage> page;
+  if (!options.metrics_listen.empty()) {
+    auto started =
+        StatusPage::Start(options.metrics_listen, (*server)->status_source());
+    if (!started.ok()) {
+      spdlog::error("{}", std::string(started.status().message()));
+      return kExitFailed;
+    }
+    page = *std::move(started);
+    spdlog::info("metrics and health at http://{}",
+                 Address(options.metrics_listen, page->port()));
   }
   const std::string address = Address(options.server.listen, (*server)->port());
   spdlog::info("listening on {}, loading the model", address);

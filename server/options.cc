@@ -26,6 +26,9 @@ ABSL_FLAG(std::string, model, "demo",
           "open_clip folder, or the name of one in the models folder");
 ABSL_FLAG(std::string, listen, ServerOptions().listen,
           "HOST:PORT to serve on; port 0 takes any free one, which is printed");
+ABSL_FLAG(std::string, metrics_listen, Options().metrics_listen,
+          "HOST:PORT of the pages /metrics, /livez and /readyz; port 0 takes "
+          "any free one, empty turns them off");
 ABSL_FLAG(std::string, device, clip::ModelOptions().device,
           "Device of the towers: auto, cpu, cuda or cuda:N[,N...]");
 ABSL_FLAG(std::string, precision, clip::ModelOptions().precision,
@@ -106,7 +109,7 @@ class Checks {
   absl::Status status_;
 };
 
-absl::Status CheckListen(absl::string_view listen) {
+absl::Status CheckListen(absl::string_view flag, absl::string_view listen) {
   const size_t colon = listen.rfind(':');
   int port = -1;
   if (colon != absl::string_view::npos && colon > 0 &&
@@ -114,7 +117,7 @@ absl::Status CheckListen(absl::string_view listen) {
       port <= 65535) {
     return absl::OkStatus();
   }
-  return NotAllowed("listen", listen,
+  return NotAllowed(flag, listen,
                     "HOST:PORT with a port from 0 to 65535, such as "
                     "127.0.0.1:50051 or [::]:50051");
 }
@@ -139,7 +142,7 @@ void ReadServerOptions(Checks* checks, ServerOptions* out) {
   constexpr int kMaxInt = std::numeric_limits<int>::max();
   constexpr int64_t kMaxInt64 = std::numeric_limits<int64_t>::max();
   out->listen = absl::GetFlag(FLAGS_listen);
-  checks->Update(CheckListen(out->listen));
+  checks->Update(CheckListen("listen", out->listen));
   checks->Range(FLAGS_max_inflight, 1, 100'000, &out->max_inflight);
   checks->Range(FLAGS_max_builds, 1, 10'000, &out->max_builds);
   checks->Range(FLAGS_max_batch_items, 1, kMaxInt, &out->max_batch_items);
@@ -208,6 +211,10 @@ absl::StatusOr<Options> OptionsFromFlags() {
   Checks checks;
   Options options;
   ReadServerOptions(&checks, &options.server);
+  options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
+  if (!options.metrics_listen.empty()) {
+    checks.Update(CheckListen("metrics_listen", options.metrics_listen));
+  }
   options.tower.device = absl::GetFlag(FLAGS_device);
   checks.Update(CheckDevice(options.tower.device));
   checks.OneOf(FLAGS_precision, {"auto", "fp32", "bf16", "fp16", "int8"});

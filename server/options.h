@@ -31,7 +31,8 @@ enum class LogFormat { kText, kJson };
 enum class LogLevel { kDebug, kInfo, kWarn, kError };
 
 struct Options {
-  std::string model;  // path of the checkpoint
+  std::string model;                              // path of the checkpoint
+  std::string metrics_listen = "127.0.0.1:9090";  // HOST:PORT; empty: no page
   clip::ModelOptions tower;
   ServerOptions server;
   LogFormat log_format = LogFormat::kText;

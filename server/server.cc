@@ -25,7 +25,7 @@ constexpr absl::Duration kFlushTime = absl::Seconds(1);
 }  // namespace
 
 Server::Server(const ServerOptions& options)
-    : options_(options), service_(options) {}
+    : options_(options), service_(options, &metrics_) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const ServerOptions& options) {
@@ -68,9 +68,15 @@ void Server::SetHealth(bool serving) {
 }
 
 void Server::Serve(std::unique_ptr<clip::Model> model) {
-  engine_ = std::make_unique<Engine>(std::move(model), options_);
+  engine_ = std::make_unique<Engine>(std::move(model), options_, &metrics_);
   service_.Open(engine_.get());
   SetHealth(true);
+}
+
+StatusSource Server::status_source() {
+  return {.metrics = [this] { return metrics_.Text(service_.Read()); },
+          .live = [] { return absl::OkStatus(); },
+          .ready = [this] { return service_.Ready(); }};
 }
 
 int Server::Drain(absl::Duration timeout) {

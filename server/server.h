@@ -10,8 +10,10 @@
 #include "absl/time/time.h"
 #include "clip/model.h"
 #include "server/engine.h"
+#include "server/metrics.h"
 #include "server/options.h"
 #include "server/service.h"
+#include "server/status_page.h"
 
 namespace zeroshot::server {
 
@@ -36,6 +38,9 @@ class Server {
   // The port that is listened on.
   int port() const { return port_; }
 
+  // What /metrics, /livez and /readyz show; callable from any thread.
+  StatusSource status_source();
+
   // Turns health to NOT_SERVING, refuses new calls (Unavailable), waits for
   // those inside, then closes the port. Returns how many calls had to be cut
   // off, as Cancelled, because they went on for longer than `timeout`.
@@ -46,6 +51,7 @@ class Server {
   void SetHealth(bool serving);
 
   const ServerOptions options_;
+  Metrics metrics_;
   std::unique_ptr<Engine> engine_;
   Service service_;
   std::unique_ptr<grpc::Server> grpc_;  // first to go: it calls the others

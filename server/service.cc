@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "server/grpc_status.h"
 #include "server/log.h"
+#include "server/request_tag.h"
 #include "server/wire.h"
 
 namespace zeroshot::server {
@@ -74,8 +75,9 @@ std::vector<absl::string_view> Views(
 
 }  // namespace
 
-Service::Service(const ServerOptions& options)
+Service::Service(const ServerOptions& options, Metrics* metrics)
     : options_(options),
+      metrics_(metrics),
       door_("Classify and Embed calls", options.max_inflight),
       build_door_("BuildClassifier calls",
                   options.max_builds + kMaxWaitingBuilds) {}
@@ -98,14 +100,47 @@ int Service::WaitUntilIdle(absl::Time deadline) {
   return inside_;
 }
 
+absl::StatusOr<Engine*> Service::OpenEngine() {
+  if (closed_) {
+    return Because("stopping",
+                   absl::UnavailableError("the server is stopping"));
+  }
+  if (engine_ == nullptr) {
+    return Because("loading", absl::UnavailableError(
+                                  "the server is still loading its model"));
+  }
+  return engine_;
+}
+
+absl::Status Service::Ready() {
+  clip::MutexLock lock(&mu_);
+  return OpenEngine().status();
+}
+
+Readings Service::Read() {
+  Readings readings;
+  readings.ready = Ready().ok();
+  readings.inflight = door_.inside();
+  readings.max_inflight = options_.max_inflight;
+  readings.build_calls = build_door_.inside();
+  Engine* engine = nullptr;
+  {
+    clip::MutexLock lock(&mu_);
+    engine = engine_;
+  }
+  if (engine != nullptr) {
+    readings.model = engine->model->info();
+    readings.queued = engine->embedder.queued();
+    readings.store = engine->store.stats();
+  }
+  return readings;
+}
+
 absl::StatusOr<Engine*> Service::Enter() {
   clip::MutexLock lock(&mu_);
-  if (closed_) return absl::UnavailableError("the server is stopping");
-  if (engine_ == nullptr) {
-    return absl::UnavailableError("the server is still loading its model");
-  }
-  ++inside_;
-  return engine_;
+  absl::StatusOr<Engine*> engine = OpenEngine();
+  if (engine.ok()) ++inside_;
+  return engine;
 }
 
 void Service::Leave() {
@@ -117,6 +152,8 @@ grpc::Status Service::Answer(
     absl::string_view method, grpc::ServerContext* context,
     absl::FunctionRef<absl::Status(const Call&)> handler) {
   const absl::Time start = absl::Now();
+  const RequestTag tag = TagOf(context->client_metadata());
+  context->AddInitialMetadata("x-request-id", tag.id);
   const absl::StatusOr<Engine*> engine = Enter();
   absl::Status status = engine.status();
   if (engine.ok()) {
@@ -127,7 +164,9 @@ grpc::Status Service::Answer(
       status = absl::ResourceExhaustedError("not enough memory for this call");
     }
   }
-  LogCall(method, context->peer(), status, absl::Now() - start);
+  const absl::Duration took = absl::Now() - start;
+  metrics_->CallEnded(method, status, took);
+  LogCall({method, context->peer(), tag, "", status, took});
   return ToGrpcStatus(status);
 }
 
@@ -166,10 +205,16 @@ absl::Status Service::Build(const Call& call,
                             const WeightSetBuilder::OnProgress& on_progress,
                             v1::BuildClassifierResponse* response) {
   const absl::StatusOr<Door::Place> place = build_door_.Enter();
-  if (!place.ok()) return place.status();
+  if (!place.ok()) return Because("build_calls", place.status());
   const absl::StatusOr<BuildResult> result =
       call.engine.builder.Build(FromProto(request), call.caller, on_progress);
-  if (!result.ok()) return result.status();
+  if (!result.ok()) {
+    // The builder's own door is the only one inside that says when to return.
+    return RetryDelay(result.status()) > absl::ZeroDuration()
+               ? Because("builds", result.status())
+               : result.status();
+  }
+  metrics_->BuildEnded(*result);
   ToProto(*result, absl::Now() - call.start, response);
   return absl::OkStatus();
 }
@@ -179,7 +224,7 @@ grpc::Status Service::Classify(grpc::ServerContext* context,
                                v1::ClassifyResponse* response) {
   return Answer("Classify", context, [&](const Call& call) -> absl::Status {
     const absl::StatusOr<Door::Place> place = door_.Enter();
-    if (!place.ok()) return place.status();
+    if (!place.ok()) return Because("inflight", place.status());
     absl::Status named = RequireWeightSetId(request->weight_set_id());
     if (!named.ok()) return named;
     ClassifyCall classify;
@@ -194,6 +239,7 @@ grpc::Status Service::Classify(grpc::ServerContext* context,
     const absl::StatusOr<zeroshot::Answer> answer =
         call.engine.classifier.Classify(classify, call.caller);
     if (!answer.ok()) return answer.status();
+    metrics_->PicturesTimed(answer->timing);
     ToProto(*answer, absl::Now() - call.start, response);
     return absl::OkStatus();
   });
@@ -254,13 +300,14 @@ grpc::Status Service::EmbedImages(grpc::ServerContext* context,
                                   v1::EmbedImagesResponse* response) {
   return Answer("EmbedImages", context, [&](const Call& call) -> absl::Status {
     const absl::StatusOr<Door::Place> place = door_.Enter();
-    if (!place.ok()) return place.status();
+    if (!place.ok()) return Because("inflight", place.status());
     absl::Status batch =
         CheckBatch("images", request->images_size(), options_.max_batch_items);
     if (!batch.ok()) return batch;
     const absl::StatusOr<Embeddings> embeddings =
         call.engine.embedder.EmbedImages(Views(request->images()), call.caller);
     if (!embeddings.ok()) return embeddings.status();
+    metrics_->PicturesTimed(embeddings->timing);
     ToProto(*embeddings, call.engine.model->info().embedding_dim, response);
     return absl::OkStatus();
   });
@@ -271,7 +318,7 @@ grpc::Status Service::EmbedTexts(grpc::ServerContext* context,
                                  v1::EmbedTextsResponse* response) {
   return Answer("EmbedTexts", context, [&](const Call& call) -> absl::Status {
     const absl::StatusOr<Door::Place> place = door_.Enter();
-    if (!place.ok()) return place.status();
+    if (!place.ok()) return Because("inflight", place.status());
     absl::Status batch =
         CheckBatch("texts", request->texts_size(), options_.max_batch_items);
     if (!batch.ok()) return batch;

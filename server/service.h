@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "clip/mutex.h"
 #include "server/engine.h"
+#include "server/metrics.h"
 #include "server/options.h"
 #include "zeroshot/caller.h"
 #include "zeroshot/door.h"
@@ -26,7 +27,8 @@ class Service final : public v1::ZeroShot::Service {
   // Build calls that may wait for a build that another call runs.
   static constexpr int kMaxWaitingBuilds = 64;
 
-  explicit Service(const ServerOptions& options);
+  // `metrics` is borrowed.
+  Service(const ServerOptions& options, Metrics* metrics);
 
   // From now on `engine` (borrowed) answers. Before that every call is
   // Unavailable.
@@ -34,6 +36,12 @@ class Service final : public v1::ZeroShot::Service {
 
   // From now on every new call is Unavailable; those inside go on.
   void Close();
+
+  // OK while calls are taken, else Unavailable: loading or stopping.
+  absl::Status Ready();
+
+  // What a scrape of the metrics reads.
+  Readings Read();
 
   // Blocks until no call is inside, or until `deadline`; returns how many are.
   int WaitUntilIdle(absl::Time deadline);
@@ -79,6 +87,8 @@ class Service final : public v1::ZeroShot::Service {
   grpc::Status Answer(absl::string_view method, grpc::ServerContext* context,
                       absl::FunctionRef<absl::Status(const Call&)> handler);
 
+  absl::StatusOr<Engine*> OpenEngine() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   // The engine, and one more call inside; Unavailable while loading or
   // stopping. Each Enter that went well needs its Leave.
   absl::StatusOr<Engine*> Enter();
@@ -90,6 +100,7 @@ class Service final : public v1::ZeroShot::Service {
                      v1::BuildClassifierResponse* response);
 
   const ServerOptions options_;
+  Metrics* const metrics_;
   Door door_;        // Classify and Embed calls
   Door build_door_;  // build calls, waiting ones included
   clip::Mutex mu_;

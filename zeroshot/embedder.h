@@ -4,6 +4,7 @@
 #define ZEROSHOT_ZEROSHOT_EMBEDDER_H_
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -30,6 +31,9 @@ struct Embeddings {
   EmbedTiming timing;                  // of pictures; summed over items
 };
 
+// Told of each batch that the tower has run, on the batch thread.
+using OnBatch = std::function<void(int pictures)>;
+
 struct EmbedderOptions {
   int max_batch = 32;
   int64_t max_image_bytes = 20 << 20;
@@ -40,9 +44,9 @@ struct EmbedderOptions {
 // Thread rule: every method may be called from many threads at once.
 class Embedder {
  public:
-  // Borrows model and tokenizer.
+  // Borrows model and tokenizer. `on_batch` may be null.
   Embedder(clip::Model* model, const clip::Tokenizer* tokenizer,
-           const EmbedderOptions& options);
+           const EmbedderOptions& options, OnBatch on_batch = nullptr);
 
   // Encoded pictures to rows. An item that is no picture fails alone, as
   // InvalidArgument. The call as a whole fails when the caller has left
@@ -73,6 +77,7 @@ class Embedder {
   clip::Model* const model_;
   const clip::Tokenizer* const tokenizer_;
   const EmbedderOptions options_;
+  const OnBatch on_batch_;
   Batcher<Job> batcher_;
 };
 

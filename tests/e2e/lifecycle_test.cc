@@ -138,8 +138,8 @@ TEST(LifecycleTest, WrongCommandLineIsNamed) {
 TEST(LifecycleTest, FileThatIsNoCheckpointIsAnError) {
   const std::string path = ::testing::TempDir() + "/no_checkpoint.pt";
   std::ofstream(path) << "not a checkpoint";
-  const Ran ran =
-      RunToEnd({kServer, "--listen=127.0.0.1:0", "--model=" + path});
+  const Ran ran = RunToEnd({kServer, "--listen=127.0.0.1:0",
+                            "--metrics_listen=", "--model=" + path});
   EXPECT_EQ(ran.exit, 1);
   EXPECT_THAT(ran.errors, HasSubstr("error cannot load the model: "));
 }

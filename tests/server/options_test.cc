@@ -54,6 +54,7 @@ TEST_F(OptionsTest, DefaultsAreThoseOfTheStructs) {
 
 TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("listen", "[::]:7");
+  Set("metrics_listen", "[::]:8");
   Set("device", "cuda:0,1");
   Set("precision", "bf16");
   Set("threads", "3");
@@ -76,6 +77,7 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   const auto options = OptionsFromFlags();
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->model, SomeFile());
+  EXPECT_EQ(options->metrics_listen, "[::]:8");
   EXPECT_EQ(options->tower.device, "cuda:0,1");
   EXPECT_EQ(options->tower.precision, "bf16");
   EXPECT_EQ(options->tower.threads, 3);
@@ -121,6 +123,9 @@ TEST_F(OptionsTest, ListenNeedsHostAndPort) {
         HasSubstr(absl::StrCat("--listen=", wrong, ": allowed is HOST:PORT")));
   }
   EXPECT_EQ(ErrorFor("listen", "0.0.0.0:0"), "");
+  EXPECT_THAT(ErrorFor("metrics_listen", "9090"),
+              HasSubstr("--metrics_listen=9090: allowed is HOST:PORT"));
+  EXPECT_EQ(ErrorFor("metrics_listen", ""), "");
 }
 
 TEST_F(OptionsTest, DeviceIsOneOfTheKnownForms) {

@@ -63,6 +63,47 @@ TEST(ServerTest, CallsAreUnavailableUntilTheModelIsThere) {
   EXPECT_TRUE(GetModel(running.channel()).ok());
 }
 
+TEST(ServerTest, ReadyAndMetricsFollowTheModelAndTheDrain) {
+  RunningServer running({}, /*serve=*/false);
+  const StatusSource source = running.server().status_source();
+  EXPECT_TRUE(source.live().ok());
+  EXPECT_THAT(std::string(source.ready().message()), HasSubstr("loading"));
+  running.Serve();
+  EXPECT_TRUE(source.ready().ok());
+  const std::string id = running.Build(BuildRequest({"cat", "dog"}));
+  v1::ClassifyRequest request;
+  request.set_weight_set_id(id);
+  request.set_image(MakePng(1));
+  v1::ClassifyResponse response;
+  EXPECT_TRUE(running.Classify(request, &response).ok());
+  const std::string metrics = source.metrics();
+  for (const char* line :
+       {R"(zeroshot_calls_total{code="OK",method="Classify"} 1)",
+        R"(zeroshot_calls_total{code="OK",method="BuildClassifier"} 1)",
+        R"(zeroshot_builds_total{result="built"} 1)",
+        "zeroshot_batch_pictures_count 1\n",
+        R"(zeroshot_stage_seconds_count{stage="compute"} 1)",
+        R"(zeroshot_store_weight_sets{tier="memory"} 1)",
+        "zeroshot_ready 1\n"}) {
+    EXPECT_THAT(metrics, HasSubstr(line));
+  }
+  running.server().Drain(absl::Seconds(5));
+  EXPECT_TRUE(source.live().ok());
+  EXPECT_THAT(std::string(source.ready().message()), HasSubstr("stopping"));
+}
+
+TEST(ServerTest, AnswersCarryTheRequestId) {
+  RunningServer running;
+  Context context;
+  context.AddMetadata("x-request-id", "mine-1");
+  v1::GetModelResponse response;
+  ASSERT_TRUE(running.stub().GetModel(&context, {}, &response).ok());
+  const auto& metadata = context.GetServerInitialMetadata();
+  const auto id = metadata.find("x-request-id");
+  ASSERT_NE(id, metadata.end());
+  EXPECT_EQ(id->second, "mine-1");
+}
+
 TEST(ServerTest, HealthOfAnUnknownServiceIsNotFound) {
   RunningServer running;
   EXPECT_EQ(Health(running.channel(), "no.such.Service"), "code 5");
