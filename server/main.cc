@@ -74,6 +74,13 @@ int Run(const Options& options) {
                  Address(options.metrics_listen, page->port()));
   }
   const std::string address = Address(options.server.listen, (*server)->port());
+  if (options.server.security.tls_cert.empty() &&
+      !IsLoopback(options.server.listen)) {
+    spdlog::warn(
+        "{} is plain text: whoever is on the way can read pictures and "
+        "answers; --tls_cert and --tls_key turn TLS on",
+        address);
+  }
   spdlog::info("listening on {}, loading the model", address);
 
   const absl::Time start = absl::Now();

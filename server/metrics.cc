@@ -1,14 +1,16 @@
 #include "server/metrics.h"
 
-#include <dirent.h>
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -83,13 +85,11 @@ int64_t ResidentBytes() {
   return resident * sysconf(_SC_PAGESIZE);
 }
 
-int OpenFiles() {
-  int count = 0;
-  DIR* folder = opendir("/proc/self/fd");
-  if (folder == nullptr) return 0;
-  while (readdir(folder) != nullptr) ++count;
-  closedir(folder);
-  return std::max(0, count - 3);  // ".", ".." and the folder itself
+double OpenFiles() {
+  std::error_code error;
+  const std::filesystem::directory_iterator files("/proc/self/fd", error), end;
+  // One of them is the folder itself, open to be read.
+  return error ? 0 : static_cast<double>(std::distance(files, end)) - 1;
 }
 
 double CpuSeconds() {

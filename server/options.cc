@@ -29,6 +29,16 @@ ABSL_FLAG(std::string, listen, ServerOptions().listen,
 ABSL_FLAG(std::string, metrics_listen, Options().metrics_listen,
           "HOST:PORT of the pages /metrics, /livez and /readyz; port 0 takes "
           "any free one, empty turns them off");
+ABSL_FLAG(std::string, tls_cert, "",
+          "File of the server's certificate chain (PEM); with --tls_key it "
+          "turns TLS on. Both are read again when they change");
+ABSL_FLAG(std::string, tls_key, "", "File of the certificate's key (PEM)");
+ABSL_FLAG(std::string, tls_client_ca, "",
+          "File of the authorities (PEM) one of which must have signed the "
+          "certificate that a caller then needs");
+ABSL_FLAG(std::string, auth_tokens, "",
+          "File of the tokens, as NAME PERMISSIONS SHA256 lines, one of which "
+          "a caller then needs; read again when it changes");
 ABSL_FLAG(std::string, device, clip::ModelOptions().device,
           "Device of the towers: auto, cpu, cuda or cuda:N[,N...]");
 ABSL_FLAG(std::string, precision, clip::ModelOptions().precision,
@@ -138,11 +148,37 @@ absl::Status CheckDevice(absl::string_view device) {
                     "auto, cpu, cuda or cuda:N[,N...]");
 }
 
+// Half a configuration would leave open what was meant to be shut.
+absl::Status CheckSecurity(const SecurityOptions& security,
+                           absl::string_view listen) {
+  if (security.tls_cert.empty() != security.tls_key.empty()) {
+    return NotAllowed(security.tls_cert.empty() ? "tls_cert" : "tls_key", "",
+                      "a file, because --tls_cert and --tls_key go together");
+  }
+  const bool tls = !security.tls_cert.empty();
+  if (!tls && !security.tls_client_ca.empty()) {
+    return NotAllowed("tls_client_ca", security.tls_client_ca,
+                      "only with --tls_cert and --tls_key");
+  }
+  if (!tls && !security.auth_tokens.empty() && !IsLoopback(listen)) {
+    return NotAllowed(
+        "auth_tokens", security.auth_tokens,
+        absl::StrCat("only with --tls_cert and --tls_key, or with a loopback "
+                     "address for --listen=",
+                     listen, ": else tokens could be read on their way"));
+  }
+  return absl::OkStatus();
+}
+
 void ReadServerOptions(Checks* checks, ServerOptions* out) {
   constexpr int kMaxInt = std::numeric_limits<int>::max();
   constexpr int64_t kMaxInt64 = std::numeric_limits<int64_t>::max();
   out->listen = absl::GetFlag(FLAGS_listen);
   checks->Update(CheckListen("listen", out->listen));
+  out->security = {absl::GetFlag(FLAGS_tls_cert), absl::GetFlag(FLAGS_tls_key),
+                   absl::GetFlag(FLAGS_tls_client_ca),
+                   absl::GetFlag(FLAGS_auth_tokens)};
+  checks->Update(CheckSecurity(out->security, out->listen));
   checks->Range(FLAGS_max_inflight, 1, 100'000, &out->max_inflight);
   checks->Range(FLAGS_max_builds, 1, 10'000, &out->max_builds);
   checks->Range(FLAGS_max_batch_items, 1, kMaxInt, &out->max_batch_items);
@@ -187,6 +223,12 @@ std::vector<std::filesystem::path> ModelFolders() {
 }
 
 }  // namespace
+
+bool IsLoopback(absl::string_view address) {
+  const absl::string_view host = address.substr(0, address.rfind(':'));
+  return host == "localhost" || host == "[::1]" ||
+         absl::StartsWith(host, "127.");
+}
 
 absl::StatusOr<std::string> FindModel(absl::string_view model) {
   const std::string name(model.empty() ? "demo" : model);

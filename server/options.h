@@ -15,6 +15,15 @@
 
 namespace zeroshot::server {
 
+// Files by which a server shows who it is and asks the same of its callers;
+// all may be replaced while it runs.
+struct SecurityOptions {
+  std::string tls_cert;       // PEM chain; empty: plain text
+  std::string tls_key;        // PEM, of the same certificate
+  std::string tls_client_ca;  // PEM; empty: callers need no certificate
+  std::string auth_tokens;    // see server/tokens.h; empty: anyone may call
+};
+
 // What the running server goes by. Limits are told to clients by GetModel.
 struct ServerOptions {
   std::string listen = "127.0.0.1:50051";  // HOST:PORT; port 0: any free one
@@ -23,6 +32,7 @@ struct ServerOptions {
   int max_batch_items = 64;  // items of one Embed call
   int64_t max_request_bytes = 64 << 20;
   int64_t memory_store_bytes = int64_t{1} << 30;
+  SecurityOptions security;
   EmbedderOptions embedder;
   BuildLimits build;
 };
@@ -44,6 +54,9 @@ struct Options {
 // InvalidArgument, NotFound: a value that is not allowed; the message names
 // the flag, the value and what is allowed.
 absl::StatusOr<Options> OptionsFromFlags();
+
+// Whether HOST:PORT is reached from this machine only.
+bool IsLoopback(absl::string_view address);
 
 // Makes --help list this program's flags and --version its version. Call
 // before absl::ParseCommandLine.

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/credentials.h"
 
 namespace zeroshot::server {
 namespace {
@@ -24,12 +25,23 @@ constexpr absl::Duration kFlushTime = absl::Seconds(1);
 
 }  // namespace
 
-Server::Server(const ServerOptions& options)
-    : options_(options), service_(options, &metrics_) {}
+Server::Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens)
+    : options_(options),
+      tokens_(std::move(tokens)),
+      calls_(tokens_.get(), &metrics_),
+      service_(options, &calls_, &metrics_) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const ServerOptions& options) {
-  std::unique_ptr<Server> server(new Server(options));
+  const auto credentials = MakeServerCredentials(options.security);
+  if (!credentials.ok()) return credentials.status();
+  std::unique_ptr<Tokens> tokens;
+  if (!options.security.auth_tokens.empty()) {
+    auto loaded = Tokens::Load(options.security.auth_tokens);
+    if (!loaded.ok()) return loaded.status();
+    tokens = *std::move(loaded);
+  }
+  std::unique_ptr<Server> server(new Server(options, std::move(tokens)));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
@@ -43,8 +55,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_request_bytes));
   // Else a second server on this port would silently take half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(),
-                           &server->port_);
+  builder.AddListeningPort(options.listen, *credentials, &server->port_);
   builder.RegisterService(&server->service_);
   server->grpc_ = builder.BuildAndStart();
   if (server->grpc_ == nullptr) {
@@ -69,20 +80,20 @@ void Server::SetHealth(bool serving) {
 
 void Server::Serve(std::unique_ptr<clip::Model> model) {
   engine_ = std::make_unique<Engine>(std::move(model), options_, &metrics_);
-  service_.Open(engine_.get());
+  calls_.Open(engine_.get());
   SetHealth(true);
 }
 
 StatusSource Server::status_source() {
   return {.metrics = [this] { return metrics_.Text(service_.Read()); },
           .live = [] { return absl::OkStatus(); },
-          .ready = [this] { return service_.Ready(); }};
+          .ready = [this] { return calls_.Ready(); }};
 }
 
 int Server::Drain(absl::Duration timeout) {
   SetHealth(false);
-  service_.Close();
-  const int cut_off = service_.WaitUntilIdle(absl::Now() + timeout);
+  calls_.Close();
+  const int cut_off = calls_.WaitUntilIdle(absl::Now() + timeout);
   // gRPC's own Shutdown would wait for health watches too, which never end by
   // themselves: only our calls get the whole timeout.
   grpc_->Shutdown(absl::ToChronoTime(

@@ -9,11 +9,13 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "clip/model.h"
+#include "server/calls.h"
 #include "server/engine.h"
 #include "server/metrics.h"
 #include "server/options.h"
 #include "server/service.h"
 #include "server/status_page.h"
+#include "server/tokens.h"
 
 namespace zeroshot::server {
 
@@ -26,6 +28,7 @@ class Server {
  public:
   // Opens the port. Calls are Unavailable until Serve.
   // Unavailable: the address is in use or not of this machine.
+  // InvalidArgument, NotFound: a certificate, key or token file is not good.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const ServerOptions& options);
 
@@ -47,12 +50,14 @@ class Server {
   int Drain(absl::Duration timeout);
 
  private:
-  explicit Server(const ServerOptions& options);
+  Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens);
   void SetHealth(bool serving);
 
   const ServerOptions options_;
   Metrics metrics_;
+  const std::unique_ptr<Tokens> tokens_;  // null: anyone may call
   std::unique_ptr<Engine> engine_;
+  Calls calls_;
   Service service_;
   std::unique_ptr<grpc::Server> grpc_;  // first to go: it calls the others
   int port_ = 0;

@@ -1,23 +1,17 @@
 #include "server/service.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <new>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "server/grpc_status.h"
-#include "server/log.h"
-#include "server/request_tag.h"
 #include "server/wire.h"
 
 namespace zeroshot::server {
@@ -27,16 +21,6 @@ constexpr int kDefaultTopK = 5;
 constexpr int kDefaultPageSize = 100;
 constexpr int kMaxPageSize = 1000;
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
-
-Caller CallerOf(const grpc::ServerContext& context) {
-  Caller caller;
-  // gRPC's "no deadline" is the greatest time of its clock.
-  if (context.deadline() != std::chrono::system_clock::time_point::max()) {
-    caller.deadline = absl::FromChrono(context.deadline());
-  }
-  caller.gone = [&context] { return context.IsCancelled(); };
-  return caller;
-}
 
 absl::Status RequireWeightSetId(absl::string_view id) {
   if (!id.empty()) return absl::OkStatus();
@@ -75,60 +59,21 @@ std::vector<absl::string_view> Views(
 
 }  // namespace
 
-Service::Service(const ServerOptions& options, Metrics* metrics)
+Service::Service(const ServerOptions& options, Calls* calls, Metrics* metrics)
     : options_(options),
+      calls_(calls),
       metrics_(metrics),
       door_("Classify and Embed calls", options.max_inflight),
       build_door_("BuildClassifier calls",
                   options.max_builds + kMaxWaitingBuilds) {}
 
-void Service::Open(Engine* engine) {
-  clip::MutexLock lock(&mu_);
-  engine_ = engine;
-}
-
-void Service::Close() {
-  clip::MutexLock lock(&mu_);
-  closed_ = true;
-}
-
-int Service::WaitUntilIdle(absl::Time deadline) {
-  clip::MutexLock lock(&mu_);
-  while (inside_ > 0) {
-    if (!idle_.WaitUntil(&mu_, absl::ToChronoTime(deadline))) break;
-  }
-  return inside_;
-}
-
-absl::StatusOr<Engine*> Service::OpenEngine() {
-  if (closed_) {
-    return Because("stopping",
-                   absl::UnavailableError("the server is stopping"));
-  }
-  if (engine_ == nullptr) {
-    return Because("loading", absl::UnavailableError(
-                                  "the server is still loading its model"));
-  }
-  return engine_;
-}
-
-absl::Status Service::Ready() {
-  clip::MutexLock lock(&mu_);
-  return OpenEngine().status();
-}
-
 Readings Service::Read() {
   Readings readings;
-  readings.ready = Ready().ok();
+  readings.ready = calls_->Ready().ok();
   readings.inflight = door_.inside();
   readings.max_inflight = options_.max_inflight;
   readings.build_calls = build_door_.inside();
-  Engine* engine = nullptr;
-  {
-    clip::MutexLock lock(&mu_);
-    engine = engine_;
-  }
-  if (engine != nullptr) {
+  if (Engine* engine = calls_->engine()) {
     readings.model = engine->model->info();
     readings.queued = engine->embedder.queued();
     readings.store = engine->store.stats();
@@ -136,68 +81,37 @@ Readings Service::Read() {
   return readings;
 }
 
-absl::StatusOr<Engine*> Service::Enter() {
-  clip::MutexLock lock(&mu_);
-  absl::StatusOr<Engine*> engine = OpenEngine();
-  if (engine.ok()) ++inside_;
-  return engine;
-}
-
-void Service::Leave() {
-  clip::MutexLock lock(&mu_);
-  if (--inside_ == 0) idle_.NotifyAll();
-}
-
-grpc::Status Service::Answer(
-    absl::string_view method, grpc::ServerContext* context,
-    absl::FunctionRef<absl::Status(const Call&)> handler) {
-  const absl::Time start = absl::Now();
-  const RequestTag tag = TagOf(context->client_metadata());
-  context->AddInitialMetadata("x-request-id", tag.id);
-  const absl::StatusOr<Engine*> engine = Enter();
-  absl::Status status = engine.status();
-  if (engine.ok()) {
-    const absl::Cleanup leave = [this] { Leave(); };
-    try {
-      status = handler({**engine, CallerOf(*context), start});
-    } catch (const std::bad_alloc&) {
-      status = absl::ResourceExhaustedError("not enough memory for this call");
-    }
-  }
-  const absl::Duration took = absl::Now() - start;
-  metrics_->CallEnded(method, status, took);
-  LogCall({method, context->peer(), tag, "", status, took});
-  return ToGrpcStatus(status);
-}
-
 grpc::Status Service::BuildClassifier(grpc::ServerContext* context,
                                       const v1::BuildClassifierRequest* request,
                                       v1::BuildClassifierResponse* response) {
-  return Answer("BuildClassifier", context, [&](const Call& call) {
-    return Build(call, *request, nullptr, response);
-  });
+  return calls_->Answer("BuildClassifier", Permission::kBuild, context,
+                        [&](const Call& call) {
+                          return Build(call, *request, nullptr, response);
+                        });
 }
 
 grpc::Status Service::BuildClassifierStream(
     grpc::ServerContext* context, const v1::BuildClassifierRequest* request,
     grpc::ServerWriter<v1::BuildClassifierStreamResponse>* writer) {
-  return Answer("BuildClassifierStream", context, [&](const Call& call) {
-    absl::Time next_event = absl::InfinitePast();
-    const auto on_progress = [&](const BuildProgress& progress) {
-      const absl::Time now = absl::Now();
-      if (now < next_event) return;
-      next_event = now + kProgressInterval;
-      v1::BuildClassifierStreamResponse event;
-      ToProto(progress, event.mutable_progress());
-      // A client that has left is noticed by the caller's `gone`.
-      writer->Write(event);
-    };
-    v1::BuildClassifierStreamResponse last;
-    const absl::Status status =
-        Build(call, *request, on_progress, last.mutable_result());
-    if (status.ok()) writer->Write(last);
-    return status;
-  });
+  return calls_->Answer(
+      "BuildClassifierStream", Permission::kBuild, context,
+      [&](const Call& call) {
+        absl::Time next_event = absl::InfinitePast();
+        const auto on_progress = [&](const BuildProgress& progress) {
+          const absl::Time now = absl::Now();
+          if (now < next_event) return;
+          next_event = now + kProgressInterval;
+          v1::BuildClassifierStreamResponse event;
+          ToProto(progress, event.mutable_progress());
+          // A client that has left is noticed by the caller's `gone`.
+          writer->Write(event);
+        };
+        v1::BuildClassifierStreamResponse last;
+        const absl::Status status =
+            Build(call, *request, on_progress, last.mutable_result());
+        if (status.ok()) writer->Write(last);
+        return status;
+      });
 }
 
 absl::Status Service::Build(const Call& call,
@@ -222,49 +136,54 @@ absl::Status Service::Build(const Call& call,
 grpc::Status Service::Classify(grpc::ServerContext* context,
                                const v1::ClassifyRequest* request,
                                v1::ClassifyResponse* response) {
-  return Answer("Classify", context, [&](const Call& call) -> absl::Status {
-    const absl::StatusOr<Door::Place> place = door_.Enter();
-    if (!place.ok()) return Because("inflight", place.status());
-    absl::Status named = RequireWeightSetId(request->weight_set_id());
-    if (!named.ok()) return named;
-    ClassifyCall classify;
-    classify.image = request->image();
-    classify.weight_set_id = request->weight_set_id();
-    classify.return_probabilities = request->return_probabilities();
-    constexpr uint32_t kMaxTopK = std::numeric_limits<int>::max();
-    classify.top_k =
-        request->top_k() == 0
-            ? kDefaultTopK
-            : static_cast<int>(std::min(request->top_k(), kMaxTopK));
-    const absl::StatusOr<zeroshot::Answer> answer =
-        call.engine.classifier.Classify(classify, call.caller);
-    if (!answer.ok()) return answer.status();
-    metrics_->PicturesTimed(answer->timing);
-    ToProto(*answer, absl::Now() - call.start, response);
-    return absl::OkStatus();
-  });
+  return calls_->Answer(
+      "Classify", Permission::kClassify, context,
+      [&](const Call& call) -> absl::Status {
+        const absl::StatusOr<Door::Place> place = door_.Enter();
+        if (!place.ok()) return Because("inflight", place.status());
+        absl::Status named = RequireWeightSetId(request->weight_set_id());
+        if (!named.ok()) return named;
+        ClassifyCall classify;
+        classify.image = request->image();
+        classify.weight_set_id = request->weight_set_id();
+        classify.return_probabilities = request->return_probabilities();
+        constexpr uint32_t kMaxTopK = std::numeric_limits<int>::max();
+        classify.top_k =
+            request->top_k() == 0
+                ? kDefaultTopK
+                : static_cast<int>(std::min(request->top_k(), kMaxTopK));
+        const absl::StatusOr<zeroshot::Answer> answer =
+            call.engine.classifier.Classify(classify, call.caller);
+        if (!answer.ok()) return answer.status();
+        metrics_->PicturesTimed(answer->timing);
+        ToProto(*answer, absl::Now() - call.start, response);
+        return absl::OkStatus();
+      });
 }
 
 grpc::Status Service::GetWeightSet(grpc::ServerContext* context,
                                    const v1::GetWeightSetRequest* request,
                                    v1::GetWeightSetResponse* response) {
-  return Answer("GetWeightSet", context, [&](const Call& call) -> absl::Status {
-    absl::Status named = RequireWeightSetId(request->weight_set_id());
-    if (!named.ok()) return named;
-    const auto set = call.engine.store.Get(request->weight_set_id());
-    if (!set.ok()) return set.status();
-    ToProto(**set, response->mutable_weight_set());
-    response->mutable_class_names()->Assign((*set)->class_names.begin(),
-                                            (*set)->class_names.end());
-    return absl::OkStatus();
-  });
+  return calls_->Answer(
+      "GetWeightSet", Permission::kClassify, context,
+      [&](const Call& call) -> absl::Status {
+        absl::Status named = RequireWeightSetId(request->weight_set_id());
+        if (!named.ok()) return named;
+        const auto set = call.engine.store.Get(request->weight_set_id());
+        if (!set.ok()) return set.status();
+        ToProto(**set, response->mutable_weight_set());
+        response->mutable_class_names()->Assign((*set)->class_names.begin(),
+                                                (*set)->class_names.end());
+        return absl::OkStatus();
+      });
 }
 
 grpc::Status Service::ListWeightSets(grpc::ServerContext* context,
                                      const v1::ListWeightSetsRequest* request,
                                      v1::ListWeightSetsResponse* response) {
-  return Answer(
-      "ListWeightSets", context, [&](const Call& call) -> absl::Status {
+  return calls_->Answer(
+      "ListWeightSets", Permission::kClassify, context,
+      [&](const Call& call) -> absl::Status {
         absl::Status page = CheckPage(*request);
         if (!page.ok()) return page;
         const int size = request->page_size() == 0
@@ -288,55 +207,63 @@ grpc::Status Service::ListWeightSets(grpc::ServerContext* context,
 grpc::Status Service::DeleteWeightSet(grpc::ServerContext* context,
                                       const v1::DeleteWeightSetRequest* request,
                                       v1::DeleteWeightSetResponse*) {
-  return Answer("DeleteWeightSet", context, [&](const Call& call) {
-    absl::Status named = RequireWeightSetId(request->weight_set_id());
-    if (!named.ok()) return named;
-    return call.engine.store.Delete(request->weight_set_id());
-  });
+  return calls_->Answer(
+      "DeleteWeightSet", Permission::kDelete, context, [&](const Call& call) {
+        absl::Status named = RequireWeightSetId(request->weight_set_id());
+        if (!named.ok()) return named;
+        return call.engine.store.Delete(request->weight_set_id());
+      });
 }
 
 grpc::Status Service::EmbedImages(grpc::ServerContext* context,
                                   const v1::EmbedImagesRequest* request,
                                   v1::EmbedImagesResponse* response) {
-  return Answer("EmbedImages", context, [&](const Call& call) -> absl::Status {
-    const absl::StatusOr<Door::Place> place = door_.Enter();
-    if (!place.ok()) return Because("inflight", place.status());
-    absl::Status batch =
-        CheckBatch("images", request->images_size(), options_.max_batch_items);
-    if (!batch.ok()) return batch;
-    const absl::StatusOr<Embeddings> embeddings =
-        call.engine.embedder.EmbedImages(Views(request->images()), call.caller);
-    if (!embeddings.ok()) return embeddings.status();
-    metrics_->PicturesTimed(embeddings->timing);
-    ToProto(*embeddings, call.engine.model->info().embedding_dim, response);
-    return absl::OkStatus();
-  });
+  return calls_->Answer(
+      "EmbedImages", Permission::kClassify, context,
+      [&](const Call& call) -> absl::Status {
+        const absl::StatusOr<Door::Place> place = door_.Enter();
+        if (!place.ok()) return Because("inflight", place.status());
+        absl::Status batch = CheckBatch("images", request->images_size(),
+                                        options_.max_batch_items);
+        if (!batch.ok()) return batch;
+        const absl::StatusOr<Embeddings> embeddings =
+            call.engine.embedder.EmbedImages(Views(request->images()),
+                                             call.caller);
+        if (!embeddings.ok()) return embeddings.status();
+        metrics_->PicturesTimed(embeddings->timing);
+        ToProto(*embeddings, call.engine.model->info().embedding_dim, response);
+        return absl::OkStatus();
+      });
 }
 
 grpc::Status Service::EmbedTexts(grpc::ServerContext* context,
                                  const v1::EmbedTextsRequest* request,
                                  v1::EmbedTextsResponse* response) {
-  return Answer("EmbedTexts", context, [&](const Call& call) -> absl::Status {
-    const absl::StatusOr<Door::Place> place = door_.Enter();
-    if (!place.ok()) return Because("inflight", place.status());
-    absl::Status batch =
-        CheckBatch("texts", request->texts_size(), options_.max_batch_items);
-    if (!batch.ok()) return batch;
-    const absl::StatusOr<Embeddings> embeddings =
-        call.engine.embedder.EmbedTexts(Views(request->texts()), call.caller);
-    if (!embeddings.ok()) return embeddings.status();
-    ToProto(*embeddings, call.engine.model->info().embedding_dim, response);
-    return absl::OkStatus();
-  });
+  return calls_->Answer(
+      "EmbedTexts", Permission::kClassify, context,
+      [&](const Call& call) -> absl::Status {
+        const absl::StatusOr<Door::Place> place = door_.Enter();
+        if (!place.ok()) return Because("inflight", place.status());
+        absl::Status batch = CheckBatch("texts", request->texts_size(),
+                                        options_.max_batch_items);
+        if (!batch.ok()) return batch;
+        const absl::StatusOr<Embeddings> embeddings =
+            call.engine.embedder.EmbedTexts(Views(request->texts()),
+                                            call.caller);
+        if (!embeddings.ok()) return embeddings.status();
+        ToProto(*embeddings, call.engine.model->info().embedding_dim, response);
+        return absl::OkStatus();
+      });
 }
 
 grpc::Status Service::GetModel(grpc::ServerContext* context,
                                const v1::GetModelRequest*,
                                v1::GetModelResponse* response) {
-  return Answer("GetModel", context, [&](const Call& call) {
-    ToProto(call.engine.model->info(), options_, response);
-    return absl::OkStatus();
-  });
+  return calls_->Answer(
+      "GetModel", Permission::kClassify, context, [&](const Call& call) {
+        ToProto(call.engine.model->info(), options_, response);
+        return absl::OkStatus();
+      });
 }
 
 }  // namespace zeroshot::server

@@ -41,7 +41,7 @@ const std::vector<Room>& Rooms() {
        {"zeroshot/v1/"}},
       {"server/",
        {"server/", "zeroshot/", "clip/*", "absl/", "grpc/", "grpcpp/",
-        "google/", "spdlog/", "prometheus/", "httplib.h"},
+        "google/", "openssl/", "spdlog/", "prometheus/", "httplib.h"},
        {}},
       {"client/",
        {"client/", "zeroshot/v1/", "absl/", "grpc/", "grpcpp/", "google/"},

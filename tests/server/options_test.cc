@@ -55,6 +55,10 @@ TEST_F(OptionsTest, DefaultsAreThoseOfTheStructs) {
 TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("listen", "[::]:7");
   Set("metrics_listen", "[::]:8");
+  Set("tls_cert", "a.crt");
+  Set("tls_key", "a.key");
+  Set("tls_client_ca", "ca.crt");
+  Set("auth_tokens", "tokens");
   Set("device", "cuda:0,1");
   Set("precision", "bf16");
   Set("threads", "3");
@@ -84,6 +88,10 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(options->tower.max_batch, 16);
   const ServerOptions& server = options->server;
   EXPECT_EQ(server.listen, "[::]:7");
+  EXPECT_EQ(server.security.tls_cert, "a.crt");
+  EXPECT_EQ(server.security.tls_key, "a.key");
+  EXPECT_EQ(server.security.tls_client_ca, "ca.crt");
+  EXPECT_EQ(server.security.auth_tokens, "tokens");
   EXPECT_EQ(server.max_inflight, 10);
   EXPECT_EQ(server.max_builds, 2);
   EXPECT_EQ(server.memory_store_bytes, 1000);
@@ -126,6 +134,30 @@ TEST_F(OptionsTest, ListenNeedsHostAndPort) {
   EXPECT_THAT(ErrorFor("metrics_listen", "9090"),
               HasSubstr("--metrics_listen=9090: allowed is HOST:PORT"));
   EXPECT_EQ(ErrorFor("metrics_listen", ""), "");
+}
+
+TEST_F(OptionsTest, HalfAConfigurationIsRefused) {
+  EXPECT_THAT(ErrorFor("tls_cert", "a.crt"), HasSubstr("--tls_key=: allowed"));
+  EXPECT_THAT(ErrorFor("tls_key", "a.key"), HasSubstr("--tls_cert=: allowed"));
+  EXPECT_THAT(ErrorFor("tls_client_ca", "ca.crt"),
+              HasSubstr("only with --tls_cert and --tls_key"));
+  EXPECT_EQ(ErrorFor("auth_tokens", "tokens"), "");
+  Set("listen", "0.0.0.0:50051");
+  EXPECT_THAT(ErrorFor("auth_tokens", "tokens"),
+              HasSubstr("tokens could be read on their way"));
+  Set("tls_cert", "a.crt");
+  Set("tls_key", "a.key");
+  EXPECT_EQ(ErrorFor("auth_tokens", "tokens"), "");
+}
+
+TEST_F(OptionsTest, LoopbackIsToldFromOtherAddresses) {
+  for (const char* address :
+       {"localhost:1", "127.0.0.1:1", "127.1:1", "[::1]:1"}) {
+    EXPECT_TRUE(IsLoopback(address)) << address;
+  }
+  for (const char* address : {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "host:1"}) {
+    EXPECT_FALSE(IsLoopback(address)) << address;
+  }
 }
 
 TEST_F(OptionsTest, DeviceIsOneOfTheKnownForms) {
