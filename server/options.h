@@ -30,7 +30,7 @@ struct ServerOptions {
   int max_inflight = 128;    // Classify and Embed calls inside at once
   int max_builds = 4;        // builds at once
   int max_batch_items = 64;  // items of one Embed call
-  int64_t max_request_bytes = 64 << 20;
+  int64_t max_request_bytes = 32 << 20;
   int64_t memory_store_bytes = int64_t{1} << 30;
   SecurityOptions security;
   EmbedderOptions embedder;

@@ -120,7 +120,7 @@ TEST_F(OptionsTest, WrongValueIsNamedWithItsFlagAndWhatIsAllowed) {
             "--precision=fp8: allowed is one of auto, fp32, bf16, fp16, int8");
   EXPECT_THAT(ErrorFor("drain_timeout", "-1s"), HasSubstr("0 to 24h"));
   EXPECT_THAT(ErrorFor("max_image_bytes", "100000000"),
-              HasSubstr("at most --max_request_bytes=67108864"));
+              HasSubstr("at most --max_request_bytes=33554432"));
 }
 
 TEST_F(OptionsTest, ListenNeedsHostAndPort) {
