@@ -114,6 +114,25 @@ grpc::Status Service::BuildClassifierStream(
       });
 }
 
+absl::StatusOr<Door::Place> Service::Admit(const Call& call) {
+  absl::StatusOr<Door::Place> place = door_.Enter();
+  if (!place.ok()) return Because("inflight", place.status());
+  Embedder& embedder = call.engine.embedder;
+  // Each call inside has a picture at least, in the queue or on its way there.
+  const int ahead = std::max(door_.inside() - 1, embedder.queued());
+  const absl::Duration wait = embedder.pace().TimeFor(ahead);
+  const absl::Duration left = call.caller.deadline - absl::Now();
+  if (wait <= left) return place;
+  absl::Status refusal = absl::ResourceExhaustedError(absl::StrCat(
+      "the deadline is in ",
+      absl::FormatDuration(absl::Trunc(left, absl::Milliseconds(1))),
+      " and the ", ahead, " pictures ahead will take about ",
+      absl::FormatDuration(absl::Trunc(wait, absl::Milliseconds(1))),
+      "; try again later"));
+  SetRetryDelay(refusal, wait);
+  return Because("deadline", refusal);
+}
+
 absl::Status Service::Build(const Call& call,
                             const v1::BuildClassifierRequest& request,
                             const WeightSetBuilder::OnProgress& on_progress,
@@ -139,8 +158,8 @@ grpc::Status Service::Classify(grpc::ServerContext* context,
   return calls_->Answer(
       "Classify", Permission::kClassify, context,
       [&](const Call& call) -> absl::Status {
-        const absl::StatusOr<Door::Place> place = door_.Enter();
-        if (!place.ok()) return Because("inflight", place.status());
+        const absl::StatusOr<Door::Place> place = Admit(call);
+        if (!place.ok()) return place.status();
         absl::Status named = RequireWeightSetId(request->weight_set_id());
         if (!named.ok()) return named;
         ClassifyCall classify;
@@ -221,8 +240,8 @@ grpc::Status Service::EmbedImages(grpc::ServerContext* context,
   return calls_->Answer(
       "EmbedImages", Permission::kClassify, context,
       [&](const Call& call) -> absl::Status {
-        const absl::StatusOr<Door::Place> place = door_.Enter();
-        if (!place.ok()) return Because("inflight", place.status());
+        const absl::StatusOr<Door::Place> place = Admit(call);
+        if (!place.ok()) return place.status();
         absl::Status batch = CheckBatch("images", request->images_size(),
                                         options_.max_batch_items);
         if (!batch.ok()) return batch;

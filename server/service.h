@@ -7,6 +7,7 @@
 #include <grpcpp/support/status.h>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "server/calls.h"
 #include "server/metrics.h"
 #include "server/options.h"
@@ -57,6 +58,11 @@ class Service final : public v1::ZeroShot::Service {
                         v1::GetModelResponse* response) override;
 
  private:
+  // A place for a call of Classify or EmbedImages. ResourceExhausted, with a
+  // retry delay: too many calls are inside, or those inside will keep the
+  // device busy until after this call's deadline.
+  absl::StatusOr<Door::Place> Admit(const Call& call);
+
   absl::Status Build(const Call& call,
                      const v1::BuildClassifierRequest& request,
                      const WeightSetBuilder::OnProgress& on_progress,

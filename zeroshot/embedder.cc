@@ -131,6 +131,7 @@ void Embedder::RunBatch(absl::Span<Job* const> jobs) {
   for (const Job* job : jobs) crops.push_back(job->crop);
   const absl::StatusOr<std::vector<float>> rows = model_->EncodeImages(crops);
   const absl::Time end = absl::Now();
+  pace_.BatchRan(static_cast<int>(jobs.size()), end - start);
   if (on_batch_) on_batch_(static_cast<int>(jobs.size()));
   const size_t dim = model_->info().embedding_dim;
   for (size_t i = 0; i < jobs.size(); ++i) {

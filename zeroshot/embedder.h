@@ -17,6 +17,7 @@
 #include "clip/tokenizer.h"
 #include "zeroshot/batcher.h"
 #include "zeroshot/caller.h"
+#include "zeroshot/pace.h"
 
 namespace zeroshot {
 
@@ -62,6 +63,9 @@ class Embedder {
   // Crops waiting for the device.
   int queued() { return batcher_.queued(); }
 
+  // How fast the batches are.
+  Pace& pace() { return pace_; }
+
  private:
   struct Job {
     std::vector<uint8_t> crop;
@@ -78,6 +82,7 @@ class Embedder {
   const clip::Tokenizer* const tokenizer_;
   const EmbedderOptions options_;
   const OnBatch on_batch_;
+  Pace pace_;
   Batcher<Job> batcher_;
 };
 
