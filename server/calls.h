@@ -6,6 +6,7 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
 
+#include <atomic>
 #include <string>
 
 #include "absl/functional/function_ref.h"
@@ -43,6 +44,7 @@ class Calls {
 
   // From now on every new call is Unavailable; those inside go on.
   void Close();
+  bool closed() const { return closed_; }
 
   // Blocks until no call is inside, or until `deadline`; returns how many are.
   int WaitUntilIdle(absl::Time deadline);
@@ -77,10 +79,10 @@ class Calls {
 
   Tokens* const tokens_;
   Metrics* const metrics_;
+  std::atomic<bool> closed_{false};
   clip::Mutex mu_;
   clip::CondVar idle_;
   Engine* engine_ ABSL_GUARDED_BY(mu_) = nullptr;
-  bool closed_ ABSL_GUARDED_BY(mu_) = false;
   int inside_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

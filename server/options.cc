@@ -76,8 +76,14 @@ ABSL_FLAG(bool, apply_exif_orientation,
 ABSL_FLAG(std::string, log_format, "text", "Format of the log: text or json");
 ABSL_FLAG(std::string, log_level, "info",
           "Least level logged: debug, info, warn or error");
+ABSL_FLAG(absl::Duration, watchdog_timeout, ServerOptions().watchdog_timeout,
+          "How long the device may finish nothing while a canary picture waits "
+          "before health turns NOT_SERVING");
+ABSL_FLAG(absl::Duration, drain_grace, Options().drain_grace,
+          "How long calls are still taken after SIGTERM, with health turned "
+          "NOT_SERVING already, so that load balancers look elsewhere");
 ABSL_FLAG(absl::Duration, drain_timeout, Options().drain_timeout,
-          "How long calls may go on after SIGTERM or SIGINT");
+          "How long calls may go on after that, or after SIGINT");
 
 namespace zeroshot::server {
 namespace {
@@ -97,6 +103,16 @@ class Checks {
     if (*out >= low && *out <= high) return;
     status_.Update(NotAllowed(flag.Name(), absl::StrCat(*out),
                               absl::StrCat(low, " to ", high)));
+  }
+
+  void Time(const absl::Flag<absl::Duration>& flag, absl::Duration low,
+            absl::Duration* out) {
+    constexpr absl::Duration kMax = absl::Hours(24);
+    *out = absl::GetFlag(flag);
+    if (*out >= low && *out <= kMax) return;
+    status_.Update(NotAllowed(
+        flag.Name(), absl::FormatDuration(*out),
+        absl::StrCat(absl::FormatDuration(low), " to 24h, such as 25s")));
   }
 
   // Returns the index of the flag's value among `allowed`.
@@ -179,6 +195,8 @@ void ReadServerOptions(Checks* checks, ServerOptions* out) {
                    absl::GetFlag(FLAGS_tls_client_ca),
                    absl::GetFlag(FLAGS_auth_tokens)};
   checks->Update(CheckSecurity(out->security, out->listen));
+  checks->Time(FLAGS_watchdog_timeout, absl::Seconds(1),
+               &out->watchdog_timeout);
   checks->Range(FLAGS_max_inflight, 1, 100'000, &out->max_inflight);
   checks->Range(FLAGS_max_builds, 1, 10'000, &out->max_builds);
   checks->Range(FLAGS_max_batch_items, 1, kMaxInt, &out->max_batch_items);
@@ -267,13 +285,9 @@ absl::StatusOr<Options> OptionsFromFlags() {
       static_cast<LogFormat>(checks.OneOf(FLAGS_log_format, {"text", "json"}));
   options.log_level = static_cast<LogLevel>(
       checks.OneOf(FLAGS_log_level, {"debug", "info", "warn", "error"}));
-  options.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
-  if (options.drain_timeout < absl::ZeroDuration() ||
-      options.drain_timeout > absl::Hours(24)) {
-    checks.Update(NotAllowed("drain_timeout",
-                             absl::FormatDuration(options.drain_timeout),
-                             "0 to 24h, such as 25s"));
-  }
+  checks.Time(FLAGS_drain_grace, absl::ZeroDuration(), &options.drain_grace);
+  checks.Time(FLAGS_drain_timeout, absl::ZeroDuration(),
+              &options.drain_timeout);
   if (!checks.status().ok()) return checks.status();
   absl::StatusOr<std::string> model = FindModel(absl::GetFlag(FLAGS_model));
   if (!model.ok()) return model.status();

@@ -32,6 +32,7 @@ struct ServerOptions {
   int max_batch_items = 64;  // items of one Embed call
   int64_t max_request_bytes = 32 << 20;
   int64_t memory_store_bytes = int64_t{1} << 30;
+  absl::Duration watchdog_timeout = absl::Seconds(30);  // see server/watchdog.h
   SecurityOptions security;
   EmbedderOptions embedder;
   BuildLimits build;
@@ -47,6 +48,7 @@ struct Options {
   ServerOptions server;
   LogFormat log_format = LogFormat::kText;
   LogLevel log_level = LogLevel::kInfo;
+  absl::Duration drain_grace = absl::Seconds(5);
   absl::Duration drain_timeout = absl::Seconds(25);
 };
 

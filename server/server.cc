@@ -5,7 +5,10 @@
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
+#include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -23,6 +26,9 @@ constexpr int kThreadHeadroom = 64;
 // How long answers may take to leave after their calls are done.
 constexpr absl::Duration kFlushTime = absl::Seconds(1);
 
+// Between two looks of the watchdog.
+constexpr absl::Duration kWatchInterval = absl::Seconds(5);
+
 }  // namespace
 
 Server::Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens)
@@ -32,7 +38,7 @@ Server::Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens)
       service_(options, &calls_, &metrics_) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
-    const ServerOptions& options) {
+    const ServerOptions& options, std::function<void()> on_deaf) {
   const auto credentials = MakeServerCredentials(options.security);
   if (!credentials.ok()) return credentials.status();
   std::unique_ptr<Tokens> tokens;
@@ -64,34 +70,80 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
                      ": the port is in use, or the address is not one of this "
                      "machine's"));
   }
-  server->SetHealth(false);
+  server->on_deaf_ = std::move(on_deaf);
+  server->UpdateHealth();
   return server;
 }
 
 Server::~Server() {
-  if (grpc_ != nullptr) Drain(absl::ZeroDuration());
+  if (grpc_ != nullptr) Drain(absl::ZeroDuration(), absl::ZeroDuration());
 }
 
-void Server::SetHealth(bool serving) {
+absl::Status Server::Ready() {
+  absl::Status calls = calls_.Ready();
+  if (!calls.ok()) return calls;
+  clip::MutexLock lock(&mu_);
+  return draining_ ? absl::UnavailableError("the server is stopping")
+                   : verdict_;
+}
+
+void Server::UpdateHealth() {
+  clip::MutexLock lock(&health_mu_);
+  const bool ready = Ready().ok();
   grpc::HealthCheckServiceInterface* health = grpc_->GetHealthCheckService();
-  health->SetServingStatus("", serving);
-  health->SetServingStatus(v1::ZeroShot::service_full_name(), serving);
+  health->SetServingStatus("", ready);
+  health->SetServingStatus(v1::ZeroShot::service_full_name(), ready);
 }
 
 void Server::Serve(std::unique_ptr<clip::Model> model) {
   engine_ = std::make_unique<Engine>(std::move(model), options_, &metrics_);
+  watchdog_ = std::make_unique<Watchdog>(
+      &engine_->embedder,
+      Watchdog::Options{
+          .timeout = options_.watchdog_timeout,
+          .listen = absl::StrCat(
+              options_.listen.substr(0, options_.listen.rfind(':')), ":",
+              port_),
+          .interval = std::min(kWatchInterval, options_.watchdog_timeout / 4)},
+      [this](const absl::Status& verdict) {
+        {
+          clip::MutexLock lock(&mu_);
+          verdict_ = verdict;
+        }
+        if (verdict.ok()) spdlog::info("the tower is well again");
+        if (!verdict.ok()) spdlog::error("{}", std::string(verdict.message()));
+        UpdateHealth();
+      },
+      [this] {
+        spdlog::error("the port takes no connections any more");
+        if (on_deaf_) on_deaf_();
+      });
   calls_.Open(engine_.get());
-  SetHealth(true);
+  UpdateHealth();
 }
 
 StatusSource Server::status_source() {
-  return {.metrics = [this] { return metrics_.Text(service_.Read()); },
-          .live = [] { return absl::OkStatus(); },
-          .ready = [this] { return calls_.Ready(); }};
+  return {.metrics =
+              [this] {
+                Readings readings = service_.Read();
+                readings.ready = Ready().ok();
+                return metrics_.Text(readings);
+              },
+          .live =
+              [this] {
+                clip::MutexLock lock(&mu_);
+                return verdict_;
+              },
+          .ready = [this] { return Ready(); }};
 }
 
-int Server::Drain(absl::Duration timeout) {
-  SetHealth(false);
+int Server::Drain(absl::Duration grace, absl::Duration timeout) {
+  {
+    clip::MutexLock lock(&mu_);
+    draining_ = true;
+  }
+  UpdateHealth();
+  absl::SleepFor(grace);
   calls_.Close();
   const int cut_off = calls_.WaitUntilIdle(absl::Now() + timeout);
   // gRPC's own Shutdown would wait for health watches too, which never end by
@@ -99,6 +151,7 @@ int Server::Drain(absl::Duration timeout) {
   grpc_->Shutdown(absl::ToChronoTime(
       absl::Now() + (cut_off == 0 ? kFlushTime : absl::ZeroDuration())));
   grpc_->Wait();
+  watchdog_.reset();
   return cut_off;
 }
 

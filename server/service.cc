@@ -69,7 +69,6 @@ Service::Service(const ServerOptions& options, Calls* calls, Metrics* metrics)
 
 Readings Service::Read() {
   Readings readings;
-  readings.ready = calls_->Ready().ok();
   readings.inflight = door_.inside();
   readings.max_inflight = options_.max_inflight;
   readings.build_calls = build_door_.inside();
@@ -139,8 +138,16 @@ absl::Status Service::Build(const Call& call,
                             v1::BuildClassifierResponse* response) {
   const absl::StatusOr<Door::Place> place = build_door_.Enter();
   if (!place.ok()) return Because("build_calls", place.status());
+  // A build may take longer than a server that stops has left.
+  Caller caller = call.caller;
+  caller.gone = [&] { return calls_->closed() || call.caller.gone(); };
   const absl::StatusOr<BuildResult> result =
-      call.engine.builder.Build(FromProto(request), call.caller, on_progress);
+      call.engine.builder.Build(FromProto(request), caller, on_progress);
+  if (absl::IsCancelled(result.status()) && calls_->closed()) {
+    return Because("stopping",
+                   absl::UnavailableError(
+                       "the server is stopping: ask for the build again"));
+  }
   if (!result.ok()) {
     // The builder's own door is the only one inside that says when to return.
     return RetryDelay(result.status()) > absl::ZeroDuration()

@@ -26,7 +26,7 @@ class Service final : public v1::ZeroShot::Service {
   // Borrows calls and metrics.
   Service(const ServerOptions& options, Calls* calls, Metrics* metrics);
 
-  // What a scrape of the metrics reads.
+  // What a scrape of the metrics reads, but for `ready`.
   Readings Read();
 
   grpc::Status BuildClassifier(grpc::ServerContext* context,

@@ -3,6 +3,8 @@
 #ifndef ZEROSHOT_ZEROSHOT_PACE_H_
 #define ZEROSHOT_ZEROSHOT_PACE_H_
 
+#include <cstdint>
+
 #include "absl/time/time.h"
 #include "clip/mutex.h"
 
@@ -20,12 +22,19 @@ class Pace {
     each_ = known_ ? each_ + (each - each_) / kFade : each;
     batch_ = took;
     known_ = true;
+    ++batches_;
   }
 
   // What so many pictures will take, one after the other; 0 until a batch ran.
   absl::Duration TimeFor(int pictures) {
     clip::MutexLock lock(&mu_);
     return each_ * pictures;
+  }
+
+  // How many batches ran.
+  int64_t batches() {
+    clip::MutexLock lock(&mu_);
+    return batches_;
   }
 
   // The time of the latest batch; 0 until one ran.
@@ -39,6 +48,7 @@ class Pace {
 
   clip::Mutex mu_;
   bool known_ ABSL_GUARDED_BY(mu_) = false;
+  int64_t batches_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Duration each_ ABSL_GUARDED_BY(mu_);
   absl::Duration batch_ ABSL_GUARDED_BY(mu_);
 };

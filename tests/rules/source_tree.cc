@@ -21,8 +21,8 @@ const fs::path& Root() {
 bool IsIgnored(const std::string& path, bool is_folder) {
   const std::string name = fs::path(path).filename();
   return (is_folder && name.front() == '.' && path != ".ci") ||
-         path == ".git" || path == "build" || absl::StartsWith(path, "build-") ||
-         name == "__pycache__" ||
+         path == ".git" || path == "build" ||
+         absl::StartsWith(path, "build-") || name == "__pycache__" ||
          (absl::StartsWith(path, "models/") && path != "models/demo" &&
           !absl::StartsWith(path, "models/demo/"));
 }

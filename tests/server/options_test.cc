@@ -77,7 +77,9 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("apply_exif_orientation", "true");
   Set("log_format", "json");
   Set("log_level", "error");
+  Set("drain_grace", "2s");
   Set("drain_timeout", "1m");
+  Set("watchdog_timeout", "3s");
   const auto options = OptionsFromFlags();
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->model, SomeFile());
@@ -108,7 +110,9 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(server.build.max_text_bytes, 23);
   EXPECT_EQ(options->log_format, LogFormat::kJson);
   EXPECT_EQ(options->log_level, LogLevel::kError);
+  EXPECT_EQ(options->drain_grace, absl::Seconds(2));
   EXPECT_EQ(options->drain_timeout, absl::Minutes(1));
+  EXPECT_EQ(options->server.watchdog_timeout, absl::Seconds(3));
 }
 
 TEST_F(OptionsTest, WrongValueIsNamedWithItsFlagAndWhatIsAllowed) {
@@ -119,6 +123,7 @@ TEST_F(OptionsTest, WrongValueIsNamedWithItsFlagAndWhatIsAllowed) {
   EXPECT_EQ(ErrorFor("precision", "fp8"),
             "--precision=fp8: allowed is one of auto, fp32, bf16, fp16, int8");
   EXPECT_THAT(ErrorFor("drain_timeout", "-1s"), HasSubstr("0 to 24h"));
+  EXPECT_THAT(ErrorFor("watchdog_timeout", "0"), HasSubstr("1s to 24h"));
   EXPECT_THAT(ErrorFor("max_image_bytes", "100000000"),
               HasSubstr("at most --max_request_bytes=33554432"));
 }
