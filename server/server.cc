@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/credentials.h"
+#include "server/port_probe.h"
 
 namespace zeroshot::server {
 namespace {
@@ -28,6 +29,9 @@ constexpr absl::Duration kFlushTime = absl::Seconds(1);
 
 // Between two looks of the watchdog.
 constexpr absl::Duration kWatchInterval = absl::Seconds(5);
+
+// How long the own port may be silent when dialled, on a busy machine too.
+constexpr absl::Duration kPortPatience = absl::Seconds(5);
 
 }  // namespace
 
@@ -101,10 +105,13 @@ void Server::Serve(std::unique_ptr<clip::Model> model) {
       &engine_->embedder,
       Watchdog::Options{
           .timeout = options_.watchdog_timeout,
-          .listen = absl::StrCat(
-              options_.listen.substr(0, options_.listen.rfind(':')), ":",
-              port_),
           .interval = std::min(kWatchInterval, options_.watchdog_timeout / 4)},
+      [address = absl::StrCat(
+           options_.listen.substr(0, options_.listen.rfind(':')), ":", port_),
+       tls = !options_.security.tls_cert.empty(),
+       patience = std::min(kPortPatience, options_.watchdog_timeout)] {
+        return IsServed(address, tls, patience);
+      },
       [this](const absl::Status& verdict) {
         {
           clip::MutexLock lock(&mu_);
@@ -115,7 +122,7 @@ void Server::Serve(std::unique_ptr<clip::Model> model) {
         UpdateHealth();
       },
       [this] {
-        spdlog::error("the port takes no connections any more");
+        spdlog::error("the port does not answer any more");
         if (on_deaf_) on_deaf_();
       });
   calls_.Open(engine_.get());

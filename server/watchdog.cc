@@ -1,19 +1,12 @@
 #include "server/watchdog.h"
 
-#include <netdb.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "zeroshot/caller.h"
 
@@ -33,11 +26,8 @@ constexpr unsigned char kCanary[] = {
 // also in int8.
 constexpr double kMinCosine = 0.98;
 
-// Refused connections in a row after which a port is deaf.
-constexpr int kMaxRefusals = 3;
-
-// An address of this machine answers at once.
-constexpr int kDialMs = 1000;
+// Failed looks in a row after which a port is deaf.
+constexpr int kMaxSilences = 3;
 
 // A batch may take that many times as long as the one before it.
 constexpr int kBatchStretch = 4;
@@ -46,43 +36,15 @@ double Dot(const std::vector<float>& a, const std::vector<float>& b) {
   return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
 }
 
-// Whether nobody takes connections at HOST:PORT. What keeps us from asking,
-// such as a lack of file descriptors, does not count.
-bool IsRefused(const std::string& listen) {
-  const size_t colon = listen.rfind(':');
-  absl::string_view host = absl::string_view(listen).substr(0, colon);
-  if (absl::ConsumePrefix(&host, "[")) absl::ConsumeSuffix(&host, "]");
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  // (The address that means all of them, connected to, is this machine.)
-  if (getaddrinfo(std::string(host).c_str(), listen.c_str() + colon + 1, &hints,
-                  &found) != 0) {
-    return false;
-  }
-  int error = 0;
-  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
-  if (fd >= 0) {
-    if (connect(fd, found->ai_addr, found->ai_addrlen) != 0) error = errno;
-    if (error == EINPROGRESS) {
-      pollfd wait{fd, POLLOUT, 0};
-      socklen_t size = sizeof(error);
-      poll(&wait, 1, kDialMs);
-      getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    }
-    close(fd);
-  }
-  freeaddrinfo(found);
-  return error == ECONNREFUSED;
-}
-
 }  // namespace
 
 Watchdog::Watchdog(Embedder* embedder, const Options& options,
+                   std::function<bool()> is_served,
                    std::function<void(const absl::Status&)> on_verdict,
                    std::function<void()> on_deaf)
     : embedder_(embedder),
       options_(options),
+      is_served_(std::move(is_served)),
       on_verdict_(std::move(on_verdict)),
       on_deaf_(std::move(on_deaf)) {
   const absl::StatusOr<Row> first = FlyCanary(absl::InfiniteDuration());
@@ -161,8 +123,8 @@ void Watchdog::LookAtTower() {
 }
 
 void Watchdog::LookAtPort() {
-  refusals_ = IsRefused(options_.listen) ? refusals_ + 1 : 0;
-  if (refusals_ == kMaxRefusals) on_deaf_();
+  silences_ = is_served_() ? 0 : silences_ + 1;
+  if (silences_ == kMaxSilences) on_deaf_();
 }
 
 void Watchdog::Loop() {

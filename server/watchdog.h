@@ -1,13 +1,12 @@
 // Looks whether the server still does what it says: a canary picture goes
 // through the real tower now and then and must come back right and in time,
-// and the own port must take connections.
+// and the own port must answer.
 #ifndef ZEROSHOT_SERVER_WATCHDOG_H_
 #define ZEROSHOT_SERVER_WATCHDOG_H_
 
 #include <cstdint>
 #include <functional>
 #include <future>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -27,15 +26,15 @@ class Watchdog {
     // How long the device may go without finishing anything while the canary
     // waits; a batch that takes long by nature stretches it.
     absl::Duration timeout = absl::Seconds(30);
-    std::string listen;  // HOST:PORT that must take connections
-    absl::Duration interval = absl::Seconds(5);  // between two dials
+    absl::Duration interval = absl::Seconds(5);  // between two looks
   };
 
   // Runs the first canary, whose row those after it must come close to.
-  // Borrows embedder. `on_verdict` is told of each change: OK, or what is
-  // wrong with the tower. `on_deaf` is told once that the port refused
-  // connections several times in a row.
+  // Borrows embedder. `is_served` says whether the own port answers.
+  // `on_verdict` is told of each change: OK, or what is wrong with the tower.
+  // `on_deaf` is told once that the port was silent several times in a row.
   Watchdog(Embedder* embedder, const Options& options,
+           std::function<bool()> is_served,
            std::function<void(const absl::Status&)> on_verdict,
            std::function<void()> on_deaf);
 
@@ -57,6 +56,7 @@ class Watchdog {
 
   Embedder* const embedder_;
   const Options options_;
+  const std::function<bool()> is_served_;
   const std::function<void(const absl::Status&)> on_verdict_;
   const std::function<void()> on_deaf_;
   Row expected_;
@@ -67,7 +67,7 @@ class Watchdog {
   absl::Time let_go_ = absl::InfinitePast();
   absl::Duration patience_;     // with it
   int64_t batches_before_ = 0;  // it was let go
-  int refusals_ = 0;            // of the port, in a row
+  int silences_ = 0;            // of the port, in a row
 
   clip::Mutex mu_;
   clip::CondVar ending_;

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "clip/sha256.h"
+#include "server/port_probe.h"
 #include "server/server.h"
 #include "tests/server/running_server.h"
 #include "tests/testing/certificates.h"
@@ -127,6 +128,13 @@ TEST_F(CredentialsTest, ReplacedCertificateIsTakenUpWithoutARestart) {
   EXPECT_EQ(Ask(Tls(authority_)), grpc::StatusCode::UNAVAILABLE);
   // Whoever was connected stays so.
   EXPECT_TRUE(standing->GetModel(ContextWith("").get(), {}, &model_).ok());
+}
+
+TEST_F(CredentialsTest, PortProbeIsAnsweredOverTlsToo) {
+  options_.security.tls_client_ca = authority_.CaFile();
+  StartServer();
+  EXPECT_TRUE(IsServed(absl::StrCat("127.0.0.1:", server_->port()),
+                       /*tls=*/true, absl::Seconds(20)));
 }
 
 TEST_F(CredentialsTest, FilesThatDoNotFitAreRefusedAtStart) {
