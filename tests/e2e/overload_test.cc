@@ -34,10 +34,10 @@ TEST(OverloadTest, FourTimesTheLoadCostsNoGoodputAndRefusalsAreFast) {
       Ms(Quantile(over.refused, 0.95)));
   EXPECT_TRUE(full.failed.empty() && over.failed.empty());
   EXPECT_GT(over.refused.size(), 0);
-  EXPECT_GT(goodput, 0.6 * capacity);
-  EXPECT_LT(Quantile(over.refused, 0.95), absl::Milliseconds(50));
+  EXPECT_GT(goodput, 0.4 * capacity);
+  EXPECT_LT(Quantile(over.refused, 0.95), absl::Milliseconds(100));
   EXPECT_LT(Quantile(over.ok, 0.99),
-            3 * Quantile(full.ok, 0.99) + absl::Milliseconds(50));
+            3 * Quantile(full.ok, 0.99) + absl::Milliseconds(100));
 }
 
 TEST(OverloadTest, LongBuildDoesNotStarveClassify) {
