@@ -108,9 +108,7 @@ double MaxFiles() {
 }
 
 // The names that every Prometheus client library gives to these.
-void ReadProcess(Snapshot* out) {
-  static const double start_time = absl::ToDoubleSeconds(
-      absl::Now() - absl::UnixEpoch());  // of the first scrape, nearly enough
+void ReadProcess(absl::Time start, Snapshot* out) {
   out->Gauge("process_resident_memory_bytes", "Resident memory",
              static_cast<double>(ResidentBytes()));
   out->Counter("process_cpu_seconds_total", "User and system time",
@@ -118,7 +116,7 @@ void ReadProcess(Snapshot* out) {
   out->Gauge("process_open_fds", "Open file descriptors", OpenFiles());
   out->Gauge("process_max_fds", "File descriptors allowed", MaxFiles());
   out->Gauge("process_start_time_seconds", "Start, as seconds since 1970",
-             start_time);
+             absl::ToDoubleSeconds(start - absl::UnixEpoch()));
 }
 
 void ReadServer(const Readings& readings, Snapshot* out) {
@@ -261,7 +259,7 @@ void Metrics::BuildEnded(const BuildResult& result) {
 std::string Metrics::Text(const Readings& readings) const {
   Snapshot snapshot;
   ReadServer(readings, &snapshot);
-  ReadProcess(&snapshot);
+  ReadProcess(start_, &snapshot);
   std::vector<MetricFamily> families = registry_.Collect();
   families.insert(families.end(), snapshot.families().begin(),
                   snapshot.families().end());

@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "clip/model.h"
 #include "zeroshot/embedder.h"
@@ -54,6 +55,7 @@ class Metrics {
   std::string Text(const Readings& readings) const;
 
  private:
+  const absl::Time start_ = absl::Now();
   prometheus::Registry registry_;
   prometheus::Family<prometheus::Counter>& calls_;
   prometheus::Family<prometheus::Counter>& failures_;
