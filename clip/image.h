@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace clip {
 
@@ -42,6 +43,11 @@ struct DecodeOptions {
   // or an animated WebP up to 12 at its peak.
   int64_t max_pixels = 100'000'000;
   bool apply_exif_orientation = false;  // the reference does not
+
+  // DecodeAndCrop of a JPEG whose shorter side is at least 4 times the crop's:
+  // libjpeg decodes it at 1/2, 1/4 or 1/8 of its size, never below twice the
+  // crop's. Not the reference's bits any more: docs/operations.md.
+  bool fast = false;
 };
 
 // Decodes a JPEG, PNG or WebP file (told apart by its first bytes; the first
@@ -65,6 +71,20 @@ absl::StatusOr<Image> DecodeImage(absl::string_view bytes,
 //
 // REQUIRES: size > 0 and an image made by DecodeImage.
 std::vector<uint8_t> CropForModel(const Image& image, int size);
+
+// Where the time of DecodeAndCrop went; it adds to what is there.
+struct CropTiming {
+  absl::Duration decode, crop;
+};
+
+// DecodeImage and CropForModel in one, with the same result (but for
+// DecodeOptions::fast) and the same errors. A JPEG is never held as a whole:
+// its rows are resized as they are decoded, and what the crop does not need is
+// read (damage there is an error as well) but not turned into pixels. `timing`
+// may be null.
+absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(
+    absl::string_view bytes, int size, const DecodeOptions& options = {},
+    CropTiming* timing = nullptr);
 
 }  // namespace clip
 

@@ -10,6 +10,25 @@ absl::Span<const int32_t> CutAtPool(absl::Span<const int32_t> sequence) {
   return sequence.first(pooled - sequence.begin() + 1);
 }
 
+namespace {
+
+// `path`: the nodes of the sequence added before, which has the first `shared`
+// tokens in common; then those of this one.
+void AddSequence(absl::Span<const int32_t> tokens, int64_t shared,
+                 std::vector<int32_t>* path, TokenTrie* trie) {
+  path->resize(shared);
+  for (size_t depth = shared; depth < tokens.size(); ++depth) {
+    path->push_back(static_cast<int32_t>(trie->num_nodes()));
+    trie->tokens.push_back(tokens[depth]);
+    trie->depths.push_back(static_cast<int32_t>(depth));
+    trie->ancestors.insert(trie->ancestors.end(), path->begin(), path->end());
+    trie->offsets.push_back(static_cast<int32_t>(trie->ancestors.size()));
+  }
+  trie->ends.push_back(path->back());
+}
+
+}  // namespace
+
 TrieSteps::TrieSteps(absl::Span<const absl::Span<const int32_t>> sequences,
                      int64_t max_nodes)
     : max_nodes_(max_nodes) {
@@ -25,11 +44,12 @@ TrieSteps::TrieSteps(absl::Span<const absl::Span<const int32_t>> sequences,
   });
 }
 
-bool TrieSteps::Next() {
-  trie_ = TokenTrie();
-  trie_.offsets.push_back(0);
-  members_.clear();
+absl::optional<TextStep> TrieSteps::Next() {
+  if (next_ == sorted_.size()) return absl::nullopt;
+  TextStep step;
+  step.trie.offsets.push_back(0);
   Tokens previous;
+  std::vector<int32_t> path;  // the nodes of `previous`
   for (; next_ < sorted_.size(); ++next_) {
     const Tokens tokens = sorted_[next_].tokens;
     // In sorted order the previous sequence shares the longest prefix.
@@ -38,24 +58,13 @@ bool TrieSteps::Next() {
                                .first -
                            tokens.begin();
     const int64_t added = static_cast<int64_t>(tokens.size()) - shared;
-    if (!members_.empty() && trie_.num_nodes() + added > max_nodes_) break;
-    if (added > 0) Add(tokens, shared);
-    members_.push_back({sorted_[next_].sequence, trie_.num_ends() - 1});
+    if (!step.members.empty() && step.trie.num_nodes() + added > max_nodes_)
+      break;
+    if (added > 0) AddSequence(tokens, shared, &path, &step.trie);
+    step.members.push_back({sorted_[next_].sequence, step.trie.num_ends() - 1});
     previous = tokens;
   }
-  return !members_.empty();
-}
-
-void TrieSteps::Add(Tokens tokens, int64_t shared) {
-  path_.resize(shared);
-  for (size_t depth = shared; depth < tokens.size(); ++depth) {
-    path_.push_back(static_cast<int32_t>(trie_.num_nodes()));
-    trie_.tokens.push_back(tokens[depth]);
-    trie_.depths.push_back(static_cast<int32_t>(depth));
-    trie_.ancestors.insert(trie_.ancestors.end(), path_.begin(), path_.end());
-    trie_.offsets.push_back(static_cast<int32_t>(trie_.ancestors.size()));
-  }
-  trie_.ends.push_back(path_.back());
+  return step;
 }
 
 }  // namespace clip

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/types/optional.h"
 #include "absl/types/span.h"
 
 namespace clip {
@@ -37,6 +38,18 @@ struct TokenTrie {
   int64_t num_ends() const { return static_cast<int64_t>(ends.size()); }
 };
 
+// Some sequences, folded.
+struct TextStep {
+  // A sequence and which of the trie's ends it has.
+  struct Member {
+    int64_t sequence;  // its place among those that were cut into steps
+    int64_t end;       // an index of TokenTrie::ends
+  };
+
+  TokenTrie trie;
+  std::vector<Member> members;
+};
+
 // Sorts sequences, so that those which begin alike are neighbours, and cuts
 // them into steps of bounded size, each a trie. What is lost where a step
 // begins is small: 1.1 % of ImageNet's prefixes with 512 nodes a step.
@@ -49,18 +62,8 @@ class TrieSteps {
   TrieSteps(absl::Span<const absl::Span<const int32_t>> sequences,
             int64_t max_nodes);
 
-  // A sequence of a step and which of the trie's ends it has.
-  struct Member {
-    int64_t sequence;  // its place in `sequences`
-    int64_t end;       // an index of TokenTrie::ends
-  };
-
-  // Folds the next step. False: there is none left.
-  bool Next();
-
-  // Of the step that Next folded; valid until the next one.
-  const TokenTrie& trie() const { return trie_; }
-  const std::vector<Member>& members() const { return members_; }
+  // The next step; null: there is none left.
+  absl::optional<TextStep> Next();
 
  private:
   using Tokens = absl::Span<const int32_t>;
@@ -69,14 +72,9 @@ class TrieSteps {
     int64_t sequence;
   };
 
-  void Add(Tokens tokens, int64_t shared);
-
   const int64_t max_nodes_;
   std::vector<Entry> sorted_;
   size_t next_ = 0;  // of sorted_
-  TokenTrie trie_;
-  std::vector<Member> members_;
-  std::vector<int32_t> path_;  // the nodes of the last sequence added
 };
 
 }  // namespace clip

@@ -73,6 +73,9 @@ ABSL_FLAG(bool, apply_exif_orientation,
           ServerOptions().embedder.decode.apply_exif_orientation,
           "Turn pictures upright as their EXIF data says; the CLIP reference "
           "does not");
+ABSL_FLAG(bool, fast_decode, ServerOptions().embedder.decode.fast,
+          "Let libjpeg shrink large JPEGs while it decodes them: quicker, but "
+          "no longer the reference's bits");
 ABSL_FLAG(std::string, log_format, "text", "Format of the log: text or json");
 ABSL_FLAG(std::string, log_level, "info",
           "Least level logged: debug, info, warn or error");
@@ -212,6 +215,7 @@ void ReadServerOptions(Checks* checks, ServerOptions* out) {
                 &out->embedder.decode.max_pixels);
   out->embedder.decode.apply_exif_orientation =
       absl::GetFlag(FLAGS_apply_exif_orientation);
+  out->embedder.decode.fast = absl::GetFlag(FLAGS_fast_decode);
   checks->Range(FLAGS_max_classes, int64_t{1}, int64_t{kMaxInt},
                 &out->build.max_classes);
   checks->Range(FLAGS_max_templates, int64_t{1}, int64_t{kMaxInt},

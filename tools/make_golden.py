@@ -14,7 +14,7 @@ import argparse
 import importlib
 import pathlib
 
-PARTS = ("tokens", "crops", "models")
+PARTS = ("tokens", "crops", "models", "prompts")
 
 
 def main() -> None:

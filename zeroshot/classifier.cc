@@ -27,6 +27,36 @@ float Dot(const float* a, const float* b, size_t n) {
   return std::accumulate(sums, sums + kLanes, 0.0f);
 }
 
+struct Scored {
+  float logit;
+  int class_index;
+};
+
+// The k best, best first; ties by class index.
+std::vector<Scored> Best(const std::vector<float>& logits, int k) {
+  std::vector<Scored> scored(logits.size());
+  for (size_t c = 0; c < logits.size(); ++c) {
+    scored[c] = {logits[c], static_cast<int>(c)};
+  }
+  const auto better = [](const Scored& a, const Scored& b) {
+    return a.logit != b.logit ? a.logit > b.logit
+                              : a.class_index < b.class_index;
+  };
+  // A heap of k is the quicker one while k is small.
+  constexpr size_t kFew = 64;
+  const auto end = scored.begin() + k;
+  if (k <= scored.size() / kFew) {
+    std::partial_sort(scored.begin(), end, scored.end(), better);
+  } else {
+    if (k < scored.size()) {
+      std::nth_element(scored.begin(), end, scored.end(), better);
+    }
+    std::sort(scored.begin(), end, better);
+  }
+  scored.resize(k);
+  return scored;
+}
+
 }  // namespace
 
 Answer Score(const WeightSet& set, absl::Span<const float> embedding,
@@ -44,18 +74,11 @@ Answer Score(const WeightSet& set, absl::Span<const float> embedding,
     return static_cast<float>(std::exp(double{logit} - max) / sum);
   };
 
-  std::vector<int> order(num_classes);
-  std::iota(order.begin(), order.end(), 0);
-  const int k = std::min(top_k, num_classes);
-  std::partial_sort(
-      order.begin(), order.begin() + k, order.end(), [&](int a, int b) {
-        return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
-      });
   Answer answer;
-  for (int i = 0; i < k; ++i) {
-    const int c = order[i];
-    answer.predictions.push_back(
-        {c, set.class_names[c], probability(logits[c]), logits[c]});
+  for (const Scored& best : Best(logits, std::min(top_k, num_classes))) {
+    answer.predictions.push_back({best.class_index,
+                                  set.class_names[best.class_index],
+                                  probability(best.logit), best.logit});
   }
   if (return_probabilities) {
     for (const float logit : logits) {

@@ -114,14 +114,13 @@ absl::Status Embedder::MakeCrop(absl::string_view bytes,
         absl::StrCat("the image has ", bytes.size(), " bytes, ",
                      options_.max_image_bytes, " are allowed"));
   }
-  const absl::Time start = absl::Now();
-  const absl::StatusOr<clip::Image> image =
-      clip::DecodeImage(bytes, options_.decode);
-  const absl::Time decoded = absl::Now();
-  timing->decode += decoded - start;
-  if (!image.ok()) return image.status();
-  *crop = clip::CropForModel(*image, model_->info().image_size);
-  timing->preprocess += absl::Now() - decoded;
+  clip::CropTiming crop_timing;
+  absl::StatusOr<std::vector<uint8_t>> made = clip::DecodeAndCrop(
+      bytes, model_->info().image_size, options_.decode, &crop_timing);
+  timing->decode += crop_timing.decode;
+  timing->preprocess += crop_timing.crop;
+  if (!made.ok()) return made.status();
+  *crop = *std::move(made);
   return absl::OkStatus();
 }
 

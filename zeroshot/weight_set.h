@@ -3,6 +3,7 @@
 #ifndef ZEROSHOT_ZEROSHOT_WEIGHT_SET_H_
 #define ZEROSHOT_ZEROSHOT_WEIGHT_SET_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -28,6 +29,11 @@ struct WeightSet {
   // Memory held, for stores that are bounded by bytes.
   int64_t SizeBytes() const;
 };
+
+// `count` zeros for WeightSet::weights. Scoring reads a set from end to end, a
+// large one at the speed of memory: in huge pages, where the system gives them
+// to who asks (Linux: "madvise" or "always"), nearly twice as fast.
+std::vector<float> MakeWeights(size_t count);
 
 }  // namespace zeroshot
 

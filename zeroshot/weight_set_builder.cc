@@ -83,7 +83,7 @@ class ClassSums {
 
   // The direction of the mean is the direction of the sum.
   std::vector<float> UnitRows() const {
-    std::vector<float> rows(sums_.size());
+    std::vector<float> rows = MakeWeights(sums_.size());
     for (size_t begin = 0; begin < sums_.size(); begin += dim_) {
       double square = 0;
       for (int d = 0; d < dim_; ++d) {

@@ -35,8 +35,10 @@ struct Command {
   const char* details;    // examples and what is printed
   std::vector<FlagDefinition> flags;
   int (*run)(const Invocation&);
+  int max_attempts = ClientOptions().max_attempts;  // of a call
 };
 
+Command BenchCommand();
 Command BuildCommand();
 Command ClassifyCommand();
 Command EmbedCommand();

@@ -34,8 +34,9 @@ Exit codes: 0 all went well, 1 a call failed, 2 the command line is wrong.
 )";
 
 std::vector<Command> Commands() {
-  return {BuildCommand(), ClassifyCommand(), EmbedCommand(),  ModelCommand(),
-          ListCommand(),  ShowCommand(),     DeleteCommand(), HealthCommand()};
+  return {BuildCommand(),  ClassifyCommand(), EmbedCommand(),
+          ModelCommand(),  ListCommand(),     ShowCommand(),
+          DeleteCommand(), HealthCommand(),   BenchCommand()};
 }
 
 std::vector<FlagDefinition> SharedFlags() {
@@ -125,6 +126,7 @@ int RunCommand(const Command& command, const std::vector<std::string>& args,
     return kOk;
   }
   ClientOptions options;
+  options.max_attempts = command.max_attempts;
   const auto timeout = arguments->Time("timeout");
   if (!timeout.ok()) return UsageError(no_call, timeout.status());
   if (timeout->has_value()) options.timeout = options.build_timeout = **timeout;

@@ -7,6 +7,7 @@
 #define ZEROSHOT_CLIP_IMAGE_CODECS_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -25,9 +26,18 @@ absl::Status DamagedImage(absl::string_view format, absl::string_view reason);
 // An image of that mode and size with its pixels allocated.
 Image NewImage(ImageMode mode, int width, int height);
 
+// Whether Pillow would take the file for a JPEG.
+bool IsJpeg(absl::string_view bytes);
+
 absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes, int64_t max_pixels);
 absl::StatusOr<Image> DecodePng(absl::string_view bytes, int64_t max_pixels);
 absl::StatusOr<Image> DecodeWebp(absl::string_view bytes, int64_t max_pixels);
+
+// CropForModel of DecodeJpeg's image, cropped row by row as it is decoded. Of
+// the options max_pixels and fast count.
+absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes, int size,
+                                              const DecodeOptions& options,
+                                              CropTiming* timing);
 
 // Orientation (1 to 8) of the EXIF block of a JPEG, PNG or WebP file; 1,
 // upright, if there is none or it makes no sense.

@@ -10,10 +10,7 @@ namespace clip {
 namespace {
 
 // The tests of Pillow's plugins, so that both take a file for the same format.
-bool IsJpeg(absl::string_view bytes) {
-  return absl::StartsWith(bytes, "\xff\xd8\xff");
-}
-
+// IsJpeg, below, is the third.
 bool IsPng(absl::string_view bytes) {
   return absl::StartsWith(bytes, "\x89PNG\r\n\x1a\n");
 }
@@ -53,6 +50,10 @@ int ChannelsOf(ImageMode mode) {
 }
 
 }  // namespace
+
+bool IsJpeg(absl::string_view bytes) {
+  return absl::StartsWith(bytes, "\xff\xd8\xff");
+}
 
 absl::Status CheckImageSize(int64_t width, int64_t height, int64_t max_pixels) {
   if (width < 1 || height < 1) {

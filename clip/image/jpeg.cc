@@ -1,9 +1,11 @@
 // JPEG through libjpeg-turbo with its default (accurate) transform and
 // upsampling, which are Pillow's settings too.
+#include <algorithm>
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <vector>
 
 // jpeglib.h needs FILE and size_t declared before it, jerror.h needs jpeglib.h.
 // clang-format off
@@ -13,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "clip/image/codecs.h"
+#include "clip/image/crop_stream.h"
 
 namespace clip {
 namespace {
@@ -21,6 +24,8 @@ namespace {
 // file with thousands of empty scans would take minutes. Encoders write about
 // ten.
 constexpr int kMaxScans = 100;
+
+constexpr int kRowsAtOnce = 16;
 
 // libjpeg warns and fills in grey where it cannot go on. These warnings mean
 // that pixels were lost; others (stray bytes between segments, say) do not.
@@ -79,19 +84,62 @@ class JpegReader {
     return true;
   }
 
-  bool ReadPixels(J_COLOR_SPACE color_space, uint8_t* pixels, size_t stride) {
+  // `eighths` of the size: 1, 2, 4 or 8, each with a transform of its own.
+  bool Start(J_COLOR_SPACE color_space, int eighths) {
     if (setjmp(jump_)) return false;
     decompress_.out_color_space = color_space;
+    decompress_.scale_num = eighths;
+    decompress_.scale_denom = 8;
     jpeg_start_decompress(&decompress_);
-    while (decompress_.output_scanline < decompress_.output_height) {
-      JSAMPROW rows[kRowsAtOnce];
-      const JDIMENSION y = decompress_.output_scanline;
-      JDIMENSION count = 0;
-      while (count < kRowsAtOnce && y + count < decompress_.output_height) {
-        rows[count] = pixels + (y + count) * stride;
-        ++count;
-      }
-      jpeg_read_scanlines(&decompress_, rows, count);
+    return true;
+  }
+
+  // Call after Start: rows are then the span of columns around `first` ...
+  // `first + count - 1` that libjpeg can cut out, from *begin on; exact, but
+  // at the span's ends, where upsampling misses a neighbour.
+  bool NarrowTo(int first, int count, int* begin) {
+    *begin = 0;
+    JDIMENSION begin_at = std::max(first - kUpsamplingReach, 0);
+    JDIMENSION width =
+        std::min(first + count + kUpsamplingReach, row_width()) - begin_at;
+    if (!one_scan() || width > decompress_.output_width / 8 * 7) return true;
+    if (setjmp(jump_)) return false;
+    jpeg_crop_scanline(&decompress_, &begin_at, &width);
+    *begin = static_cast<int>(begin_at);
+    return true;
+  }
+
+  // Goes on at row y: the rows before are read without making pixels of them,
+  // and `row` is overwritten.
+  bool SkipTo(int y, uint8_t* row) {
+    if (setjmp(jump_)) return false;
+    // Upsampling looks at the rows above.
+    const int skipped = y - kRowsAbove - next_row();
+    if (one_scan() && skipped > 0) jpeg_skip_scanlines(&decompress_, skipped);
+    while (next_row() < y) jpeg_read_scanlines(&decompress_, &row, 1);
+    return true;
+  }
+
+  // Reads what is left of the file. Its pixels do not matter, damage does. A
+  // file of several scans was read by Start.
+  bool SkipToEnd(uint8_t* row) {
+    const int left = row_count() - next_row();
+    if (!one_scan() || left == 0) return true;
+    if (setjmp(jump_)) return false;
+    // Skipping to the very end would not read it.
+    if (left > 1) jpeg_skip_scanlines(&decompress_, left - 1);
+    jpeg_read_scanlines(&decompress_, &row, 1);
+    return true;
+  }
+
+  bool ReadRows(int count, uint8_t* const* rows) {
+    if (setjmp(jump_)) return false;
+    const int end = next_row() + count;
+    uint8_t* const* const rows_end = rows + count;
+    while (next_row() < end) {
+      jpeg_read_scanlines(&decompress_,
+                          const_cast<JSAMPARRAY>(rows_end - (end - next_row())),
+                          end - next_row());
     }
     return true;
   }
@@ -99,10 +147,18 @@ class JpegReader {
   int width() const { return decompress_.image_width; }
   int height() const { return decompress_.image_height; }
   int components() const { return decompress_.num_components; }
+  // Of the pixels that come out; known from Start on.
+  int row_width() const { return decompress_.output_width; }
+  int row_count() const { return decompress_.output_height; }
   const char* reason() const { return reason_; }
 
  private:
-  static constexpr JDIMENSION kRowsAtOnce = 8;
+  // Pixels that fancy upsampling of a pixel depends on, and more.
+  static constexpr int kUpsamplingReach = 8;
+  static constexpr int kRowsAbove = 64;  // two of the highest block rows
+
+  int next_row() const { return decompress_.output_scanline; }
+  bool one_scan() { return !jpeg_has_multiple_scans(&decompress_); }
 
   jpeg_decompress_struct decompress_ = {};
   jpeg_error_mgr errors_ = {};
@@ -111,47 +167,136 @@ class JpegReader {
   char reason_[JMSG_LENGTH_MAX] = "";
 };
 
+// Reads the header; mode and color_space are what the pixels will be.
+absl::Status Open(absl::string_view bytes, int64_t max_pixels,
+                  JpegReader* reader, ImageMode* mode,
+                  J_COLOR_SPACE* color_space) {
+  if (!reader->ReadHeader(bytes)) return DamagedImage("JPEG", reader->reason());
+  if (absl::Status size =
+          CheckImageSize(reader->width(), reader->height(), max_pixels);
+      !size.ok()) {
+    return size;
+  }
+  switch (reader->components()) {
+    case 1:
+      *mode = ImageMode::kL;
+      *color_space = JCS_GRAYSCALE;
+      break;
+    case 3:
+      *mode = ImageMode::kRGB;
+      *color_space = JCS_RGB;
+      break;
+    case 4:
+      *mode = ImageMode::kCMYK;
+      *color_space = JCS_CMYK;
+      break;
+    default:
+      return DamagedImage(
+          "JPEG", absl::StrCat(reader->components(),
+                               " colour components; 1, 3 and 4 are allowed"));
+  }
+  return absl::OkStatus();
+}
+
+// How far libjpeg may shrink a picture of that shorter side: not below twice
+// the size that it is resized to, so that the bicubic kernel still decides.
+int EighthsFor(int shorter, int size) {
+  int eighths = 8;
+  while (eighths > 1 &&
+         int64_t{shorter} * (eighths / 2) >= int64_t{16} * size) {
+    eighths /= 2;
+  }
+  return eighths;
+}
+
+// Adobe stores ink inverted, and Pillow takes every 4-component file for one
+// of Adobe's.
+void InvertInk(uint8_t* ink, size_t length) {
+  for (size_t i = 0; i < length; ++i) ink[i] = 255 - ink[i];
+}
+
 }  // namespace
 
 absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes, int64_t max_pixels) {
   JpegReader reader;
-  if (!reader.ReadHeader(bytes)) return DamagedImage("JPEG", reader.reason());
-  if (absl::Status size =
-          CheckImageSize(reader.width(), reader.height(), max_pixels);
-      !size.ok()) {
-    return size;
-  }
   ImageMode mode;
   J_COLOR_SPACE color_space;
-  switch (reader.components()) {
-    case 1:
-      mode = ImageMode::kL;
-      color_space = JCS_GRAYSCALE;
-      break;
-    case 3:
-      mode = ImageMode::kRGB;
-      color_space = JCS_RGB;
-      break;
-    case 4:
-      mode = ImageMode::kCMYK;
-      color_space = JCS_CMYK;
-      break;
-    default:
-      return DamagedImage(
-          "JPEG", absl::StrCat(reader.components(),
-                               " colour components; 1, 3 and 4 are allowed"));
-  }
+  absl::Status opened = Open(bytes, max_pixels, &reader, &mode, &color_space);
+  if (!opened.ok()) return opened;
   Image image = NewImage(mode, reader.width(), reader.height());
   const size_t stride = size_t{1} * image.width * image.channels;
-  if (!reader.ReadPixels(color_space, image.pixels.data(), stride)) {
-    return DamagedImage("JPEG", reader.reason());
+  bool read = reader.Start(color_space, 8);
+  for (int y = 0; read && y < image.height; y += kRowsAtOnce) {
+    uint8_t* rows[kRowsAtOnce];
+    const int count = std::min(image.height - y, kRowsAtOnce);
+    for (int r = 0; r < count; ++r) rows[r] = &image.pixels[(y + r) * stride];
+    read = reader.ReadRows(count, rows);
   }
+  if (!read) return DamagedImage("JPEG", reader.reason());
   if (mode == ImageMode::kCMYK) {
-    // Adobe stores ink inverted, and Pillow takes every 4-component file for
-    // one of Adobe's.
-    for (uint8_t& ink : image.pixels) ink = 255 - ink;
+    InvertInk(image.pixels.data(), image.pixels.size());
   }
   return image;
+}
+
+absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes, int size,
+                                              const DecodeOptions& options,
+                                              CropTiming* timing) {
+  absl::Time last = absl::Now();
+  // Adds the time since the last call.
+  const auto add_to = [&](absl::Duration* sum) {
+    const absl::Time now = absl::Now();
+    *sum += now - last;
+    last = now;
+  };
+  JpegReader reader;
+  ImageMode mode;
+  J_COLOR_SPACE color_space;
+  absl::Status opened =
+      Open(bytes, options.max_pixels, &reader, &mode, &color_space);
+  if (!opened.ok()) return opened;
+  const int channels = reader.components();
+  const int eighths =
+      options.fast ? EighthsFor(std::min(reader.width(), reader.height()), size)
+                   : 8;
+  if (!reader.Start(color_space, eighths)) {
+    return DamagedImage("JPEG", reader.reason());
+  }
+  add_to(&timing->decode);
+  CropGeometry geometry(reader.width(), reader.height(), size);
+  if (eighths < 8) {
+    geometry.ShrinkTo(reader.row_width(), reader.row_count(), eighths);
+  }
+  CropStream stream(mode, channels, geometry);
+  add_to(&timing->crop);
+  int begin = 0;
+  bool read =
+      reader.NarrowTo(stream.first_column(), stream.column_count(), &begin);
+  const size_t stride = size_t{1} * reader.row_width() * channels;
+  std::vector<uint8_t> block(stride * CropStream::kRows);
+  uint8_t* rows[CropStream::kRows];
+  const uint8_t* needed[CropStream::kRows];
+  for (int r = 0; r < CropStream::kRows; ++r) {
+    rows[r] = &block[r * stride];
+    needed[r] = rows[r] + (stream.first_column() - begin) * channels;
+  }
+  read = read && reader.SkipTo(stream.first_row(), rows[0]);
+  for (int left = stream.row_count(); read && left > 0;) {
+    const int count = std::min(left, CropStream::kRows);
+    read = reader.ReadRows(count, rows);
+    add_to(&timing->decode);
+    if (!read) break;
+    if (mode == ImageMode::kCMYK) InvertInk(block.data(), stride * count);
+    stream.Add(needed, count);
+    add_to(&timing->crop);
+    left -= count;
+  }
+  read = read && reader.SkipToEnd(rows[0]);
+  add_to(&timing->decode);
+  if (!read) return DamagedImage("JPEG", reader.reason());
+  std::vector<uint8_t> crop = ToRgb(mode, {}, stream.Finish());
+  add_to(&timing->crop);
+  return crop;
 }
 
 }  // namespace clip

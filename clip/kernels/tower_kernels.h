@@ -53,6 +53,9 @@ struct TrieAttention {
   RowsOut out;
 };
 
+// Floats in the largest register of any instruction set.
+constexpr int64_t kMaxLanes = 16;
+
 struct TowerKernels {
   const char* instruction_set;
 
@@ -76,8 +79,8 @@ struct TowerKernels {
   void (*convert)(const RowsIn& in, const RowsOut& out, int64_t width,
                   int64_t begin, int64_t end, float* scratch);
 
-  // Queries [begin, end). Scratch has 2 * width + heads * (the longest
-  // ancestor list) floats. REQUIRES: heads divides width.
+  // Queries [begin, end). Scratch has 2 * width + heads * (the longest ancestor
+  // list + kMaxLanes) floats. REQUIRES: heads divides width.
   void (*attend)(const TrieAttention& attention, int64_t width, int64_t begin,
                  int64_t end, float* scratch);
 };

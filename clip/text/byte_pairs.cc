@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "clip/text/unicode.h"
@@ -75,9 +76,11 @@ std::vector<SpelledByte> SpelledBytes() {
 BytePairEncoder::BytePairEncoder(absl::string_view gzipped_merges) {
   absl::flat_hash_map<std::string, int32_t> ids;
   ids.reserve(512 + kNumMerges);
+  std::vector<std::string> bytes(512);  // of each id, without the end of word
   int32_t next_id = 0;
   for (const auto& [byte, spelling] : SpelledBytes()) {
     id_of_byte_[byte] = next_id;
+    bytes[next_id] = bytes[256 + next_id] = static_cast<char>(byte);
     ids[absl::StrCat(spelling, kEndOfWord)] = 256 + next_id;
     ids[spelling] = next_id++;
   }
@@ -99,7 +102,23 @@ BytePairEncoder::BytePairEncoder(absl::string_view gzipped_merges) {
         !ids.emplace(absl::StrCat(parts.first, parts.second), next_id).second) {
       std::abort();
     }
+    bytes.push_back(bytes[left->second] + bytes[right->second]);
     merges_[PairKey(left->second, right->second)] = next_id++;
+  }
+  AddWholeWords(ids, bytes);
+}
+
+void BytePairEncoder::AddWholeWords(
+    const absl::flat_hash_map<std::string, int32_t>& ids,
+    const std::vector<std::string>& bytes) {
+  std::vector<int32_t> merged;
+  for (const auto& [spelling, id] : ids) {
+    if (!absl::EndsWith(spelling, kEndOfWord)) continue;
+    // Some are only ever the end of a longer word: by itself the same word is
+    // merged from other parts.
+    merged.clear();
+    Merge(bytes[id], &merged);
+    if (merged.size() == 1 && merged[0] == id) words_[bytes[id]] = id;
   }
 }
 
@@ -110,6 +129,16 @@ int32_t BytePairEncoder::Merged(int32_t left, int32_t right) const {
 
 void BytePairEncoder::Append(absl::string_view word,
                              std::vector<int32_t>* ids) const {
+  const auto whole = words_.find(word);
+  if (whole != words_.end()) {
+    ids->push_back(whole->second);
+  } else {
+    Merge(word, ids);
+  }
+}
+
+void BytePairEncoder::Merge(absl::string_view word,
+                            std::vector<int32_t>* ids) const {
   // The symbols of the word, linked in order; a merge keeps its left one.
   struct Symbol {
     int32_t id;

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -26,16 +27,23 @@ class BytePairEncoder {
   // the binary: a damaged one is a defect of the build and ends the program.
   explicit BytePairEncoder(absl::string_view gzipped_merges);
 
-  // Appends the ids of one word. Takes O(n log n) for n bytes.
+  // Appends the ids of one word. Words that are one token are looked up; others
+  // take O(n log n) for n bytes.
   void Append(absl::string_view word, std::vector<int32_t>* ids) const;
 
  private:
+  // Fills words_ from the vocabulary: ids by spelling, bytes by id.
+  void AddWholeWords(const absl::flat_hash_map<std::string, int32_t>& ids,
+                     const std::vector<std::string>& bytes);
+  // What Append does, merge by merge.
+  void Merge(absl::string_view word, std::vector<int32_t>* ids) const;
   // The id of two neighbours merged, or kNoMerge. Ids ascend with the merges'
   // ranks, so the lowest id is the merge to do first.
   int32_t Merged(int32_t left, int32_t right) const;
 
   std::array<int32_t, 256> id_of_byte_;
-  absl::flat_hash_map<uint64_t, int32_t> merges_;  // key: left, right
+  absl::flat_hash_map<uint64_t, int32_t> merges_;    // key: left, right
+  absl::flat_hash_map<std::string, int32_t> words_;  // those of one token
 };
 
 }  // namespace clip

@@ -4,7 +4,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/InferenceMode.h>
 
@@ -16,12 +15,11 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "clip/checkpoint/checkpoint.h"
+#include "clip/compute_thread.h"
 #include "clip/token_trie.h"
+#include "clip/torch/device.h"
 #include "clip/torch/tensors.h"
 #include "clip/torch/text_tower.h"
 #include "clip/torch/vision_tower.h"
@@ -31,24 +29,26 @@ namespace clip {
 namespace {
 
 // What one text step computes: enough for matrix products to run at full speed,
-// little enough for an image batch that waits for the step. On the CPU by
-// multiplications, so that a step takes a fifth of a second whatever the tower
-// (512 prefixes of ViT-B/32's on two cores).
-constexpr int64_t kStepMultiplicationsPerThread = 10'000'000'000;
+// little enough for an image batch that waits for the step. On the CPU, where a
+// thread computes a step, by multiplications, so that it takes a fifth of a
+// second in fp32 whatever the tower (265 prefixes of ViT-B/32's).
+constexpr int64_t kStepMultiplications = 10'000'000'000;
 constexpr int64_t kMinStepNodes = 64, kMaxStepNodes = 8192;
+
+// Images that a thread computes at once on the CPU: what lies between two
+// matrix products stays in its cache.
+constexpr int64_t kPartImages = 4;
 
 int64_t StepNodes(const TransformerShape& text, const at::Device& device) {
   if (device.is_cuda()) return kMaxStepNodes;
   const int64_t node = int64_t{12} * text.width * text.width * text.layers;
-  return std::clamp(
-      at::get_num_threads() * kStepMultiplicationsPerThread / node,
-      kMinStepNodes, kMaxStepNodes);
+  return std::clamp(kStepMultiplications / node, kMinStepNodes, kMaxStepNodes);
 }
 
-// Runs `f`, which returns a StatusOr, with torch's exceptions turned into
+// Calls `f`, which returns a StatusOr, with torch's exceptions turned into
 // statuses.
 template <typename F>
-auto Guarded(const at::Device& device, F f) -> decltype(f()) {
+auto Caught(const at::Device& device, F f) -> decltype(f()) {
   const auto exhausted = [](absl::string_view what) {
     return absl::ResourceExhaustedError(absl::StrCat("out of memory: ", what));
   };
@@ -74,54 +74,13 @@ auto Guarded(const at::Device& device, F f) -> decltype(f()) {
   }
 }
 
-absl::StatusOr<at::Device> ChooseDevice(const std::string& name) {
-  const int gpus = at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
-  if (name == "cpu" || (name == "auto" && gpus == 0))
-    return at::Device(at::kCPU);
-  if (name == "auto") return at::Device(at::kCUDA, 0);
-  absl::string_view rest = name;
-  int index = 0;
-  const bool cuda = absl::ConsumePrefix(&rest, "cuda") &&
-                    (rest.empty() || (absl::ConsumePrefix(&rest, ":") &&
-                                      absl::SimpleAtoi(rest, &index)));
-  if (!cuda || index < 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "device '", name, "': allowed are auto, cpu, cuda and cuda:N"));
-  }
-  if (index >= gpus) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("device '", name, "': this machine and build have ", gpus,
-                     " CUDA devices"));
-  }
-  return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
-}
-
-absl::StatusOr<std::string> ChoosePrecision(const std::string& name,
-                                            const at::Device& device) {
-  const std::string best = device.is_cuda()   ? "fp16"
-                           : CpuHasBFloat16() ? "bf16"
-                                              : "fp32";
-  if (name == "auto") return best;
-  const std::vector<std::string> allowed =
-      device.is_cuda() ? std::vector<std::string>{"fp16", "fp32"}
-                       : std::vector<std::string>{"fp32", "bf16", "int8"};
-  if (absl::c_linear_search(allowed, name)) return name;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "precision '", name, "': on ", device.is_cuda() ? "CUDA" : "the CPU",
-      " allowed are auto (here ", best, "), ", absl::StrJoin(allowed, ", ")));
-}
-
-CpuPrecision CpuPrecisionOf(const std::string& name) {
-  if (name == "bf16") return CpuPrecision::kBf16;
-  if (name == "int8") return CpuPrecision::kInt8;
-  return CpuPrecision::kFp32;
-}
-
-// What towers compute in that have no CpuPrecision of their own.
-at::ScalarType TypeFor(const std::string& precision) {
-  if (precision == "fp16") return at::kHalf;
-  if (precision == "fp32" || !CpuHasBFloat16()) return at::kFloat;
-  return at::kBFloat16;
+// Caught on the compute thread.
+template <typename F>
+auto Guarded(ComputeThread* compute, const at::Device& device, F f)
+    -> decltype(f()) {
+  decltype(f()) result = absl::UnknownError("not computed");
+  compute->Run([&] { result = Caught(device, f); });
+  return result;
 }
 
 std::unique_ptr<VisionTower> MakeVisionTower(const WeightLoader& loader,
@@ -141,12 +100,15 @@ std::unique_ptr<TextTower> MakeTextTower(const WeightLoader& loader,
 
 class TorchModel : public Model {
  public:
-  TorchModel(const WeightLoader& loader, ModelInfo info, int max_batch)
-      : info_(std::move(info)),
+  TorchModel(std::shared_ptr<ComputeThread> compute, const WeightLoader& loader,
+             ModelInfo info, int max_batch)
+      : compute_(std::move(compute)),
+        info_(std::move(info)),
         device_(loader.compute().device),
         max_batch_(max_batch),
         causal_text_(loader.architecture().causal_text),
         step_nodes_(StepNodes(loader.architecture().text, device_)),
+        round_steps_(device_.is_cuda() ? 1 : at::get_num_threads()),
         vision_(MakeVisionTower(loader, CpuPrecisionOf(info_.precision))),
         text_(MakeTextTower(loader, CpuPrecisionOf(info_.precision))) {}
 
@@ -182,16 +144,19 @@ class TorchModel : public Model {
     const int64_t total = static_cast<int64_t>(sequences.size());
     int64_t positions = 0, done = 0;
     TrieSteps steps(tokens, step_nodes_);
-    while (steps.Next()) {
-      const absl::StatusOr<at::Tensor> rows = EncodeStep(steps.trie());
+    while (done < total) {
+      const std::vector<TextStep> round = NextRound(&steps);
+      const auto rows = EncodeRound(round);
       if (!rows.ok()) return rows.status();
-      positions += text_->Positions(steps.trie());
-      for (const TrieSteps::Member& member : steps.members()) {
-        sink(member.sequence,
-             {rows->data_ptr<float>() + member.end * info_.embedding_dim,
-              static_cast<size_t>(info_.embedding_dim)});
+      for (size_t i = 0; i < round.size(); ++i) {
+        positions += text_->Positions(round[i].trie);
+        done += static_cast<int64_t>(round[i].members.size());
+        for (const TextStep::Member& member : round[i].members) {
+          sink(member.sequence,
+               {(*rows)[i].data_ptr<float>() + member.end * info_.embedding_dim,
+                static_cast<size_t>(info_.embedding_dim)});
+        }
       }
-      done += static_cast<int64_t>(steps.members().size());
       if (progress && !progress(done, total) && done < total) {
         return absl::CancelledError(
             absl::StrCat("stopped after ", done, " of ", total, " sequences"));
@@ -239,30 +204,85 @@ class TorchModel : public Model {
   // Crops to rows, appended. REQUIRES: 1 to max_batch_ crops of the right size.
   absl::Status EncodeBatch(absl::Span<const absl::Span<const uint8_t>> crops,
                            std::vector<float>* rows) {
+    const int64_t n = static_cast<int64_t>(crops.size()),
+                  size = info_.image_size, dim = info_.embedding_dim;
     const auto encode = [&]() -> absl::StatusOr<at::Tensor> {
-      const int64_t n = static_cast<int64_t>(crops.size()),
-                    size = info_.image_size;
       const at::Tensor bytes = at::empty({n, size, size, 3}, at::kByte);
       for (int64_t i = 0; i < n; ++i) {
         std::memcpy(bytes.data_ptr<uint8_t>() + i * crops[i].size(),
                     crops[i].data(), crops[i].size());
       }
-      const Turn turn(&turns_, Turns::kImages);
-      return ToHost(vision_->Encode(bytes.to(device_)));
+      if (device_.is_cuda()) return ToHost(vision_->Encode(bytes.to(device_)));
+      const at::Tensor embeddings = at::empty({n, dim}, at::kFloat);
+      EncodeParts(n, [&](int64_t begin, int64_t end) {
+        embeddings.narrow(0, begin, end - begin)
+            .copy_(
+                UnitRows(vision_->Encode(bytes.narrow(0, begin, end - begin))));
+      });
+      return embeddings;
     };
-    const absl::StatusOr<at::Tensor> embeddings = Guarded(device_, encode);
+    const Turn turn(&turns_, Turns::kImages);
+    const absl::StatusOr<at::Tensor> embeddings =
+        Guarded(compute_.get(), device_, encode);
     if (!embeddings.ok()) return embeddings.status();
     const float* data = embeddings->data_ptr<float>();
     rows->insert(rows->end(), data, data + embeddings->numel());
     return absl::OkStatus();
   }
 
-  // Unit rows [trie.num_ends(), embedding_dim] on the host.
-  absl::StatusOr<at::Tensor> EncodeStep(const TokenTrie& trie) {
-    return Guarded(device_, [&]() -> absl::StatusOr<at::Tensor> {
-      const Turn turn(&turns_, Turns::kText);
-      return ToHost(text_->Encode(trie));
-    });
+  // Calls encode(begin, end) for parts of [0, n) images, on the CPU's threads.
+  static void EncodeParts(int64_t n,
+                          const std::function<void(int64_t, int64_t)>& encode) {
+    const auto parts = [&](int64_t begin, int64_t end) {
+      const c10::InferenceMode inference;
+      for (; begin < end; begin += kPartImages)
+        encode(begin, std::min(begin + kPartImages, end));
+    };
+    // Threads that each have images of their own never wait for each other.
+    // Where some would have one more than others and that is much, all
+    // threads work on each image.
+    const int64_t threads = at::get_num_threads();
+    if (n % threads == 0 || n >= 4 * threads) {
+      at::parallel_for(0, n, 1, parts);
+    } else {
+      parts(0, n);
+    }
+  }
+
+  // Steps that are computed in one turn.
+  std::vector<TextStep> NextRound(TrieSteps* steps) const {
+    std::vector<TextStep> round;
+    while (static_cast<int64_t>(round.size()) < round_steps_) {
+      absl::optional<TextStep> step = steps->Next();
+      if (!step.has_value()) break;
+      round.push_back(*std::move(step));
+    }
+    return round;
+  }
+
+  // Unit rows [trie.num_ends(), embedding_dim] on the host, of each step.
+  absl::StatusOr<std::vector<at::Tensor>> EncodeRound(
+      const std::vector<TextStep>& round) {
+    const int64_t n = static_cast<int64_t>(round.size());
+    std::vector<at::Tensor> rows(n);
+    const auto encode = [&](int64_t begin, int64_t end) {
+      const c10::InferenceMode inference;
+      for (int64_t i = begin; i < end; ++i)
+        rows[i] = ToHost(text_->Encode(round[i].trie));
+    };
+    const Turn turn(&turns_, Turns::kText);
+    return Guarded(compute_.get(), device_,
+                   [&]() -> absl::StatusOr<std::vector<at::Tensor>> {
+                     // Threads that each have a step of their own never wait
+                     // for each other. Too few steps are done one by one, on
+                     // all threads.
+                     if (2 * n > round_steps_) {
+                       at::parallel_for(0, n, 1, encode);
+                     } else {
+                       encode(0, n);
+                     }
+                     return rows;
+                   });
   }
 
   // Waits for the device, so that a turn ends when its work has.
@@ -270,11 +290,13 @@ class TorchModel : public Model {
     return UnitRows(embeddings).cpu().contiguous();
   }
 
+  const std::shared_ptr<ComputeThread> compute_;
   const ModelInfo info_;
   const at::Device device_;
   const int max_batch_;
   const bool causal_text_;
   const int64_t step_nodes_;
+  const int64_t round_steps_;
   const std::unique_ptr<VisionTower> vision_;
   const std::unique_ptr<TextTower> text_;
   Turns turns_;
@@ -315,18 +337,22 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(
   const absl::StatusOr<Checkpoint> checkpoint = ReadCheckpoint(path);
   if (!checkpoint.ok()) return checkpoint.status();
 
-  const Compute compute{*device, TypeFor(*precision)};
-  return Guarded(*device, [&]() -> absl::StatusOr<std::unique_ptr<Model>> {
+  const auto compute = std::make_shared<ComputeThread>();
+  const auto load = [&]() -> absl::StatusOr<std::unique_ptr<TorchModel>> {
     if (options.threads > 0) at::set_num_threads(options.threads);
     // fp32 means fp32 on GPUs too, whose convolutions would round to TF32.
     at::globalContext().setAllowTF32CuDNN(false);
-    auto model = std::make_unique<TorchModel>(
-        WeightLoader(*checkpoint, compute),
-        Describe(*checkpoint, *device, *precision), options.max_batch);
-    absl::Status status = model->WarmUp();
-    if (!status.ok()) return status;
-    return model;
-  });
+    const WeightLoader loader(*checkpoint, {*device, TypeFor(*precision)});
+    return std::make_unique<TorchModel>(
+        compute, loader, Describe(*checkpoint, *device, *precision),
+        options.max_batch);
+  };
+  absl::StatusOr<std::unique_ptr<TorchModel>> model =
+      Guarded(compute.get(), *device, load);
+  if (!model.ok()) return model.status();
+  absl::Status status = (*model)->WarmUp();
+  if (!status.ok()) return status;
+  return *std::move(model);
 }
 
 }  // namespace clip

@@ -28,7 +28,7 @@ void Attend(const Paths& paths, int64_t heads, const at::Tensor& queries,
   const TrieAttention attention{rows(queries), rows(keys),      rows(values),
                                 paths.offsets, paths.ancestors, heads,
                                 out.out()};
-  ForRows(queries.size(0), 2 * width + heads * paths.longest,
+  ForRows(queries.size(0), 2 * width + heads * (paths.longest + kMaxLanes),
           [&](int64_t begin, int64_t end, float* scratch) {
             TowerKernels::Best().attend(attention, width, begin, end, scratch);
           });

@@ -1,5 +1,6 @@
 // Reads lines "SIZE EXIF PATH" and writes, for each, one line of stdout: the
-// SHA-256 of CropForModel's bytes, or "error: " and the status. EXIF is 0 or 1.
+// SHA-256 of the crop's bytes, or "error: " and what is wrong, a difference
+// between CropForModel and DecodeAndCrop included. EXIF is 0 or 1.
 // tools/check_crops.py compares the lines with Pillow's.
 #include <cstdint>
 #include <fstream>
@@ -24,6 +25,11 @@ int main() {
       continue;
     }
     const std::vector<uint8_t> crop = clip::CropForModel(*image, size);
+    const auto in_one_step = clip::DecodeAndCrop(bytes, size, options);
+    if (!in_one_step.ok() || *in_one_step != crop) {
+      std::cout << "error: DecodeAndCrop differs" << std::endl;
+      continue;
+    }
     clip::Sha256 sha;
     sha.Update({reinterpret_cast<const char*>(crop.data()), crop.size()});
     std::cout << sha.HexDigest() << std::endl;

@@ -35,22 +35,24 @@ Sequence Cut(const Sequence& sequence) {
 TEST(TokenTrieTest, SequencesThatBeginAlikeShareTheirBeginning) {
   const Sequences sequences = {{1, 2, 3, 9}, {1, 9}, {1, 2, 4, 9}, {0, 9}};
   TrieSteps steps(Spans(sequences), 100);
-  ASSERT_TRUE(steps.Next());
-  const TokenTrie& trie = steps.trie();
+  const auto step = steps.Next();
+  ASSERT_TRUE(step.has_value());
+  const TokenTrie& trie = step->trie;
   EXPECT_THAT(trie.tokens, ElementsAre(0, 9, 1, 2, 3, 9, 4, 9, 9));
   EXPECT_THAT(trie.depths, ElementsAre(0, 1, 0, 1, 2, 3, 2, 3, 1));
   EXPECT_THAT(PrefixOf(trie, 5), ElementsAre(1, 2, 3, 9));
   EXPECT_THAT(PrefixOf(trie, 7), ElementsAre(1, 2, 4, 9));
-  EXPECT_FALSE(steps.Next());
+  EXPECT_FALSE(steps.Next().has_value());
 }
 
 TEST(TokenTrieTest, EqualSequencesEndInOnePlace) {
   const Sequences sequences = {{1, 9}, {2, 9}, {1, 9}, {1, 9}};
   TrieSteps steps(Spans(sequences), 100);
-  ASSERT_TRUE(steps.Next());
-  EXPECT_EQ(steps.trie().num_ends(), 2);
+  const auto step = steps.Next();
+  ASSERT_TRUE(step.has_value());
+  EXPECT_EQ(step->trie.num_ends(), 2);
   std::vector<int64_t> end_of(sequences.size());
-  for (const TrieSteps::Member& member : steps.members())
+  for (const TextStep::Member& member : step->members)
     end_of[member.sequence] = member.end;
   EXPECT_THAT(end_of, ElementsAre(0, 1, 0, 0));
 }
@@ -64,14 +66,15 @@ TEST(TokenTrieTest, ASequenceIsCutBehindItsFirstHighestId) {
 TEST(TokenTrieTest, ASequenceMayBeThePrefixOfAnother) {
   const Sequences sequences = {{1, 2, 3}, {1, 2}, {1}};
   TrieSteps steps(Spans(sequences), 100);
-  ASSERT_TRUE(steps.Next());
-  EXPECT_EQ(steps.trie().num_nodes(), 3);
-  EXPECT_THAT(steps.trie().ends, ElementsAre(0, 1, 2));
+  const auto step = steps.Next();
+  ASSERT_TRUE(step.has_value());
+  EXPECT_EQ(step->trie.num_nodes(), 3);
+  EXPECT_THAT(step->trie.ends, ElementsAre(0, 1, 2));
 }
 
 TEST(TokenTrieTest, NoSequencesNoStep) {
   TrieSteps steps({}, 100);
-  EXPECT_FALSE(steps.Next());
+  EXPECT_FALSE(steps.Next().has_value());
 }
 
 // Whatever the sequences and the bound: every sequence is in one step, its end
@@ -88,8 +91,8 @@ TEST(TokenTrieTest, StepsSpellEverySequenceOnceWithinTheBound) {
     }
     std::vector<int> seen(sequences.size());
     TrieSteps steps(Spans(sequences), max_nodes);
-    while (steps.Next()) {
-      const TokenTrie& trie = steps.trie();
+    while (const auto step = steps.Next()) {
+      const TokenTrie& trie = step->trie;
       std::set<Sequence> prefixes;
       for (int32_t node = 0; node < trie.num_nodes(); ++node) {
         const Sequence prefix = PrefixOf(trie, node);
@@ -97,12 +100,12 @@ TEST(TokenTrieTest, StepsSpellEverySequenceOnceWithinTheBound) {
         EXPECT_EQ(trie.depths[node] + 1, prefix.size());
         EXPECT_EQ(trie.ancestors[trie.offsets[node + 1] - 1], node);
       }
-      for (const TrieSteps::Member& member : steps.members()) {
+      for (const TextStep::Member& member : step->members) {
         ++seen[member.sequence];
         EXPECT_EQ(PrefixOf(trie, trie.ends[member.end]),
                   sequences[member.sequence]);
       }
-      if (steps.trie().num_ends() > 1) {
+      if (trie.num_ends() > 1) {
         EXPECT_LE(trie.num_nodes(), max_nodes);
       }
     }

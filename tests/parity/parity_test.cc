@@ -11,8 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "clip/checkpoint/checkpoint.h"
 #include "clip/model.h"
+#include "clip/tokenizer.h"
 #include "tests/testing/checkpoint_files.h"
 #include "tests/testing/encode_text.h"
 #include "tests/testing/random_tensors.h"
@@ -108,21 +111,31 @@ size_t Best(const std::vector<float>& row) {
   return std::max_element(row.begin(), row.end()) - row.begin();
 }
 
+json ReadGolden(const std::string& name) {
+  std::ifstream file(
+      absl::StrCat(ZEROSHOT_SOURCE_DIR "/tests/testdata/golden/", name));
+  return json::parse(file);
+}
+
+absl::StatusOr<std::unique_ptr<Model>> LoadGolden(const json& golden,
+                                                  const std::string& name) {
+  const std::string path = WriteCheckpoint(golden, name);
+  ModelOptions options;
+  options.device = "cpu";
+  options.precision = "fp32";
+  options.max_batch = 2;  // so that crops are split
+  auto model = Model::Load(path, options);
+  std::filesystem::remove_all(path);
+  return model;
+}
+
 class ParityTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    std::ifstream file(
-        std::string(ZEROSHOT_SOURCE_DIR "/tests/testdata/golden/models/") +
-        GetParam() + ".json");
-    golden_ = json::parse(file);
-    const std::string path = WriteCheckpoint(golden_, GetParam());
-    ModelOptions options;
-    options.device = "cpu";
-    options.max_batch = 2;  // so that the crops are split
-    auto model = Model::Load(path, options);
+    golden_ = ReadGolden(absl::StrCat("models/", GetParam(), ".json"));
+    auto model = LoadGolden(golden_, GetParam());
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
-    std::filesystem::remove_all(path);
   }
 
   Rows EncodeCrops() {
@@ -179,13 +192,68 @@ TEST_P(ParityTest, ProbabilitiesAndTheBestClassEqualTheReference) {
     EXPECT_EQ(Best(probabilities[i]), Best(expected[i]));
 }
 
-INSTANTIATE_TEST_SUITE_P(AllFormats, ParityTest,
-                         ::testing::Values("openai_vit", "openai_resnet",
-                                           "hugging_face_quick_gelu",
-                                           "hugging_face_gelu_sharded",
-                                           "open_clip_vit_gelu",
-                                           "open_clip_resnet"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(
+    AllFormats, ParityTest,
+    ::testing::Values("openai_vit", "openai_resnet", "hugging_face_quick_gelu",
+                      "hugging_face_gelu_sharded", "open_clip_vit_gelu",
+                      "open_clip_both_ways", "open_clip_resnet"),
+    [](const auto& info) { return info.param; });
+
+// The text tower shares beginnings; the reference encodes each prompt alone,
+// padded to 77.
+TEST(PromptsTest, SharedBeginningsChangeNothing) {
+  const json golden = ReadGolden("prompts/tries.json");
+  const auto model = LoadGolden(golden, "tries");
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto sequences =
+      golden["sequences"].get<std::vector<std::vector<int32_t>>>();
+  const int dim = (*model)->info().embedding_dim;
+  const auto together = testing::EncodeText(**model, sequences);
+  ASSERT_TRUE(together.ok()) << together.status();
+  ExpectRowsNear(ToRows(*together, dim), golden["expected"], kEmbeddingBar);
+  Rows alone;
+  for (const std::vector<int32_t>& sequence : sequences)
+    alone.push_back(*testing::EncodeText(**model, {sequence}));
+  ExpectRowsNear(ToRows(*together, dim), alone, 1e-6f);
+}
+
+std::vector<std::string> Lines(const std::string& file) {
+  std::ifstream in(absl::StrCat(ZEROSHOT_SOURCE_DIR "/data/", file));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+TEST(PromptsTest, ImageNetsWeightSetEqualsTheReferences) {
+  const json golden = ReadGolden("prompts/imagenet.json");
+  const auto model = LoadGolden(golden, "imagenet");
+  ASSERT_TRUE(model.ok()) << model.status();
+  const std::vector<std::string> templates =
+      Lines("template_sets/openai-imagenet-80.txt");
+  const Tokenizer tokenizer;
+  std::vector<std::vector<int32_t>> sequences;
+  for (const std::string& name : Lines("class_sets/imagenet-1k.txt")) {
+    for (const std::string& text : templates) {
+      sequences.push_back(
+          *tokenizer.Encode(absl::StrReplaceAll(text, {{"{}", name}})));
+    }
+  }
+  ASSERT_EQ(sequences.size(), 80'000);
+  const int dim = (*model)->info().embedding_dim;
+  Rows weights(1000, std::vector<float>(dim));
+  const auto positions = (*model)->EncodeText(
+      sequences,
+      [&](int64_t sequence, absl::Span<const float> row) {
+        for (int i = 0; i < dim; ++i) weights[sequence / 80][i] += row[i];
+      },
+      nullptr);
+  ASSERT_TRUE(positions.ok()) << positions.status();
+  // 769,212 tokens without sharing, 6,160,000 with padding.
+  EXPECT_GE(*positions, 328'378);
+  EXPECT_LE(*positions, 332'500);
+  for (std::vector<float>& row : weights) row = MeanDirection({row}, {0});
+  ExpectRowsNear(weights, golden["expected"], kEmbeddingBar);
+}
 
 }  // namespace
 }  // namespace clip

@@ -29,7 +29,7 @@ const std::vector<Room>& Rooms() {
   static const auto* rooms = new std::vector<Room>{
       {"clip/",
        {"clip/", "absl/", "unicode/", "openssl/", "nlohmann/", "webp/", "png.h",
-        "jpeglib.h", "jerror.h", "zlib.h"},
+        "jpeglib.h", "jerror.h", "zlib.h", "immintrin.h"},
        {"clip/torch/"}},
       {"clip/torch/",
        {"clip/", "absl/", "nlohmann/", "torch/", "ATen/", "c10/", "caffe2/",

@@ -16,13 +16,13 @@ const fs::path& Root() {
   return *root;
 }
 
-// Hidden folders are git's (a file in a linked working tree), our own .deps and
-// .cache, and those of tools.
+// Hidden folders are git's, our own .deps and .cache, and those of tools.
 bool IsIgnored(const std::string& path, bool is_folder) {
   const std::string name = fs::path(path).filename();
   return (is_folder && name.front() == '.' && path != ".ci") ||
-         path == ".git" || path == "build" ||
-         absl::StartsWith(path, "build-") || name == "__pycache__" ||
+         path == ".git" ||  // a file in a linked worktree
+         path == "build" || absl::StartsWith(path, "build-") ||
+         name == "__pycache__" ||
          (absl::StartsWith(path, "models/") && path != "models/demo" &&
           !absl::StartsWith(path, "models/demo/"));
 }

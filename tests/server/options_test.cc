@@ -75,6 +75,7 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("max_text_bytes", "23");
   Set("max_batch_items", "24");
   Set("apply_exif_orientation", "true");
+  Set("fast_decode", "true");
   Set("log_format", "json");
   Set("log_level", "error");
   Set("drain_grace", "2s");
@@ -104,6 +105,7 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(server.embedder.max_text_bytes, 23);
   EXPECT_EQ(server.embedder.decode.max_pixels, 300);
   EXPECT_TRUE(server.embedder.decode.apply_exif_orientation);
+  EXPECT_TRUE(server.embedder.decode.fast);
   EXPECT_EQ(server.build.max_classes, 20);
   EXPECT_EQ(server.build.max_templates, 21);
   EXPECT_EQ(server.build.max_prompts, 22);

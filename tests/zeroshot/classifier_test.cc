@@ -1,5 +1,6 @@
 #include "zeroshot/classifier.h"
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -81,6 +82,58 @@ TEST(ScoreTest, AgreesWithADoublePrecisionLoopForAnyWidth) {
       }
       EXPECT_NEAR(p.logit, 2 * dot, 1e-3);
     }
+  }
+}
+
+TEST(ScoreTest, TheBestComeSortedForAnyTopK) {
+  constexpr int kClasses = 5000;
+  std::mt19937 random(4);
+  WeightSet set;
+  set.embedding_dim = 1;
+  set.class_names.resize(kClasses);
+  set.weights = MakeWeights(kClasses);
+  // Few different values: ties throughout.
+  for (float& w : set.weights) w = random() % 500;
+  const Answer all = Score(set, {1}, 1, kClasses, false);
+  ASSERT_THAT(all.predictions, SizeIs(kClasses));
+  for (int i = 1; i < kClasses; ++i) {
+    const Prediction& a = all.predictions[i - 1];
+    const Prediction& b = all.predictions[i];
+    ASSERT_TRUE(a.logit > b.logit ||
+                (a.logit == b.logit && a.class_index < b.class_index));
+  }
+  for (const int k : {1, 2, 77, 78, 79, 500, 4999}) {
+    const Answer best = Score(set, {1}, 1, k, false);
+    ASSERT_THAT(best.predictions, SizeIs(k));
+    for (int i = 0; i < k; ++i) {
+      ASSERT_EQ(best.predictions[i].class_index,
+                all.predictions[i].class_index);
+    }
+  }
+}
+
+TEST(ScoreTest, ProbabilitiesOfManyClassesSumToOne) {
+  constexpr int kClasses = 100'000;
+  WeightSet set;
+  set.embedding_dim = 1;
+  set.class_names.resize(kClasses);
+  set.weights = MakeWeights(kClasses);
+  for (int c = 0; c < kClasses; ++c) set.weights[c] = c % 100 * 1e-3f;
+  // Huge, tiny and negative logits, which a plain exp would not survive.
+  for (const float scale : {1e-3f, 100.0f, 1e6f, -1e6f}) {
+    const Answer answer = Score(set, {1}, scale, 5, true);
+    double sum = 0;
+    for (const float p : answer.probabilities) sum += p;
+    EXPECT_NEAR(sum, 1, 1e-5) << scale;
+  }
+}
+
+// Over and under the size of a huge page, and in between.
+TEST(MakeWeightsTest, GivesZerosOfAnySize) {
+  for (const size_t count : {0, 1, 1000, 524'288, 600'000, 1'500'001}) {
+    const std::vector<float> weights = MakeWeights(count);
+    ASSERT_THAT(weights, SizeIs(count));
+    EXPECT_EQ(std::count(weights.begin(), weights.end(), 0.0f), count);
   }
 }
 

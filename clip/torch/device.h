@@ -1,0 +1,31 @@
+// What ModelOptions say about where and how to compute, made definite.
+#ifndef ZEROSHOT_CLIP_TORCH_DEVICE_H_
+#define ZEROSHOT_CLIP_TORCH_DEVICE_H_
+
+#include <ATen/ATen.h>
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "clip/torch/packed_linear.h"
+
+namespace clip {
+
+// auto (the first GPU, else the CPU), cpu, cuda or cuda:N. InvalidArgument for
+// other names, FailedPrecondition for a GPU that is not there.
+absl::StatusOr<at::Device> ChooseDevice(const std::string& name);
+
+// `name`, or for auto the fastest that keeps the answers: fp16 on CUDA, bf16 on
+// CPUs that have it in hardware, else fp32. InvalidArgument for one that the
+// device does not have.
+absl::StatusOr<std::string> ChoosePrecision(const std::string& name,
+                                            const at::Device& device);
+
+// The two kinds of towers' names for what ChoosePrecision returned: of those on
+// the CPU that pack their weights, and of all others.
+CpuPrecision CpuPrecisionOf(const std::string& name);
+at::ScalarType TypeFor(const std::string& precision);
+
+}  // namespace clip
+
+#endif  // ZEROSHOT_CLIP_TORCH_DEVICE_H_

@@ -1,0 +1,68 @@
+// The load generator against the server, the real programs over TCP.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "tests/e2e/programs.h"
+
+namespace e2e {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+
+class BenchEndToEndTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_NE(server_.address(), "") << server_.process().Errors();
+  }
+
+  Ran Bench(std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {kClient, "bench", "--classes=apple,car,frog",
+                                 "--window=150ms", "--max_windows=3"});
+    flags.push_back(absl::StrCat(kModel, "/pictures/apple.png"));
+    flags.push_back(absl::StrCat(kModel, "/pictures/butterfly.jpg"));
+    flags.push_back(absl::StrCat("--target=", server_.address()));
+    return RunToEnd(flags);
+  }
+
+  DemoServer server_;
+};
+
+TEST_F(BenchEndToEndTest, MeasuresAClosedLoopStageByStage) {
+  const Ran ran = Bench({"--concurrency=1,4", "--json"});
+  ASSERT_EQ(ran.exit, 0) << ran.errors;
+  const std::vector<std::string> lines =
+      absl::StrSplit(ran.output, '\n', absl::SkipEmpty());
+  ASSERT_THAT(lines, SizeIs(2)) << ran.output;
+  EXPECT_THAT(lines[0], StartsWith("{\"concurrency\":1,"));
+  EXPECT_THAT(lines[1], StartsWith("{\"concurrency\":4,"));
+  for (const std::string& line : lines) {
+    EXPECT_THAT(line, AllOf(HasSubstr("\"errors\":{}"),
+                            Not(HasSubstr("\"calls_per_second\":0,")),
+                            Not(HasSubstr("\"compute\":0,"))));
+  }
+}
+
+TEST_F(BenchEndToEndTest, MeasuresAnOpenLoop) {
+  const Ran ran = Bench({"--rate=20"});
+  ASSERT_EQ(ran.exit, 0) << ran.errors;
+  EXPECT_THAT(ran.output, HasSubstr("20 a second"));
+}
+
+TEST_F(BenchEndToEndTest, ASweepFindsALoadWithinItsBound) {
+  const Ran ran =
+      Bench({"--sweep=rate", "--latency_bound=2s", "--percentile=50"});
+  ASSERT_EQ(ran.exit, 0) << ran.errors;
+  EXPECT_THAT(ran.output, HasSubstr("Best with p50 within 2000 ms: "));
+}
+
+}  // namespace
+}  // namespace e2e
