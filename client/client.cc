@@ -23,6 +23,10 @@ namespace {
 
 constexpr char kService[] = "zeroshot.v1.ZeroShot";
 
+// RFC 6750, section 2.1.
+constexpr char kTokenCharacters[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=";
+
 // gRPC's own limit on attempts; more would be cut to it.
 constexpr int kMaxAttempts = 5;
 
@@ -87,7 +91,7 @@ struct Client::Connection {
                                                  const Request&, Response*),
       const Request& request, absl::Duration timeout) {
     grpc::ClientContext context;
-    SetTimeout(timeout, &context);
+    Prepare(timeout, &context);
     Response response;
     const grpc::Status status =
         (stub.get()->*method)(&context, request, &response);
@@ -101,6 +105,15 @@ struct Client::Connection {
                                                  const Request&, Response*),
       const Request& request) {
     return Call(method, request, options.timeout);
+  }
+
+  // What every call of the service sends.
+  void Prepare(absl::Duration timeout, grpc::ClientContext* context) const {
+    SetTimeout(timeout, context);
+    if (!options.token.empty()) {
+      context->AddMetadata("authorization",
+                           absl::StrCat("Bearer ", options.token));
+    }
   }
 
   absl::StatusOr<BuildResult> BuildStream(const ClassifierSpec& spec,
@@ -135,6 +148,11 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(
     return absl::InvalidArgumentError(
         "timeout and build_timeout must be longer than 0");
   }
+  // gRPC ends the program over a header with any other character.
+  if (options.token.find_first_not_of(kTokenCharacters) != std::string::npos) {
+    return absl::InvalidArgumentError(
+        "the token has characters other than A-Z a-z 0-9 - . _ ~ + / =");
+  }
   return std::unique_ptr<Client>(
       new Client(std::make_unique<Connection>(target, std::move(options))));
 }
@@ -159,7 +177,7 @@ absl::StatusOr<BuildResult> Client::Build(const ClassifierSpec& spec,
 absl::StatusOr<BuildResult> Client::Connection::BuildStream(
     const ClassifierSpec& spec, const OnBuildProgress& on_progress) {
   grpc::ClientContext context;
-  SetTimeout(options.build_timeout, &context);
+  Prepare(options.build_timeout, &context);
   const auto reader = stub->BuildClassifierStream(&context, ToProto(spec));
   std::optional<BuildResult> result;
   v1::BuildClassifierStreamResponse event;

@@ -53,8 +53,13 @@ struct ClientOptions {
   // Of a request and of an answer.
   int max_message_bytes = 64 << 20;
 
-  // Null: plain text. For TLS, grpc::SslCredentials(...).
+  // Null: plain text. For TLS, grpc::SslCredentials(...), which takes the
+  // client's own certificate too.
   std::shared_ptr<grpc::ChannelCredentials> credentials = {};
+
+  // Sent with every call ("authorization: Bearer ..."); empty: none. Use it
+  // over TLS only.
+  std::string token = {};
 };
 
 using OnBuildProgress = std::function<void(const BuildProgress&)>;

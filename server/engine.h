@@ -7,6 +7,7 @@
 
 #include "clip/model.h"
 #include "clip/tokenizer.h"
+#include "server/metrics.h"
 #include "server/options.h"
 #include "zeroshot/classifier.h"
 #include "zeroshot/embedder.h"
@@ -17,10 +18,13 @@ namespace zeroshot::server {
 
 // Thread rule: every member may be used from many threads at once.
 struct Engine {
-  Engine(std::unique_ptr<clip::Model> loaded, const ServerOptions& options)
+  // `metrics` is borrowed.
+  Engine(std::unique_ptr<clip::Model> loaded, const ServerOptions& options,
+         Metrics* metrics)
       : model(std::move(loaded)),
         store(options.memory_store_bytes),
-        embedder(model.get(), &tokenizer, options.embedder),
+        embedder(model.get(), &tokenizer, options.embedder,
+                 [metrics](int pictures) { metrics->BatchRan(pictures); }),
         builder(model.get(), &tokenizer, &store, options.build,
                 options.max_builds),
         classifier(model.get(), &embedder, &store) {}

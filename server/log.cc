@@ -8,9 +8,12 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "clip/mutex.h"
 
 namespace zeroshot::server {
 namespace {
@@ -29,6 +32,12 @@ spdlog::level::level_enum SpdlogLevel(LogLevel level) {
   return spdlog::level::err;
 }
 
+// The logger whose messages in JSON are the fields of an object already.
+constexpr char kCallLogger[] = "calls";
+
+// Set by StartLog, before other threads.
+LogFormat log_format = LogFormat::kText;
+
 class JsonFormatter : public spdlog::formatter {
  public:
   void format(const spdlog::details::log_msg& message,
@@ -40,9 +49,14 @@ class JsonFormatter : public spdlog::formatter {
                                  message.payload.size());
     const absl::string_view level(
         spdlog::level::to_string_view(message.level).data());
+    const absl::string_view logger(message.logger_name.data(),
+                                   message.logger_name.size());
+    const std::string fields =
+        logger == kCallLogger
+            ? std::string(text)
+            : absl::StrFormat("\"message\":\"%s\"", JsonEscaped(text));
     const std::string line = absl::StrFormat(
-        "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"%s\"}\n", time, level,
-        JsonEscaped(text));
+        "{\"time\":\"%s\",\"level\":\"%s\",%s}\n", time, level, fields);
     out.append(line.data(), line.data() + line.size());
   }
 
@@ -62,12 +76,13 @@ void LogForGrpc(gpr_log_func_args* args) {
 spdlog::level::level_enum LevelOf(absl::StatusCode code) {
   switch (code) {
     case absl::StatusCode::kOk:
-      return spdlog::level::debug;
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kNotFound:
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kCancelled:
     case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
       return spdlog::level::info;
     case absl::StatusCode::kResourceExhausted:
     case absl::StatusCode::kUnavailable:
@@ -75,6 +90,73 @@ spdlog::level::level_enum LevelOf(absl::StatusCode code) {
     default:
       return spdlog::level::err;
   }
+}
+
+// Lets so many events of a second through and counts the others.
+// Thread rule: any number of threads.
+class Flood {
+ public:
+  explicit Flood(int max_per_second) : max_per_second_(max_per_second) {}
+
+  // `left_out`: how many were not let through before, told once.
+  bool LetThrough(absl::Time now, int* left_out) {
+    const clip::MutexLock lock(&mu_);
+    if (now - second_ >= absl::Seconds(1) || now < second_) {
+      second_ = now;
+      count_ = 0;
+      *left_out = std::exchange(left_out_, 0);
+    }
+    if (++count_ <= max_per_second_) return true;
+    ++left_out_;
+    return false;
+  }
+
+ private:
+  const int max_per_second_;
+  clip::Mutex mu_;
+  absl::Time second_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  int count_ ABSL_GUARDED_BY(mu_) = 0;
+  int left_out_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+std::string TextOf(const CallLine& call, bool quote) {
+  const std::string code = absl::StatusCodeToString(call.status.code());
+  std::string line = absl::StrFormat(
+      "%s from %s after %.1f ms: %s%s request=%s", call.method, call.peer,
+      absl::ToDoubleMilliseconds(call.took), code,
+      quote && !call.status.ok()
+          ? absl::StrCat(": ", std::string(call.status.message()))
+          : "",
+      call.tag.id);
+  if (!call.tag.traceparent.empty()) {
+    absl::StrAppend(&line, " traceparent=", call.tag.traceparent);
+  }
+  if (!call.caller.empty()) absl::StrAppend(&line, " caller=", call.caller);
+  return line;
+}
+
+// The fields of a JSON object.
+std::string JsonOf(const CallLine& call, bool quote) {
+  std::string fields;
+  const auto text = [&fields](absl::string_view name, absl::string_view value) {
+    if (value.empty()) return;
+    absl::StrAppend(&fields, fields.empty() ? "" : ",", "\"", name, "\":\"",
+                    JsonEscaped(value), "\"");
+  };
+  text("message", "call");
+  text("method", call.method);
+  text("code", absl::StatusCodeToString(call.status.code()));
+  text("peer", call.peer);
+  text("request_id", call.tag.id);
+  text("traceparent", call.tag.traceparent);
+  text("caller", call.caller);
+  if (quote && !call.status.ok()) {
+    const absl::string_view message = call.status.message();
+    text("error", message);
+  }
+  absl::StrAppendFormat(&fields, ",\"ms\":%.1f",
+                        absl::ToDoubleMilliseconds(call.took));
+  return fields;
 }
 
 }  // namespace
@@ -95,8 +177,8 @@ std::string JsonEscaped(absl::string_view text) {
 }
 
 void StartLog(LogFormat format, LogLevel level) {
-  auto logger = std::make_shared<spdlog::logger>(
-      "zeroshot", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  const auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
+  auto logger = std::make_shared<spdlog::logger>("zeroshot", sink);
   if (format == LogFormat::kJson) {
     logger->set_formatter(std::make_unique<JsonFormatter>());
   } else {
@@ -104,21 +186,33 @@ void StartLog(LogFormat format, LogLevel level) {
   }
   logger->set_level(SpdlogLevel(level));
   spdlog::set_default_logger(std::move(logger));
+  spdlog::drop(kCallLogger);
+  auto calls = std::make_shared<spdlog::logger>(kCallLogger, sink);
+  calls->set_level(SpdlogLevel(level));
+  spdlog::register_logger(std::move(calls));
+  log_format = format;
   gpr_set_log_function(&LogForGrpc);
 }
 
-void LogCall(absl::string_view method, absl::string_view peer,
-             const absl::Status& status, absl::Duration took) {
-  const spdlog::level::level_enum level = LevelOf(status.code());
+void LogCall(const CallLine& call) {
+  static Flood good(kMaxCallLinesPerSecond), bad(kMaxCallLinesPerSecond);
+  const spdlog::level::level_enum level = LevelOf(call.status.code());
   if (!spdlog::should_log(level)) return;
-  spdlog::log(
-      level, "{}",
-      absl::StrFormat(
-          "%s from %s after %.1f ms: %s", method, peer,
-          absl::ToDoubleMilliseconds(took),
-          status.ok()
-              ? "OK"
-              : status.ToString(absl::StatusToStringMode::kWithNoExtraData)));
+  Flood& flood = level > spdlog::level::info ? bad : good;
+  int left_out = 0;
+  const bool let_through = flood.LetThrough(absl::Now(), &left_out);
+  if (left_out > 0) {
+    spdlog::log(level, "{} more calls ended and were not logged one by one",
+                left_out);
+  }
+  if (!let_through) return;
+  const bool quote =
+      level > spdlog::level::info || spdlog::should_log(spdlog::level::debug);
+  if (log_format == LogFormat::kText) {
+    spdlog::log(level, "{}", TextOf(call, quote));
+  } else if (const auto logger = spdlog::get(kCallLogger)) {
+    logger->log(level, "{}", JsonOf(call, quote));
+  }
 }
 
 }  // namespace zeroshot::server

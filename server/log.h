@@ -10,16 +10,32 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "server/options.h"
+#include "server/request_tag.h"
 
 namespace zeroshot::server {
 
 // Sets spdlog's default logger up and sends gRPC's own messages there.
 void StartLog(LogFormat format, LogLevel level);
 
-// One line for a call that ended: debug if it went well, info if the caller
-// is at fault or has left, warn if we had to refuse it, error if we broke.
-void LogCall(absl::string_view method, absl::string_view peer,
-             const absl::Status& status, absl::Duration took);
+// Lines for calls in one second, for those at info and those above it each;
+// how many more there were is said once the flood is over.
+inline constexpr int kMaxCallLinesPerSecond = 100;
+
+// A call that ended.
+struct CallLine {
+  absl::string_view method;
+  absl::string_view peer;
+  RequestTag tag;
+  std::string caller;  // who the caller showed to be; may be empty
+  absl::Status status;
+  absl::Duration took;
+};
+
+// At most one line: info if the call went well, if the caller is at fault or
+// has left, warn if we had to refuse it, error if we broke. What a caller did
+// wrong is said by the code alone unless the level is debug: the message may
+// quote prompts.
+void LogCall(const CallLine& call);
 
 // `text` as the inside of a JSON string.
 std::string JsonEscaped(absl::string_view text);

@@ -1,6 +1,7 @@
 // zeroshot_server: options -> port -> model -> serve until SIGTERM or SIGINT.
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <cstdio>
 #include <memory>
@@ -20,6 +21,7 @@
 #include "server/log.h"
 #include "server/options.h"
 #include "server/server.h"
+#include "server/status_page.h"
 #include "server/stop_signal.h"
 
 namespace zeroshot::server {
@@ -27,6 +29,17 @@ namespace {
 
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
+
+// After a drain, even if the device never answers again.
+constexpr absl::Duration kTimeToEnd = absl::Seconds(10);
+
+// As many files, which connections are too, as the system lets us have.
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 int Usage(absl::string_view what) {
   const std::string line = absl::StrCat("zeroshot_server: ", what,
@@ -54,13 +67,33 @@ int Run(const Options& options) {
   ExitOnStopSignals();
   // A reader of the log that goes away must not end the server.
   signal(SIGPIPE, SIG_IGN);
+  RaiseFileLimit();
   absl::StatusOr<std::unique_ptr<Server>> server =
-      Server::Start(options.server);
+      Server::Start(options.server, &Fail);
   if (!server.ok()) {
     spdlog::error("{}", std::string(server.status().message()));
     return kExitFailed;
   }
+  std::unique_ptr<StatusPage> page;
+  if (!options.metrics_listen.empty()) {
+    auto started =
+        StatusPage::Start(options.metrics_listen, (*server)->status_source());
+    if (!started.ok()) {
+      spdlog::error("{}", std::string(started.status().message()));
+      return kExitFailed;
+    }
+    page = *std::move(started);
+    spdlog::info("metrics and health at http://{}",
+                 Address(options.metrics_listen, page->port()));
+  }
   const std::string address = Address(options.server.listen, (*server)->port());
+  if (options.server.security.tls_cert.empty() &&
+      !IsLoopback(options.server.listen)) {
+    spdlog::warn(
+        "{} is plain text: whoever is on the way can read pictures and "
+        "answers; --tls_cert and --tls_key turn TLS on",
+        address);
+  }
   spdlog::info("listening on {}, loading the model", address);
 
   const absl::Time start = absl::Now();
@@ -78,12 +111,20 @@ int Run(const Options& options) {
   spdlog::info("{}", line);
 
   const int stop_signal = WaitForStopSignal();
-  spdlog::info("signal {}: draining for up to {}", stop_signal,
-               absl::FormatDuration(options.drain_timeout));
-  const int cut_off = (*server)->Drain(options.drain_timeout);
+  // Whoever presses Ctrl-C is no load balancer; who cannot be reached needs
+  // no grace.
+  const absl::Duration grace =
+      stop_signal == SIGTERM ? options.drain_grace : absl::ZeroDuration();
+  spdlog::info(
+      "{}: draining, {} of grace and up to {} for calls inside",
+      stop_signal == 0 ? "failed" : absl::StrCat("signal ", stop_signal),
+      absl::FormatDuration(grace), absl::FormatDuration(options.drain_timeout));
+  ExitAtLatestIn(static_cast<int>(
+      absl::ToInt64Seconds(grace + options.drain_timeout + kTimeToEnd)));
+  const int cut_off = (*server)->Drain(grace, options.drain_timeout);
   if (cut_off > 0) spdlog::warn("stopped; {} calls were cut off", cut_off);
   if (cut_off == 0) spdlog::info("stopped; every call was finished");
-  return 0;
+  return stop_signal == 0 ? kExitFailed : 0;
 }
 
 }  // namespace

@@ -26,6 +26,19 @@ ABSL_FLAG(std::string, model, "demo",
           "open_clip folder, or the name of one in the models folder");
 ABSL_FLAG(std::string, listen, ServerOptions().listen,
           "HOST:PORT to serve on; port 0 takes any free one, which is printed");
+ABSL_FLAG(std::string, metrics_listen, Options().metrics_listen,
+          "HOST:PORT of the pages /metrics, /livez and /readyz; port 0 takes "
+          "any free one, empty turns them off");
+ABSL_FLAG(std::string, tls_cert, "",
+          "File of the server's certificate chain (PEM); with --tls_key it "
+          "turns TLS on. Both are read again when they change");
+ABSL_FLAG(std::string, tls_key, "", "File of the certificate's key (PEM)");
+ABSL_FLAG(std::string, tls_client_ca, "",
+          "File of the authorities (PEM) one of which must have signed the "
+          "certificate that a caller then needs");
+ABSL_FLAG(std::string, auth_tokens, "",
+          "File of the tokens, as NAME PERMISSIONS SHA256 lines, one of which "
+          "a caller then needs; read again when it changes");
 ABSL_FLAG(std::string, device, clip::ModelOptions().device,
           "Device of the towers: auto, cpu, cuda or cuda:N[,N...]");
 ABSL_FLAG(std::string, precision, clip::ModelOptions().precision,
@@ -66,8 +79,14 @@ ABSL_FLAG(bool, fast_decode, ServerOptions().embedder.decode.fast,
 ABSL_FLAG(std::string, log_format, "text", "Format of the log: text or json");
 ABSL_FLAG(std::string, log_level, "info",
           "Least level logged: debug, info, warn or error");
+ABSL_FLAG(absl::Duration, watchdog_timeout, ServerOptions().watchdog_timeout,
+          "How long the device may finish nothing while a canary picture waits "
+          "before health turns NOT_SERVING");
+ABSL_FLAG(absl::Duration, drain_grace, Options().drain_grace,
+          "How long calls are still taken after SIGTERM, with health turned "
+          "NOT_SERVING already, so that load balancers look elsewhere");
 ABSL_FLAG(absl::Duration, drain_timeout, Options().drain_timeout,
-          "How long calls may go on after SIGTERM or SIGINT");
+          "How long calls may go on after that, or after SIGINT");
 
 namespace zeroshot::server {
 namespace {
@@ -87,6 +106,16 @@ class Checks {
     if (*out >= low && *out <= high) return;
     status_.Update(NotAllowed(flag.Name(), absl::StrCat(*out),
                               absl::StrCat(low, " to ", high)));
+  }
+
+  void Time(const absl::Flag<absl::Duration>& flag, absl::Duration low,
+            absl::Duration* out) {
+    constexpr absl::Duration kMax = absl::Hours(24);
+    *out = absl::GetFlag(flag);
+    if (*out >= low && *out <= kMax) return;
+    status_.Update(NotAllowed(
+        flag.Name(), absl::FormatDuration(*out),
+        absl::StrCat(absl::FormatDuration(low), " to 24h, such as 25s")));
   }
 
   // Returns the index of the flag's value among `allowed`.
@@ -109,7 +138,7 @@ class Checks {
   absl::Status status_;
 };
 
-absl::Status CheckListen(absl::string_view listen) {
+absl::Status CheckListen(absl::string_view flag, absl::string_view listen) {
   const size_t colon = listen.rfind(':');
   int port = -1;
   if (colon != absl::string_view::npos && colon > 0 &&
@@ -117,7 +146,7 @@ absl::Status CheckListen(absl::string_view listen) {
       port <= 65535) {
     return absl::OkStatus();
   }
-  return NotAllowed("listen", listen,
+  return NotAllowed(flag, listen,
                     "HOST:PORT with a port from 0 to 65535, such as "
                     "127.0.0.1:50051 or [::]:50051");
 }
@@ -138,11 +167,39 @@ absl::Status CheckDevice(absl::string_view device) {
                     "auto, cpu, cuda or cuda:N[,N...]");
 }
 
+// Half a configuration would leave open what was meant to be shut.
+absl::Status CheckSecurity(const SecurityOptions& security,
+                           absl::string_view listen) {
+  if (security.tls_cert.empty() != security.tls_key.empty()) {
+    return NotAllowed(security.tls_cert.empty() ? "tls_cert" : "tls_key", "",
+                      "a file, because --tls_cert and --tls_key go together");
+  }
+  const bool tls = !security.tls_cert.empty();
+  if (!tls && !security.tls_client_ca.empty()) {
+    return NotAllowed("tls_client_ca", security.tls_client_ca,
+                      "only with --tls_cert and --tls_key");
+  }
+  if (!tls && !security.auth_tokens.empty() && !IsLoopback(listen)) {
+    return NotAllowed(
+        "auth_tokens", security.auth_tokens,
+        absl::StrCat("only with --tls_cert and --tls_key, or with a loopback "
+                     "address for --listen=",
+                     listen, ": else tokens could be read on their way"));
+  }
+  return absl::OkStatus();
+}
+
 void ReadServerOptions(Checks* checks, ServerOptions* out) {
   constexpr int kMaxInt = std::numeric_limits<int>::max();
   constexpr int64_t kMaxInt64 = std::numeric_limits<int64_t>::max();
   out->listen = absl::GetFlag(FLAGS_listen);
-  checks->Update(CheckListen(out->listen));
+  checks->Update(CheckListen("listen", out->listen));
+  out->security = {absl::GetFlag(FLAGS_tls_cert), absl::GetFlag(FLAGS_tls_key),
+                   absl::GetFlag(FLAGS_tls_client_ca),
+                   absl::GetFlag(FLAGS_auth_tokens)};
+  checks->Update(CheckSecurity(out->security, out->listen));
+  checks->Time(FLAGS_watchdog_timeout, absl::Seconds(1),
+               &out->watchdog_timeout);
   checks->Range(FLAGS_max_inflight, 1, 100'000, &out->max_inflight);
   checks->Range(FLAGS_max_builds, 1, 10'000, &out->max_builds);
   checks->Range(FLAGS_max_batch_items, 1, kMaxInt, &out->max_batch_items);
@@ -189,6 +246,12 @@ std::vector<std::filesystem::path> ModelFolders() {
 
 }  // namespace
 
+bool IsLoopback(absl::string_view address) {
+  const absl::string_view host = address.substr(0, address.rfind(':'));
+  return host == "localhost" || host == "[::1]" ||
+         absl::StartsWith(host, "127.");
+}
+
 absl::StatusOr<std::string> FindModel(absl::string_view model) {
   const std::string name(model.empty() ? "demo" : model);
   const std::filesystem::path path(name);
@@ -212,6 +275,10 @@ absl::StatusOr<Options> OptionsFromFlags() {
   Checks checks;
   Options options;
   ReadServerOptions(&checks, &options.server);
+  options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
+  if (!options.metrics_listen.empty()) {
+    checks.Update(CheckListen("metrics_listen", options.metrics_listen));
+  }
   options.tower.device = absl::GetFlag(FLAGS_device);
   checks.Update(CheckDevice(options.tower.device));
   checks.OneOf(FLAGS_precision, {"auto", "fp32", "bf16", "fp16", "int8"});
@@ -222,13 +289,9 @@ absl::StatusOr<Options> OptionsFromFlags() {
       static_cast<LogFormat>(checks.OneOf(FLAGS_log_format, {"text", "json"}));
   options.log_level = static_cast<LogLevel>(
       checks.OneOf(FLAGS_log_level, {"debug", "info", "warn", "error"}));
-  options.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
-  if (options.drain_timeout < absl::ZeroDuration() ||
-      options.drain_timeout > absl::Hours(24)) {
-    checks.Update(NotAllowed("drain_timeout",
-                             absl::FormatDuration(options.drain_timeout),
-                             "0 to 24h, such as 25s"));
-  }
+  checks.Time(FLAGS_drain_grace, absl::ZeroDuration(), &options.drain_grace);
+  checks.Time(FLAGS_drain_timeout, absl::ZeroDuration(),
+              &options.drain_timeout);
   if (!checks.status().ok()) return checks.status();
   absl::StatusOr<std::string> model = FindModel(absl::GetFlag(FLAGS_model));
   if (!model.ok()) return model.status();

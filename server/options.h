@@ -15,14 +15,25 @@
 
 namespace zeroshot::server {
 
+// Files by which a server shows who it is and asks the same of its callers;
+// all may be replaced while it runs.
+struct SecurityOptions {
+  std::string tls_cert;       // PEM chain; empty: plain text
+  std::string tls_key;        // PEM, of the same certificate
+  std::string tls_client_ca;  // PEM; empty: callers need no certificate
+  std::string auth_tokens;    // see server/tokens.h; empty: anyone may call
+};
+
 // What the running server goes by. Limits are told to clients by GetModel.
 struct ServerOptions {
   std::string listen = "127.0.0.1:50051";  // HOST:PORT; port 0: any free one
   int max_inflight = 128;    // Classify and Embed calls inside at once
   int max_builds = 4;        // builds at once
   int max_batch_items = 64;  // items of one Embed call
-  int64_t max_request_bytes = 64 << 20;
+  int64_t max_request_bytes = 32 << 20;
   int64_t memory_store_bytes = int64_t{1} << 30;
+  absl::Duration watchdog_timeout = absl::Seconds(30);  // see server/watchdog.h
+  SecurityOptions security;
   EmbedderOptions embedder;
   BuildLimits build;
 };
@@ -31,11 +42,13 @@ enum class LogFormat { kText, kJson };
 enum class LogLevel { kDebug, kInfo, kWarn, kError };
 
 struct Options {
-  std::string model;  // path of the checkpoint
+  std::string model;                              // path of the checkpoint
+  std::string metrics_listen = "127.0.0.1:9090";  // HOST:PORT; empty: no page
   clip::ModelOptions tower;
   ServerOptions server;
   LogFormat log_format = LogFormat::kText;
   LogLevel log_level = LogLevel::kInfo;
+  absl::Duration drain_grace = absl::Seconds(5);
   absl::Duration drain_timeout = absl::Seconds(25);
 };
 
@@ -43,6 +56,9 @@ struct Options {
 // InvalidArgument, NotFound: a value that is not allowed; the message names
 // the flag, the value and what is allowed.
 absl::StatusOr<Options> OptionsFromFlags();
+
+// Whether HOST:PORT is reached from this machine only.
+bool IsLoopback(absl::string_view address);
 
 // Makes --help list this program's flags and --version its version. Call
 // before absl::ParseCommandLine.

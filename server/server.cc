@@ -5,12 +5,17 @@
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
+#include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/credentials.h"
+#include "server/port_probe.h"
 
 namespace zeroshot::server {
 namespace {
@@ -22,14 +27,31 @@ constexpr int kThreadHeadroom = 64;
 // How long answers may take to leave after their calls are done.
 constexpr absl::Duration kFlushTime = absl::Seconds(1);
 
+// Between two looks of the watchdog.
+constexpr absl::Duration kWatchInterval = absl::Seconds(5);
+
+// How long the own port may be silent when dialled, on a busy machine too.
+constexpr absl::Duration kPortPatience = absl::Seconds(5);
+
 }  // namespace
 
-Server::Server(const ServerOptions& options)
-    : options_(options), service_(options) {}
+Server::Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens)
+    : options_(options),
+      tokens_(std::move(tokens)),
+      calls_(tokens_.get(), &metrics_),
+      service_(options, &calls_, &metrics_) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
-    const ServerOptions& options) {
-  std::unique_ptr<Server> server(new Server(options));
+    const ServerOptions& options, std::function<void()> on_deaf) {
+  const auto credentials = MakeServerCredentials(options.security);
+  if (!credentials.ok()) return credentials.status();
+  std::unique_ptr<Tokens> tokens;
+  if (!options.security.auth_tokens.empty()) {
+    auto loaded = Tokens::Load(options.security.auth_tokens);
+    if (!loaded.ok()) return loaded.status();
+    tokens = *std::move(loaded);
+  }
+  std::unique_ptr<Server> server(new Server(options, std::move(tokens)));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
@@ -43,8 +65,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_request_bytes));
   // Else a second server on this port would silently take half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(),
-                           &server->port_);
+  builder.AddListeningPort(options.listen, *credentials, &server->port_);
   builder.RegisterService(&server->service_);
   server->grpc_ = builder.BuildAndStart();
   if (server->grpc_ == nullptr) {
@@ -53,35 +74,91 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
                      ": the port is in use, or the address is not one of this "
                      "machine's"));
   }
-  server->SetHealth(false);
+  server->on_deaf_ = std::move(on_deaf);
+  server->UpdateHealth();
   return server;
 }
 
 Server::~Server() {
-  if (grpc_ != nullptr) Drain(absl::ZeroDuration());
+  if (grpc_ != nullptr) Drain(absl::ZeroDuration(), absl::ZeroDuration());
 }
 
-void Server::SetHealth(bool serving) {
+absl::Status Server::Ready() {
+  absl::Status calls = calls_.Ready();
+  if (!calls.ok()) return calls;
+  clip::MutexLock lock(&mu_);
+  return draining_ ? absl::UnavailableError("the server is stopping")
+                   : verdict_;
+}
+
+void Server::UpdateHealth() {
+  clip::MutexLock lock(&health_mu_);
+  const bool ready = Ready().ok();
   grpc::HealthCheckServiceInterface* health = grpc_->GetHealthCheckService();
-  health->SetServingStatus("", serving);
-  health->SetServingStatus(v1::ZeroShot::service_full_name(), serving);
+  health->SetServingStatus("", ready);
+  health->SetServingStatus(v1::ZeroShot::service_full_name(), ready);
 }
 
 void Server::Serve(std::unique_ptr<clip::Model> model) {
-  engine_ = std::make_unique<Engine>(std::move(model), options_);
-  service_.Open(engine_.get());
-  SetHealth(true);
+  engine_ = std::make_unique<Engine>(std::move(model), options_, &metrics_);
+  watchdog_ = std::make_unique<Watchdog>(
+      &engine_->embedder,
+      Watchdog::Options{
+          .timeout = options_.watchdog_timeout,
+          .interval = std::min(kWatchInterval, options_.watchdog_timeout / 4)},
+      [address = absl::StrCat(
+           options_.listen.substr(0, options_.listen.rfind(':')), ":", port_),
+       tls = !options_.security.tls_cert.empty(),
+       patience = std::min(kPortPatience, options_.watchdog_timeout)] {
+        return IsServed(address, tls, patience);
+      },
+      [this](const absl::Status& verdict) {
+        {
+          clip::MutexLock lock(&mu_);
+          verdict_ = verdict;
+        }
+        if (verdict.ok()) spdlog::info("the tower is well again");
+        if (!verdict.ok()) spdlog::error("{}", std::string(verdict.message()));
+        UpdateHealth();
+      },
+      [this] {
+        spdlog::error("the port does not answer any more");
+        if (on_deaf_) on_deaf_();
+      });
+  calls_.Open(engine_.get());
+  UpdateHealth();
 }
 
-int Server::Drain(absl::Duration timeout) {
-  SetHealth(false);
-  service_.Close();
-  const int cut_off = service_.WaitUntilIdle(absl::Now() + timeout);
+StatusSource Server::status_source() {
+  return {.metrics =
+              [this] {
+                Readings readings = service_.Read();
+                readings.ready = Ready().ok();
+                return metrics_.Text(readings);
+              },
+          .live =
+              [this] {
+                clip::MutexLock lock(&mu_);
+                return verdict_;
+              },
+          .ready = [this] { return Ready(); }};
+}
+
+int Server::Drain(absl::Duration grace, absl::Duration timeout) {
+  {
+    clip::MutexLock lock(&mu_);
+    draining_ = true;
+  }
+  UpdateHealth();
+  absl::SleepFor(grace);
+  calls_.Close();
+  const int cut_off = calls_.WaitUntilIdle(absl::Now() + timeout);
   // gRPC's own Shutdown would wait for health watches too, which never end by
   // themselves: only our calls get the whole timeout.
   grpc_->Shutdown(absl::ToChronoTime(
       absl::Now() + (cut_off == 0 ? kFlushTime : absl::ZeroDuration())));
   grpc_->Wait();
+  watchdog_.reset();
   return cut_off;
 }
 

@@ -4,19 +4,27 @@
 
 #include <grpcpp/server.h>
 
+#include <functional>
 #include <memory>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "clip/model.h"
+#include "clip/mutex.h"
+#include "server/calls.h"
 #include "server/engine.h"
+#include "server/metrics.h"
 #include "server/options.h"
 #include "server/service.h"
+#include "server/status_page.h"
+#include "server/tokens.h"
+#include "server/watchdog.h"
 
 namespace zeroshot::server {
 
 // Health (grpc.health.v1) of "" and of "zeroshot.v1.ZeroShot" is NOT_SERVING
-// from Start to Serve and from Drain on, else SERVING.
+// from Start to Serve, from Drain on and while the watchdog finds something
+// wrong, else SERVING.
 //
 // Thread rule: gRPC calls in on threads of its own; the methods below are
 // called by one thread.
@@ -24,8 +32,12 @@ class Server {
  public:
   // Opens the port. Calls are Unavailable until Serve.
   // Unavailable: the address is in use or not of this machine.
+  // InvalidArgument, NotFound: a certificate, key or token file is not good.
+  //
+  // `on_deaf` (may be null) is called once, on another thread, if the port
+  // stops taking connections: nothing but a new process helps then.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
-      const ServerOptions& options);
+      const ServerOptions& options, std::function<void()> on_deaf = nullptr);
 
   // Drains without waiting, unless Drain was called.
   ~Server();
@@ -36,20 +48,38 @@ class Server {
   // The port that is listened on.
   int port() const { return port_; }
 
-  // Turns health to NOT_SERVING, refuses new calls (Unavailable), waits for
-  // those inside, then closes the port. Returns how many calls had to be cut
-  // off, as Cancelled, because they went on for longer than `timeout`.
-  int Drain(absl::Duration timeout);
+  // What /metrics, /livez and /readyz show; callable from any thread.
+  StatusSource status_source();
+
+  // Turns health to NOT_SERVING and goes on for `grace`, so that load
+  // balancers notice; then refuses new calls (Unavailable), ends builds
+  // (Unavailable), waits for the other calls inside and closes the port.
+  // Returns how many calls had to be cut off, as Cancelled, because they went
+  // on for longer than `timeout`.
+  int Drain(absl::Duration grace, absl::Duration timeout);
 
  private:
-  explicit Server(const ServerOptions& options);
-  void SetHealth(bool serving);
+  Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens);
+
+  // OK while calls should be sent here.
+  absl::Status Ready();
+  // Tells grpc.health.v1 what Ready says.
+  void UpdateHealth();
 
   const ServerOptions options_;
+  Metrics metrics_;
+  const std::unique_ptr<Tokens> tokens_;  // null: anyone may call
   std::unique_ptr<Engine> engine_;
+  Calls calls_;
   Service service_;
-  std::unique_ptr<grpc::Server> grpc_;  // first to go: it calls the others
+  std::unique_ptr<grpc::Server> grpc_;  // goes before what it calls
   int port_ = 0;
+  std::function<void()> on_deaf_;
+  clip::Mutex health_mu_;  // keeps the health told and Ready the same
+  clip::Mutex mu_;
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Status verdict_ ABSL_GUARDED_BY(mu_);  // the watchdog's
+  std::unique_ptr<Watchdog> watchdog_;         // first to go
 };
 
 }  // namespace zeroshot::server

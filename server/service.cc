@@ -1,22 +1,17 @@
 #include "server/service.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <new>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "server/grpc_status.h"
-#include "server/log.h"
 #include "server/wire.h"
 
 namespace zeroshot::server {
@@ -26,16 +21,6 @@ constexpr int kDefaultTopK = 5;
 constexpr int kDefaultPageSize = 100;
 constexpr int kMaxPageSize = 1000;
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
-
-Caller CallerOf(const grpc::ServerContext& context) {
-  Caller caller;
-  // gRPC's "no deadline" is the greatest time of its clock.
-  if (context.deadline() != std::chrono::system_clock::time_point::max()) {
-    caller.deadline = absl::FromChrono(context.deadline());
-  }
-  caller.gone = [&context] { return context.IsCancelled(); };
-  return caller;
-}
 
 absl::Status RequireWeightSetId(absl::string_view id) {
   if (!id.empty()) return absl::OkStatus();
@@ -74,91 +59,77 @@ std::vector<absl::string_view> Views(
 
 }  // namespace
 
-Service::Service(const ServerOptions& options)
+Service::Service(const ServerOptions& options, Calls* calls, Metrics* metrics)
     : options_(options),
+      calls_(calls),
+      metrics_(metrics),
       door_("Classify and Embed calls", options.max_inflight),
       build_door_("BuildClassifier calls",
                   options.max_builds + kMaxWaitingBuilds) {}
 
-void Service::Open(Engine* engine) {
-  clip::MutexLock lock(&mu_);
-  engine_ = engine;
-}
-
-void Service::Close() {
-  clip::MutexLock lock(&mu_);
-  closed_ = true;
-}
-
-int Service::WaitUntilIdle(absl::Time deadline) {
-  clip::MutexLock lock(&mu_);
-  while (inside_ > 0) {
-    if (!idle_.WaitUntil(&mu_, absl::ToChronoTime(deadline))) break;
+Readings Service::Read() {
+  Readings readings;
+  readings.inflight = door_.inside();
+  readings.max_inflight = options_.max_inflight;
+  readings.build_calls = build_door_.inside();
+  if (Engine* engine = calls_->engine()) {
+    readings.model = engine->model->info();
+    readings.queued = engine->embedder.queued();
+    readings.store = engine->store.stats();
   }
-  return inside_;
-}
-
-absl::StatusOr<Engine*> Service::Enter() {
-  clip::MutexLock lock(&mu_);
-  if (closed_) return absl::UnavailableError("the server is stopping");
-  if (engine_ == nullptr) {
-    return absl::UnavailableError("the server is still loading its model");
-  }
-  ++inside_;
-  return engine_;
-}
-
-void Service::Leave() {
-  clip::MutexLock lock(&mu_);
-  if (--inside_ == 0) idle_.NotifyAll();
-}
-
-grpc::Status Service::Answer(
-    absl::string_view method, grpc::ServerContext* context,
-    absl::FunctionRef<absl::Status(const Call&)> handler) {
-  const absl::Time start = absl::Now();
-  const absl::StatusOr<Engine*> engine = Enter();
-  absl::Status status = engine.status();
-  if (engine.ok()) {
-    const absl::Cleanup leave = [this] { Leave(); };
-    try {
-      status = handler({**engine, CallerOf(*context), start});
-    } catch (const std::bad_alloc&) {
-      status = absl::ResourceExhaustedError("not enough memory for this call");
-    }
-  }
-  LogCall(method, context->peer(), status, absl::Now() - start);
-  return ToGrpcStatus(status);
+  return readings;
 }
 
 grpc::Status Service::BuildClassifier(grpc::ServerContext* context,
                                       const v1::BuildClassifierRequest* request,
                                       v1::BuildClassifierResponse* response) {
-  return Answer("BuildClassifier", context, [&](const Call& call) {
-    return Build(call, *request, nullptr, response);
-  });
+  return calls_->Answer("BuildClassifier", Permission::kBuild, context,
+                        [&](const Call& call) {
+                          return Build(call, *request, nullptr, response);
+                        });
 }
 
 grpc::Status Service::BuildClassifierStream(
     grpc::ServerContext* context, const v1::BuildClassifierRequest* request,
     grpc::ServerWriter<v1::BuildClassifierStreamResponse>* writer) {
-  return Answer("BuildClassifierStream", context, [&](const Call& call) {
-    absl::Time next_event = absl::InfinitePast();
-    const auto on_progress = [&](const BuildProgress& progress) {
-      const absl::Time now = absl::Now();
-      if (now < next_event) return;
-      next_event = now + kProgressInterval;
-      v1::BuildClassifierStreamResponse event;
-      ToProto(progress, event.mutable_progress());
-      // A client that has left is noticed by the caller's `gone`.
-      writer->Write(event);
-    };
-    v1::BuildClassifierStreamResponse last;
-    const absl::Status status =
-        Build(call, *request, on_progress, last.mutable_result());
-    if (status.ok()) writer->Write(last);
-    return status;
-  });
+  return calls_->Answer(
+      "BuildClassifierStream", Permission::kBuild, context,
+      [&](const Call& call) {
+        absl::Time next_event = absl::InfinitePast();
+        const auto on_progress = [&](const BuildProgress& progress) {
+          const absl::Time now = absl::Now();
+          if (now < next_event) return;
+          next_event = now + kProgressInterval;
+          v1::BuildClassifierStreamResponse event;
+          ToProto(progress, event.mutable_progress());
+          // A client that has left is noticed by the caller's `gone`.
+          writer->Write(event);
+        };
+        v1::BuildClassifierStreamResponse last;
+        const absl::Status status =
+            Build(call, *request, on_progress, last.mutable_result());
+        if (status.ok()) writer->Write(last);
+        return status;
+      });
+}
+
+absl::StatusOr<Door::Place> Service::Admit(const Call& call) {
+  absl::StatusOr<Door::Place> place = door_.Enter();
+  if (!place.ok()) return Because("inflight", place.status());
+  Embedder& embedder = call.engine.embedder;
+  // Each call inside has a picture at least, in the queue or on its way there.
+  const int ahead = std::max(door_.inside() - 1, embedder.queued());
+  const absl::Duration wait = embedder.pace().TimeFor(ahead);
+  const absl::Duration left = call.caller.deadline - absl::Now();
+  if (wait <= left) return place;
+  absl::Status refusal = absl::ResourceExhaustedError(absl::StrCat(
+      "the deadline is in ",
+      absl::FormatDuration(absl::Trunc(left, absl::Milliseconds(1))),
+      " and the ", ahead, " pictures ahead will take about ",
+      absl::FormatDuration(absl::Trunc(wait, absl::Milliseconds(1))),
+      "; try again later"));
+  SetRetryDelay(refusal, wait);
+  return Because("deadline", refusal);
 }
 
 absl::Status Service::Build(const Call& call,
@@ -166,10 +137,24 @@ absl::Status Service::Build(const Call& call,
                             const WeightSetBuilder::OnProgress& on_progress,
                             v1::BuildClassifierResponse* response) {
   const absl::StatusOr<Door::Place> place = build_door_.Enter();
-  if (!place.ok()) return place.status();
+  if (!place.ok()) return Because("build_calls", place.status());
+  // A build may take longer than a server that stops has left.
+  Caller caller = call.caller;
+  caller.gone = [&] { return calls_->closed() || call.caller.gone(); };
   const absl::StatusOr<BuildResult> result =
-      call.engine.builder.Build(FromProto(request), call.caller, on_progress);
-  if (!result.ok()) return result.status();
+      call.engine.builder.Build(FromProto(request), caller, on_progress);
+  if (absl::IsCancelled(result.status()) && calls_->closed()) {
+    return Because("stopping",
+                   absl::UnavailableError(
+                       "the server is stopping: ask for the build again"));
+  }
+  if (!result.ok()) {
+    // The builder's own door is the only one inside that says when to return.
+    return RetryDelay(result.status()) > absl::ZeroDuration()
+               ? Because("builds", result.status())
+               : result.status();
+  }
+  metrics_->BuildEnded(*result);
   ToProto(*result, absl::Now() - call.start, response);
   return absl::OkStatus();
 }
@@ -177,48 +162,54 @@ absl::Status Service::Build(const Call& call,
 grpc::Status Service::Classify(grpc::ServerContext* context,
                                const v1::ClassifyRequest* request,
                                v1::ClassifyResponse* response) {
-  return Answer("Classify", context, [&](const Call& call) -> absl::Status {
-    const absl::StatusOr<Door::Place> place = door_.Enter();
-    if (!place.ok()) return place.status();
-    absl::Status named = RequireWeightSetId(request->weight_set_id());
-    if (!named.ok()) return named;
-    ClassifyCall classify;
-    classify.image = request->image();
-    classify.weight_set_id = request->weight_set_id();
-    classify.return_probabilities = request->return_probabilities();
-    constexpr uint32_t kMaxTopK = std::numeric_limits<int>::max();
-    classify.top_k =
-        request->top_k() == 0
-            ? kDefaultTopK
-            : static_cast<int>(std::min(request->top_k(), kMaxTopK));
-    const absl::StatusOr<zeroshot::Answer> answer =
-        call.engine.classifier.Classify(classify, call.caller);
-    if (!answer.ok()) return answer.status();
-    ToProto(*answer, absl::Now() - call.start, response);
-    return absl::OkStatus();
-  });
+  return calls_->Answer(
+      "Classify", Permission::kClassify, context,
+      [&](const Call& call) -> absl::Status {
+        const absl::StatusOr<Door::Place> place = Admit(call);
+        if (!place.ok()) return place.status();
+        absl::Status named = RequireWeightSetId(request->weight_set_id());
+        if (!named.ok()) return named;
+        ClassifyCall classify;
+        classify.image = request->image();
+        classify.weight_set_id = request->weight_set_id();
+        classify.return_probabilities = request->return_probabilities();
+        constexpr uint32_t kMaxTopK = std::numeric_limits<int>::max();
+        classify.top_k =
+            request->top_k() == 0
+                ? kDefaultTopK
+                : static_cast<int>(std::min(request->top_k(), kMaxTopK));
+        const absl::StatusOr<zeroshot::Answer> answer =
+            call.engine.classifier.Classify(classify, call.caller);
+        if (!answer.ok()) return answer.status();
+        metrics_->PicturesTimed(answer->timing);
+        ToProto(*answer, absl::Now() - call.start, response);
+        return absl::OkStatus();
+      });
 }
 
 grpc::Status Service::GetWeightSet(grpc::ServerContext* context,
                                    const v1::GetWeightSetRequest* request,
                                    v1::GetWeightSetResponse* response) {
-  return Answer("GetWeightSet", context, [&](const Call& call) -> absl::Status {
-    absl::Status named = RequireWeightSetId(request->weight_set_id());
-    if (!named.ok()) return named;
-    const auto set = call.engine.store.Get(request->weight_set_id());
-    if (!set.ok()) return set.status();
-    ToProto(**set, response->mutable_weight_set());
-    response->mutable_class_names()->Assign((*set)->class_names.begin(),
-                                            (*set)->class_names.end());
-    return absl::OkStatus();
-  });
+  return calls_->Answer(
+      "GetWeightSet", Permission::kClassify, context,
+      [&](const Call& call) -> absl::Status {
+        absl::Status named = RequireWeightSetId(request->weight_set_id());
+        if (!named.ok()) return named;
+        const auto set = call.engine.store.Get(request->weight_set_id());
+        if (!set.ok()) return set.status();
+        ToProto(**set, response->mutable_weight_set());
+        response->mutable_class_names()->Assign((*set)->class_names.begin(),
+                                                (*set)->class_names.end());
+        return absl::OkStatus();
+      });
 }
 
 grpc::Status Service::ListWeightSets(grpc::ServerContext* context,
                                      const v1::ListWeightSetsRequest* request,
                                      v1::ListWeightSetsResponse* response) {
-  return Answer(
-      "ListWeightSets", context, [&](const Call& call) -> absl::Status {
+  return calls_->Answer(
+      "ListWeightSets", Permission::kClassify, context,
+      [&](const Call& call) -> absl::Status {
         absl::Status page = CheckPage(*request);
         if (!page.ok()) return page;
         const int size = request->page_size() == 0
@@ -242,54 +233,63 @@ grpc::Status Service::ListWeightSets(grpc::ServerContext* context,
 grpc::Status Service::DeleteWeightSet(grpc::ServerContext* context,
                                       const v1::DeleteWeightSetRequest* request,
                                       v1::DeleteWeightSetResponse*) {
-  return Answer("DeleteWeightSet", context, [&](const Call& call) {
-    absl::Status named = RequireWeightSetId(request->weight_set_id());
-    if (!named.ok()) return named;
-    return call.engine.store.Delete(request->weight_set_id());
-  });
+  return calls_->Answer(
+      "DeleteWeightSet", Permission::kDelete, context, [&](const Call& call) {
+        absl::Status named = RequireWeightSetId(request->weight_set_id());
+        if (!named.ok()) return named;
+        return call.engine.store.Delete(request->weight_set_id());
+      });
 }
 
 grpc::Status Service::EmbedImages(grpc::ServerContext* context,
                                   const v1::EmbedImagesRequest* request,
                                   v1::EmbedImagesResponse* response) {
-  return Answer("EmbedImages", context, [&](const Call& call) -> absl::Status {
-    const absl::StatusOr<Door::Place> place = door_.Enter();
-    if (!place.ok()) return place.status();
-    absl::Status batch =
-        CheckBatch("images", request->images_size(), options_.max_batch_items);
-    if (!batch.ok()) return batch;
-    const absl::StatusOr<Embeddings> embeddings =
-        call.engine.embedder.EmbedImages(Views(request->images()), call.caller);
-    if (!embeddings.ok()) return embeddings.status();
-    ToProto(*embeddings, call.engine.model->info().embedding_dim, response);
-    return absl::OkStatus();
-  });
+  return calls_->Answer(
+      "EmbedImages", Permission::kClassify, context,
+      [&](const Call& call) -> absl::Status {
+        const absl::StatusOr<Door::Place> place = Admit(call);
+        if (!place.ok()) return place.status();
+        absl::Status batch = CheckBatch("images", request->images_size(),
+                                        options_.max_batch_items);
+        if (!batch.ok()) return batch;
+        const absl::StatusOr<Embeddings> embeddings =
+            call.engine.embedder.EmbedImages(Views(request->images()),
+                                             call.caller);
+        if (!embeddings.ok()) return embeddings.status();
+        metrics_->PicturesTimed(embeddings->timing);
+        ToProto(*embeddings, call.engine.model->info().embedding_dim, response);
+        return absl::OkStatus();
+      });
 }
 
 grpc::Status Service::EmbedTexts(grpc::ServerContext* context,
                                  const v1::EmbedTextsRequest* request,
                                  v1::EmbedTextsResponse* response) {
-  return Answer("EmbedTexts", context, [&](const Call& call) -> absl::Status {
-    const absl::StatusOr<Door::Place> place = door_.Enter();
-    if (!place.ok()) return place.status();
-    absl::Status batch =
-        CheckBatch("texts", request->texts_size(), options_.max_batch_items);
-    if (!batch.ok()) return batch;
-    const absl::StatusOr<Embeddings> embeddings =
-        call.engine.embedder.EmbedTexts(Views(request->texts()), call.caller);
-    if (!embeddings.ok()) return embeddings.status();
-    ToProto(*embeddings, call.engine.model->info().embedding_dim, response);
-    return absl::OkStatus();
-  });
+  return calls_->Answer(
+      "EmbedTexts", Permission::kClassify, context,
+      [&](const Call& call) -> absl::Status {
+        const absl::StatusOr<Door::Place> place = door_.Enter();
+        if (!place.ok()) return Because("inflight", place.status());
+        absl::Status batch = CheckBatch("texts", request->texts_size(),
+                                        options_.max_batch_items);
+        if (!batch.ok()) return batch;
+        const absl::StatusOr<Embeddings> embeddings =
+            call.engine.embedder.EmbedTexts(Views(request->texts()),
+                                            call.caller);
+        if (!embeddings.ok()) return embeddings.status();
+        ToProto(*embeddings, call.engine.model->info().embedding_dim, response);
+        return absl::OkStatus();
+      });
 }
 
 grpc::Status Service::GetModel(grpc::ServerContext* context,
                                const v1::GetModelRequest*,
                                v1::GetModelResponse* response) {
-  return Answer("GetModel", context, [&](const Call& call) {
-    ToProto(call.engine.model->info(), options_, response);
-    return absl::OkStatus();
-  });
+  return calls_->Answer(
+      "GetModel", Permission::kClassify, context, [&](const Call& call) {
+        ToProto(call.engine.model->info(), options_, response);
+        return absl::OkStatus();
+      });
 }
 
 }  // namespace zeroshot::server

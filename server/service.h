@@ -1,22 +1,19 @@
-// The RPCs of proto/zeroshot/v1: admission, proto <-> values, timing and one
-// log line a call. What the answers are is decided in zeroshot/.
+// The RPCs of proto/zeroshot/v1: admission, proto <-> values, timing. What the
+// answers are is decided in zeroshot/.
 #ifndef ZEROSHOT_SERVER_SERVICE_H_
 #define ZEROSHOT_SERVER_SERVICE_H_
 
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
-#include "absl/time/time.h"
-#include "clip/mutex.h"
-#include "server/engine.h"
+#include "server/calls.h"
+#include "server/metrics.h"
 #include "server/options.h"
-#include "zeroshot/caller.h"
 #include "zeroshot/door.h"
 #include "zeroshot/v1/zeroshot.grpc.pb.h"
+#include "zeroshot/weight_set_builder.h"
 
 namespace zeroshot::server {
 
@@ -26,17 +23,11 @@ class Service final : public v1::ZeroShot::Service {
   // Build calls that may wait for a build that another call runs.
   static constexpr int kMaxWaitingBuilds = 64;
 
-  explicit Service(const ServerOptions& options);
+  // Borrows calls and metrics.
+  Service(const ServerOptions& options, Calls* calls, Metrics* metrics);
 
-  // From now on `engine` (borrowed) answers. Before that every call is
-  // Unavailable.
-  void Open(Engine* engine);
-
-  // From now on every new call is Unavailable; those inside go on.
-  void Close();
-
-  // Blocks until no call is inside, or until `deadline`; returns how many are.
-  int WaitUntilIdle(absl::Time deadline);
+  // What a scrape of the metrics reads, but for `ready`.
+  Readings Read();
 
   grpc::Status BuildClassifier(grpc::ServerContext* context,
                                const v1::BuildClassifierRequest* request,
@@ -67,22 +58,10 @@ class Service final : public v1::ZeroShot::Service {
                         v1::GetModelResponse* response) override;
 
  private:
-  // What a call's handler gets.
-  struct Call {
-    Engine& engine;
-    Caller caller;
-    absl::Time start;
-  };
-
-  // Runs `handler` as a call named `method`, between Enter and Leave; writes
-  // its log line and returns its status as gRPC has it.
-  grpc::Status Answer(absl::string_view method, grpc::ServerContext* context,
-                      absl::FunctionRef<absl::Status(const Call&)> handler);
-
-  // The engine, and one more call inside; Unavailable while loading or
-  // stopping. Each Enter that went well needs its Leave.
-  absl::StatusOr<Engine*> Enter();
-  void Leave();
+  // A place for a call of Classify or EmbedImages. ResourceExhausted, with a
+  // retry delay: too many calls are inside, or those inside will keep the
+  // device busy until after this call's deadline.
+  absl::StatusOr<Door::Place> Admit(const Call& call);
 
   absl::Status Build(const Call& call,
                      const v1::BuildClassifierRequest& request,
@@ -90,13 +69,10 @@ class Service final : public v1::ZeroShot::Service {
                      v1::BuildClassifierResponse* response);
 
   const ServerOptions options_;
+  Calls* const calls_;
+  Metrics* const metrics_;
   Door door_;        // Classify and Embed calls
   Door build_door_;  // build calls, waiting ones included
-  clip::Mutex mu_;
-  clip::CondVar idle_;
-  Engine* engine_ ABSL_GUARDED_BY(mu_) = nullptr;
-  bool closed_ ABSL_GUARDED_BY(mu_) = false;
-  int inside_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace zeroshot::server

@@ -11,6 +11,7 @@ namespace {
 
 // A handler may touch lock-free atomics and post a semaphore, little else.
 std::atomic<int> caught{0};
+std::atomic<bool> failed{false};
 sem_t arrived;
 
 void Exit(int) { _exit(0); }
@@ -39,8 +40,18 @@ void CatchStopSignals() {
 }
 
 int WaitForStopSignal() {
-  while (caught == 0) sem_wait(&arrived);
+  while (caught == 0 && !failed) sem_wait(&arrived);
   return caught;
+}
+
+void Fail() {
+  failed = true;
+  sem_post(&arrived);
+}
+
+void ExitAtLatestIn(int seconds) {
+  signal(SIGALRM, [](int) { _exit(1); });
+  alarm(seconds);
 }
 
 }  // namespace zeroshot::server

@@ -1,5 +1,5 @@
 // SIGTERM and SIGINT, as main waits for them.
-// Thread rule: called by main only.
+// Thread rule: called by main only, but for Fail.
 #ifndef ZEROSHOT_SERVER_STOP_SIGNAL_H_
 #define ZEROSHOT_SERVER_STOP_SIGNAL_H_
 
@@ -14,8 +14,16 @@ void ExitOnStopSignals();
 // program at once, with exit status 128 + signal.
 void CatchStopSignals();
 
-// Blocks until the first signal and returns its number.
+// Blocks until the first signal and returns its number, or 0 after Fail.
 int WaitForStopSignal();
+
+// Ends WaitForStopSignal without a signal: the server cannot go on. From any
+// thread.
+void Fail();
+
+// Ends the program with exit status 1 after so many seconds, however stuck it
+// is.
+void ExitAtLatestIn(int seconds);
 
 }  // namespace zeroshot::server
 

@@ -28,10 +28,11 @@ absl::StatusOr<std::vector<int32_t>> EncodePrompt(
 }
 
 Embedder::Embedder(clip::Model* model, const clip::Tokenizer* tokenizer,
-                   const EmbedderOptions& options)
+                   const EmbedderOptions& options, OnBatch on_batch)
     : model_(model),
       tokenizer_(tokenizer),
       options_(options),
+      on_batch_(std::move(on_batch)),
       batcher_(options.max_batch,
                [this](absl::Span<Job* const> jobs) { RunBatch(jobs); }) {}
 
@@ -129,6 +130,8 @@ void Embedder::RunBatch(absl::Span<Job* const> jobs) {
   for (const Job* job : jobs) crops.push_back(job->crop);
   const absl::StatusOr<std::vector<float>> rows = model_->EncodeImages(crops);
   const absl::Time end = absl::Now();
+  pace_.BatchRan(static_cast<int>(jobs.size()), end - start);
+  if (on_batch_) on_batch_(static_cast<int>(jobs.size()));
   const size_t dim = model_->info().embedding_dim;
   for (size_t i = 0; i < jobs.size(); ++i) {
     Job& job = *jobs[i];

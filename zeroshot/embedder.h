@@ -4,6 +4,7 @@
 #define ZEROSHOT_ZEROSHOT_EMBEDDER_H_
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,6 +17,7 @@
 #include "clip/tokenizer.h"
 #include "zeroshot/batcher.h"
 #include "zeroshot/caller.h"
+#include "zeroshot/pace.h"
 
 namespace zeroshot {
 
@@ -30,6 +32,9 @@ struct Embeddings {
   EmbedTiming timing;                  // of pictures; summed over items
 };
 
+// Told of each batch that the tower has run, on the batch thread.
+using OnBatch = std::function<void(int pictures)>;
+
 struct EmbedderOptions {
   int max_batch = 32;
   int64_t max_image_bytes = 20 << 20;
@@ -40,9 +45,9 @@ struct EmbedderOptions {
 // Thread rule: every method may be called from many threads at once.
 class Embedder {
  public:
-  // Borrows model and tokenizer.
+  // Borrows model and tokenizer. `on_batch` may be null.
   Embedder(clip::Model* model, const clip::Tokenizer* tokenizer,
-           const EmbedderOptions& options);
+           const EmbedderOptions& options, OnBatch on_batch = nullptr);
 
   // Encoded pictures to rows. An item that is no picture fails alone, as
   // InvalidArgument. The call as a whole fails when the caller has left
@@ -57,6 +62,9 @@ class Embedder {
 
   // Crops waiting for the device.
   int queued() { return batcher_.queued(); }
+
+  // How fast the batches are.
+  Pace& pace() { return pace_; }
 
  private:
   struct Job {
@@ -73,6 +81,8 @@ class Embedder {
   clip::Model* const model_;
   const clip::Tokenizer* const tokenizer_;
   const EmbedderOptions options_;
+  const OnBatch on_batch_;
+  Pace pace_;
   Batcher<Job> batcher_;
 };
 

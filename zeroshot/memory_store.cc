@@ -16,7 +16,11 @@ absl::StatusOr<std::shared_ptr<const WeightSet>> MemoryStore::Get(
     absl::string_view id) {
   clip::MutexLock lock(&mu_);
   const auto it = entries_.find(std::string(id));
-  if (it == entries_.end()) return WeightSetNotFound(id);
+  if (it == entries_.end()) {
+    ++misses_;
+    return WeightSetNotFound(id);
+  }
+  ++hits_;
   uses_.splice(uses_.begin(), uses_, it->second.use);
   return it->second.set;
 }
@@ -56,6 +60,12 @@ absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> MemoryStore::List(
     sets.push_back(it->second.set);
   }
   return sets;
+}
+
+MemoryStoreStats MemoryStore::stats() {
+  clip::MutexLock lock(&mu_);
+  return {static_cast<int64_t>(entries_.size()), bytes_, max_bytes_, hits_,
+          misses_};
 }
 
 void MemoryStore::Remove(Entries::iterator it) {

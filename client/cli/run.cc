@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/command.h"
+#include "client/cli/connection.h"
 
 namespace zeroshot::client {
 namespace {
@@ -39,13 +40,15 @@ std::vector<Command> Commands() {
 }
 
 std::vector<FlagDefinition> SharedFlags() {
-  return {
+  std::vector<FlagDefinition> flags = {
       {"target", "HOST:PORT", "the server (default: 127.0.0.1:50051)"},
       {"timeout", "TIME",
        "for each call: 30, 500ms, 2m (default: 60, builds 1h)"},
       {"json", nullptr, "answers for programs: JSON, one object a line"},
       {"help", nullptr, "this text"},
   };
+  for (const FlagDefinition& flag : ConnectionFlags()) flags.push_back(flag);
+  return flags;
 }
 
 std::string FlagTable(const std::vector<FlagDefinition>& flags) {
@@ -99,8 +102,12 @@ std::vector<std::string>::const_iterator FindCommand(
     const std::vector<std::string>& args) {
   for (auto arg = args.begin(); arg != args.end(); ++arg) {
     if (!absl::StartsWith(*arg, "-")) return arg;
-    if ((*arg == "--target" || *arg == "--timeout") && arg + 1 != args.end()) {
-      ++arg;
+    for (const FlagDefinition& flag : SharedFlags()) {
+      if (flag.value != nullptr && *arg == absl::StrCat("--", flag.name) &&
+          arg + 1 != args.end()) {
+        ++arg;
+        break;
+      }
     }
   }
   return args.end();
@@ -123,6 +130,8 @@ int RunCommand(const Command& command, const std::vector<std::string>& args,
   const auto timeout = arguments->Time("timeout");
   if (!timeout.ok()) return UsageError(no_call, timeout.status());
   if (timeout->has_value()) options.timeout = options.build_timeout = **timeout;
+  const absl::Status connection = ReadConnection(*arguments, &options);
+  if (!connection.ok()) return UsageError(no_call, connection);
   const std::string target =
       arguments->Has("target") ? arguments->Text("target") : kDefaultTarget;
   const auto client = Client::Connect(target, options);

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/command.h"
 #include "client/cli/run.h"
 #include "tests/client/fake_server.h"
 
@@ -323,6 +324,23 @@ TEST_F(CliTest, AWrongCommandLineIsExplained) {
   EXPECT_THAT(complaint({"embed"}), HasSubstr("nothing to embed"));
   EXPECT_THAT(complaint({"show"}), HasSubstr("one weight set"));
   EXPECT_THAT(complaint({"delete"}), HasSubstr("needs"));
+}
+
+TEST_F(CliTest, HalfACertificateAndFilesThatCannotBeReadAreUsageErrors) {
+  const auto error = [this](std::vector<std::string> args) {
+    args.insert(args.begin(), "model");
+    const Result result = Run(args);
+    EXPECT_EQ(result.exit_code, kUsage);
+    return result.err;
+  };
+  EXPECT_THAT(error({"--tls_cert=" + File("a.crt", "x")}),
+              HasSubstr("--tls_cert and --tls_key go together"));
+  EXPECT_THAT(error({"--tls_ca=/no/such/ca.crt"}),
+              HasSubstr("--tls_ca=/no/such/ca.crt: cannot be read"));
+  EXPECT_THAT(error({"--token_file", File("token", "")}),
+              HasSubstr("cannot be read, or is empty"));
+  EXPECT_THAT(error({"--token_file", File("token", "two words\n")}),
+              HasSubstr("the token has characters"));
 }
 
 TEST_F(CliTest, HelpTeachesEveryCommand) {

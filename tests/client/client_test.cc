@@ -48,6 +48,8 @@ TEST(ClientTest, RefusesOptionsOutOfRange) {
   EXPECT_EQ(code("localhost:1", {.max_attempts = 6}), kInvalid);
   EXPECT_EQ(code("localhost:1", {.max_message_bytes = 0}), kInvalid);
   EXPECT_EQ(code("localhost:1", {.timeout = absl::ZeroDuration()}), kInvalid);
+  EXPECT_EQ(code("localhost:1", {.token = "two words"}), kInvalid);
+  EXPECT_EQ(code("localhost:1", {.token = "line\n"}), kInvalid);
   EXPECT_EQ(code("localhost:1", {.max_attempts = 5}), absl::StatusCode::kOk);
 }
 

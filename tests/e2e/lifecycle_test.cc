@@ -8,11 +8,13 @@
 #include <signal.h>
 
 #include <fstream>
+#include <future>
 #include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "tests/e2e/programs.h"
 #include "zeroshot/v1/zeroshot.grpc.pb.h"
 
@@ -63,35 +65,61 @@ class RunningBuild {
 // Far more prompts than any machine encodes within a test.
 constexpr int kEndless = 200'000;
 
-TEST(LifecycleTest, SigtermFinishesWhatIsInsideAndExitsWithZero) {
-  DemoServer server;
+TEST(LifecycleTest, SigtermTurnsHealthFirstAndServesDuringTheGrace) {
+  DemoServer server({"--drain_grace=2s"});
   ASSERT_NE(server.address(), "") << server.process().Errors();
-  RunningBuild build(server.address(), 300);
+  const std::string target = "--target=" + server.address();
+  EXPECT_EQ(RunToEnd({kClient, "health", target}).exit, 0);
+  server.process().Signal(SIGTERM);
+  ASSERT_NE(server.process().WaitForLine("draining"), "");
+  EXPECT_EQ(RunToEnd({kClient, "health", target}).exit, 1);
+  const Ran ran =
+      RunToEnd({kClient, "classify", "--classes=frog,apple",
+                absl::StrCat(kModel, "/pictures/frog.png"), target});
+  EXPECT_EQ(ran.exit, 0) << ran.errors;
+  EXPECT_EQ(server.process().Wait(), 0);
+  EXPECT_THAT(server.process().Errors(), HasSubstr("every call was finished"));
+}
+
+TEST(LifecycleTest, BuildInFlightEndsWithUnavailable) {
+  DemoServer server({"--drain_grace=0s"});
+  ASSERT_NE(server.address(), "") << server.process().Errors();
+  RunningBuild build(server.address(), kEndless);
   ASSERT_TRUE(build.started());
   server.process().Signal(SIGTERM);
-  EXPECT_NE(server.process().WaitForLine("draining"), "");
-  EXPECT_TRUE(build.Finish().ok());
-  EXPECT_EQ(build.last_event().result().num_classes(), 300);
+  const grpc::Status status = build.Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("the server is stopping"));
   EXPECT_EQ(server.process().Wait(), 0);
   EXPECT_THAT(server.process().Errors(), HasSubstr("every call was finished"));
 }
 
 TEST(LifecycleTest, DrainTimeoutCutsOffWhatGoesOn) {
-  DemoServer server({"--drain_timeout=200ms"});
+  DemoServer server({"--drain_timeout=200ms", "--drain_grace=0s",
+                     absl::StrCat("--max_batch_items=", kEndless)});
   ASSERT_NE(server.address(), "") << server.process().Errors();
-  RunningBuild build(server.address(), kEndless);
-  ASSERT_TRUE(build.started());
+  v1::EmbedTextsRequest request;
+  for (int i = 0; i < kEndless; ++i) {
+    request.add_texts(absl::StrCat(i, " things"));
+  }
+  const auto stub = v1::ZeroShot::NewStub(grpc::CreateChannel(
+      server.address(), grpc::InsecureChannelCredentials()));
+  auto call = std::async(std::launch::async, [&] {
+    grpc::ClientContext context;
+    v1::EmbedTextsResponse response;
+    return stub->EmbedTexts(&context, request, &response);
+  });
+  // Long enough to arrive, far too short to be done.
+  absl::SleepFor(absl::Seconds(1));
   server.process().Signal(SIGTERM);
-  EXPECT_FALSE(build.Finish().ok());
+  EXPECT_FALSE(call.get().ok());
   EXPECT_EQ(server.process().Wait(), 0);
   EXPECT_THAT(server.process().Errors(), HasSubstr("1 calls were cut off"));
 }
 
 TEST(LifecycleTest, SecondSignalExitsAtOnce) {
-  DemoServer server({"--drain_timeout=1h"});
+  DemoServer server({"--drain_grace=1h"});
   ASSERT_NE(server.address(), "") << server.process().Errors();
-  RunningBuild build(server.address(), kEndless);
-  ASSERT_TRUE(build.started());
   server.process().Signal(SIGTERM);
   ASSERT_NE(server.process().WaitForLine("draining"), "");
   server.process().Signal(SIGINT);
@@ -138,8 +166,8 @@ TEST(LifecycleTest, WrongCommandLineIsNamed) {
 TEST(LifecycleTest, FileThatIsNoCheckpointIsAnError) {
   const std::string path = ::testing::TempDir() + "/no_checkpoint.pt";
   std::ofstream(path) << "not a checkpoint";
-  const Ran ran =
-      RunToEnd({kServer, "--listen=127.0.0.1:0", "--model=" + path});
+  const Ran ran = RunToEnd({kServer, "--listen=127.0.0.1:0",
+                            "--metrics_listen=", "--model=" + path});
   EXPECT_EQ(ran.exit, 1);
   EXPECT_THAT(ran.errors, HasSubstr("error cannot load the model: "));
 }
@@ -149,7 +177,7 @@ TEST(LifecycleTest, FlagFileAndJsonLog) {
   std::ofstream(path) << "--listen=127.0.0.1:0\n--log_format=json\n";
   const auto server = StartServer({"--flagfile=" + path});
   ASSERT_NE(AddressOf(*server), "") << server->Errors();
-  server->Signal(SIGTERM);
+  server->Signal(SIGINT);
   EXPECT_EQ(server->Wait(), 0);
   for (absl::string_view line :
        absl::StrSplit(server->Errors(), '\n', absl::SkipEmpty())) {

@@ -32,6 +32,8 @@ class Process {
   // `timeout` passed.
   int Wait(absl::Duration timeout = absl::Seconds(120));
 
+  pid_t pid() const { return pid_; }
+
   std::string Output() const;  // so far
   std::string Errors() const;
 

@@ -41,7 +41,7 @@ const std::vector<Room>& Rooms() {
        {"zeroshot/v1/"}},
       {"server/",
        {"server/", "zeroshot/", "clip/*", "absl/", "grpc/", "grpcpp/",
-        "google/", "spdlog/", "prometheus/", "httplib.h"},
+        "google/", "openssl/", "spdlog/", "prometheus/", "httplib.h"},
        {}},
       {"client/",
        {"client/", "zeroshot/v1/", "absl/", "grpc/", "grpcpp/", "google/"},
@@ -62,8 +62,8 @@ bool Matches(absl::string_view header, absl::string_view entry) {
 // Headers of the language and of POSIX are open to all.
 bool IsSystemHeader(absl::string_view header) {
   static constexpr absl::string_view kPosix[] = {
-      "fcntl.h",  "poll.h",    "pthread.h", "sched.h", "semaphore.h",
-      "signal.h", "termios.h", "unistd.h",  "wchar.h"};
+      "fcntl.h",     "netdb.h",  "poll.h",    "pthread.h", "sched.h",
+      "semaphore.h", "signal.h", "termios.h", "unistd.h",  "wchar.h"};
   if (!absl::StrContains(header, '.')) return !absl::StrContains(header, '/');
   if (absl::StartsWith(header, "sys/")) return true;
   for (absl::string_view posix : kPosix) {

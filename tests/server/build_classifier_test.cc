@@ -165,7 +165,7 @@ TEST(BuildClassifierTest, DeadlineStopsABuildNobodyElseWaitsFor) {
                 .error_code(),
             grpc::StatusCode::DEADLINE_EXCEEDED);
   // With the gate still closed: the build has stopped, not ended.
-  EXPECT_EQ(running.server().Drain(absl::Seconds(20)), 0);
+  EXPECT_EQ(running.server().Drain(absl::ZeroDuration(), absl::Seconds(20)), 0);
 }
 
 TEST(BuildClassifierTest, ClientWhoLeavesStopsItsBuild) {
@@ -180,7 +180,7 @@ TEST(BuildClassifierTest, ClientWhoLeavesStopsItsBuild) {
   ASSERT_TRUE(running.model().WaitForCallsAtGate(1));
   context.TryCancel();
   EXPECT_EQ(build.get().error_code(), grpc::StatusCode::CANCELLED);
-  EXPECT_EQ(running.server().Drain(absl::Seconds(20)), 0);
+  EXPECT_EQ(running.server().Drain(absl::ZeroDuration(), absl::Seconds(20)), 0);
 }
 
 TEST(BuildClassifierStreamTest, ReportsProgressAndEndsWithTheResult) {

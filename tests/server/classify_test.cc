@@ -146,7 +146,7 @@ TEST(ClassifyTest, CallsWaitingForTheDeviceGoTogether) {
   absl::SleepFor(absl::Milliseconds(300));  // let the eight queue up
   running.model().OpenGate();
   for (auto& call : calls) EXPECT_TRUE(call.get().ok());
-  EXPECT_THAT(running.model().image_batches(), AllOf(Ge(2), Le(4)));
+  EXPECT_THAT(running.image_batches(), AllOf(Ge(2), Le(4)));
 }
 
 TEST(ClassifyTest, RefusesWhatIsNoPicture) {
@@ -166,7 +166,7 @@ TEST(ClassifyTest, RefusesWhatIsNoPicture) {
   EXPECT_NE(error(MakePng(1).substr(0, 200)), "");
   EXPECT_THAT(error(std::string(3001, 'x')), HasSubstr("3000"));
   EXPECT_THAT(error(MakePng(1, 30, 20)), HasSubstr("500"));
-  EXPECT_EQ(running.model().image_batches(), 0);
+  EXPECT_EQ(running.image_batches(), 0);
 }
 
 TEST(ClassifyTest, UnknownWeightSetSaysHowToGetIt) {
@@ -227,7 +227,7 @@ TEST(ClassifyTest, DeadlineEndsTheWaitForTheDevice) {
   running.model().OpenGate();
   EXPECT_TRUE(busy.get().ok());
   // The late picture was dropped unrun.
-  EXPECT_EQ(running.model().image_batches(), 1);
+  EXPECT_EQ(running.image_batches(), 1);
 }
 
 TEST(ClassifyTest, PictureOfAClientWhoLeftIsDroppedUnrun) {
@@ -253,7 +253,7 @@ TEST(ClassifyTest, PictureOfAClientWhoLeftIsDroppedUnrun) {
   EXPECT_TRUE(busy.get().ok());
   v1::ClassifyResponse response;
   EXPECT_TRUE(running.Classify(Request(MakePng(3), id), &response).ok());
-  EXPECT_EQ(running.model().image_batches(), 2);
+  EXPECT_EQ(running.image_batches(), 2);
 }
 
 TEST(EmbedTest, ImagesThatFailFailAlone) {

@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 namespace zeroshot::server {
@@ -14,6 +16,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
+using ::testing::Not;
 
 // What `write` makes the log say.
 template <typename Write>
@@ -51,21 +54,80 @@ TEST(LogTest, LeavesOutWhatIsBelowTheLevel) {
             "");
 }
 
+CallLine LineOf(const absl::Status& status) {
+  return {"Classify",
+          "ipv4:1.2.3.4:5",
+          {"id-1", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+          "",
+          status,
+          absl::Milliseconds(2)};
+}
+
+// The line of one call. Not more than one test's worth of them a second.
+std::string CallLogged(LogFormat format, LogLevel level,
+                       const absl::Status& status) {
+  return Logged(format, level, [&] { LogCall(LineOf(status)); });
+}
+
 TEST(LogTest, CallersFaultIsInfoAndOursIsError) {
   const auto line_of = [](const absl::Status& status) {
-    return Logged(LogFormat::kText, LogLevel::kDebug, [&] {
-      LogCall("Classify", "ipv4:1.2.3.4:5", status, absl::Milliseconds(2));
-    });
+    return CallLogged(LogFormat::kText, LogLevel::kDebug, status);
   };
   EXPECT_THAT(line_of(absl::OkStatus()),
-              HasSubstr("debug Classify from ipv4:1.2.3.4:5 after 2.0 ms: OK"));
+              HasSubstr("info Classify from ipv4:1.2.3.4:5 after 2.0 ms: OK "
+                        "request=id-1 traceparent=00-4bf9"));
   EXPECT_THAT(line_of(absl::InvalidArgumentError("not {} a picture")),
               HasSubstr("info Classify from ipv4:1.2.3.4:5 after 2.0 ms: "
-                        "INVALID_ARGUMENT: not {} a picture"));
+                        "INVALID_ARGUMENT: not {} a picture request=id-1"));
   EXPECT_THAT(line_of(absl::ResourceExhaustedError("full")),
               HasSubstr("warning Classify"));
   EXPECT_THAT(line_of(absl::InternalError("broken")),
               HasSubstr("error Classify"));
+}
+
+TEST(LogTest, PromptsAreNotQuotedAtInfoLevel) {
+  const absl::Status status =
+      absl::InvalidArgumentError("prompt 'a secret' is too long");
+  for (const LogFormat format : {LogFormat::kText, LogFormat::kJson}) {
+    const std::string line = CallLogged(format, LogLevel::kInfo, status);
+    EXPECT_THAT(line, HasSubstr("INVALID_ARGUMENT"));
+    EXPECT_THAT(line, Not(HasSubstr("secret")));
+    EXPECT_THAT(CallLogged(format, LogLevel::kDebug, status),
+                HasSubstr("secret"));
+  }
+}
+
+TEST(LogTest, JsonCallsHaveFields) {
+  EXPECT_THAT(
+      CallLogged(LogFormat::kJson, LogLevel::kInfo,
+                 absl::ResourceExhaustedError("a \"full\" house")),
+      HasSubstr(
+          R"("level":"warning","message":"call","method":"Classify",)"
+          R"("code":"RESOURCE_EXHAUSTED","peer":"ipv4:1.2.3.4:5",)"
+          R"("request_id":"id-1",)"
+          R"("traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",)"
+          R"("error":"a \"full\" house","ms":2.0})"));
+}
+
+TEST(LogTest, FloodOfCallsIsCutOffAndItsSizeTold) {
+  const auto lines = [](const std::string& text) {
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  absl::SleepFor(absl::Seconds(1));
+  const std::string flood = Logged(LogFormat::kText, LogLevel::kInfo, [] {
+    for (int i = 0; i < 10 * kMaxCallLinesPerSecond; ++i) {
+      LogCall(LineOf(absl::OkStatus()));
+    }
+  });
+  // The flood may fall into two seconds.
+  EXPECT_GE(lines(flood), kMaxCallLinesPerSecond);
+  EXPECT_LE(lines(flood), 2 * kMaxCallLinesPerSecond + 1);
+  EXPECT_THAT(CallLogged(LogFormat::kText, LogLevel::kInfo,
+                         absl::InternalError("broken")),
+              HasSubstr("INTERNAL"));
+  absl::SleepFor(absl::Seconds(1));
+  EXPECT_THAT(CallLogged(LogFormat::kText, LogLevel::kInfo, absl::OkStatus()),
+              HasSubstr("more calls ended and were not logged one by one"));
 }
 
 }  // namespace

@@ -54,6 +54,11 @@ TEST_F(OptionsTest, DefaultsAreThoseOfTheStructs) {
 
 TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("listen", "[::]:7");
+  Set("metrics_listen", "[::]:8");
+  Set("tls_cert", "a.crt");
+  Set("tls_key", "a.key");
+  Set("tls_client_ca", "ca.crt");
+  Set("auth_tokens", "tokens");
   Set("device", "cuda:0,1");
   Set("precision", "bf16");
   Set("threads", "3");
@@ -73,16 +78,23 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("fast_decode", "true");
   Set("log_format", "json");
   Set("log_level", "error");
+  Set("drain_grace", "2s");
   Set("drain_timeout", "1m");
+  Set("watchdog_timeout", "3s");
   const auto options = OptionsFromFlags();
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->model, SomeFile());
+  EXPECT_EQ(options->metrics_listen, "[::]:8");
   EXPECT_EQ(options->tower.device, "cuda:0,1");
   EXPECT_EQ(options->tower.precision, "bf16");
   EXPECT_EQ(options->tower.threads, 3);
   EXPECT_EQ(options->tower.max_batch, 16);
   const ServerOptions& server = options->server;
   EXPECT_EQ(server.listen, "[::]:7");
+  EXPECT_EQ(server.security.tls_cert, "a.crt");
+  EXPECT_EQ(server.security.tls_key, "a.key");
+  EXPECT_EQ(server.security.tls_client_ca, "ca.crt");
+  EXPECT_EQ(server.security.auth_tokens, "tokens");
   EXPECT_EQ(server.max_inflight, 10);
   EXPECT_EQ(server.max_builds, 2);
   EXPECT_EQ(server.memory_store_bytes, 1000);
@@ -100,7 +112,9 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(server.build.max_text_bytes, 23);
   EXPECT_EQ(options->log_format, LogFormat::kJson);
   EXPECT_EQ(options->log_level, LogLevel::kError);
+  EXPECT_EQ(options->drain_grace, absl::Seconds(2));
   EXPECT_EQ(options->drain_timeout, absl::Minutes(1));
+  EXPECT_EQ(options->server.watchdog_timeout, absl::Seconds(3));
 }
 
 TEST_F(OptionsTest, WrongValueIsNamedWithItsFlagAndWhatIsAllowed) {
@@ -111,8 +125,9 @@ TEST_F(OptionsTest, WrongValueIsNamedWithItsFlagAndWhatIsAllowed) {
   EXPECT_EQ(ErrorFor("precision", "fp8"),
             "--precision=fp8: allowed is one of auto, fp32, bf16, fp16, int8");
   EXPECT_THAT(ErrorFor("drain_timeout", "-1s"), HasSubstr("0 to 24h"));
+  EXPECT_THAT(ErrorFor("watchdog_timeout", "0"), HasSubstr("1s to 24h"));
   EXPECT_THAT(ErrorFor("max_image_bytes", "100000000"),
-              HasSubstr("at most --max_request_bytes=67108864"));
+              HasSubstr("at most --max_request_bytes=33554432"));
 }
 
 TEST_F(OptionsTest, ListenNeedsHostAndPort) {
@@ -123,6 +138,33 @@ TEST_F(OptionsTest, ListenNeedsHostAndPort) {
         HasSubstr(absl::StrCat("--listen=", wrong, ": allowed is HOST:PORT")));
   }
   EXPECT_EQ(ErrorFor("listen", "0.0.0.0:0"), "");
+  EXPECT_THAT(ErrorFor("metrics_listen", "9090"),
+              HasSubstr("--metrics_listen=9090: allowed is HOST:PORT"));
+  EXPECT_EQ(ErrorFor("metrics_listen", ""), "");
+}
+
+TEST_F(OptionsTest, HalfAConfigurationIsRefused) {
+  EXPECT_THAT(ErrorFor("tls_cert", "a.crt"), HasSubstr("--tls_key=: allowed"));
+  EXPECT_THAT(ErrorFor("tls_key", "a.key"), HasSubstr("--tls_cert=: allowed"));
+  EXPECT_THAT(ErrorFor("tls_client_ca", "ca.crt"),
+              HasSubstr("only with --tls_cert and --tls_key"));
+  EXPECT_EQ(ErrorFor("auth_tokens", "tokens"), "");
+  Set("listen", "0.0.0.0:50051");
+  EXPECT_THAT(ErrorFor("auth_tokens", "tokens"),
+              HasSubstr("tokens could be read on their way"));
+  Set("tls_cert", "a.crt");
+  Set("tls_key", "a.key");
+  EXPECT_EQ(ErrorFor("auth_tokens", "tokens"), "");
+}
+
+TEST_F(OptionsTest, LoopbackIsToldFromOtherAddresses) {
+  for (const char* address :
+       {"localhost:1", "127.0.0.1:1", "127.1:1", "[::1]:1"}) {
+    EXPECT_TRUE(IsLoopback(address)) << address;
+  }
+  for (const char* address : {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "host:1"}) {
+    EXPECT_FALSE(IsLoopback(address)) << address;
+  }
 }
 
 TEST_F(OptionsTest, DeviceIsOneOfTheKnownForms) {

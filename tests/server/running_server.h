@@ -78,6 +78,9 @@ class RunningServer {
 
   Server& server() { return *server_; }
   clip::FakeModel& model() { return *model_; }
+  // Batches of calls: the watchdog's first look is not one of them.
+  int image_batches() { return model_->image_batches() - 1; }
+
   v1::ZeroShot::Stub& stub() { return *stub_; }
   const std::shared_ptr<grpc::Channel>& channel() { return channel_; }
 

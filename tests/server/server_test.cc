@@ -63,6 +63,47 @@ TEST(ServerTest, CallsAreUnavailableUntilTheModelIsThere) {
   EXPECT_TRUE(GetModel(running.channel()).ok());
 }
 
+TEST(ServerTest, ReadyAndMetricsFollowTheModelAndTheDrain) {
+  RunningServer running({}, /*serve=*/false);
+  const StatusSource source = running.server().status_source();
+  EXPECT_TRUE(source.live().ok());
+  EXPECT_THAT(std::string(source.ready().message()), HasSubstr("loading"));
+  running.Serve();
+  EXPECT_TRUE(source.ready().ok());
+  const std::string id = running.Build(BuildRequest({"cat", "dog"}));
+  v1::ClassifyRequest request;
+  request.set_weight_set_id(id);
+  request.set_image(MakePng(1));
+  v1::ClassifyResponse response;
+  EXPECT_TRUE(running.Classify(request, &response).ok());
+  const std::string metrics = source.metrics();
+  for (const char* line :
+       {R"(zeroshot_calls_total{code="OK",method="Classify"} 1)",
+        R"(zeroshot_calls_total{code="OK",method="BuildClassifier"} 1)",
+        R"(zeroshot_builds_total{result="built"} 1)",
+        "zeroshot_batch_pictures_count 2\n",  // the canary was one
+        R"(zeroshot_stage_seconds_count{stage="compute"} 1)",
+        R"(zeroshot_store_weight_sets{tier="memory"} 1)",
+        "zeroshot_ready 1\n"}) {
+    EXPECT_THAT(metrics, HasSubstr(line));
+  }
+  running.server().Drain(absl::ZeroDuration(), absl::Seconds(5));
+  EXPECT_TRUE(source.live().ok());
+  EXPECT_THAT(std::string(source.ready().message()), HasSubstr("stopping"));
+}
+
+TEST(ServerTest, AnswersCarryTheRequestId) {
+  RunningServer running;
+  Context context;
+  context.AddMetadata("x-request-id", "mine-1");
+  v1::GetModelResponse response;
+  ASSERT_TRUE(running.stub().GetModel(&context, {}, &response).ok());
+  const auto& metadata = context.GetServerInitialMetadata();
+  const auto id = metadata.find("x-request-id");
+  ASSERT_NE(id, metadata.end());
+  EXPECT_EQ(id->second, "mine-1");
+}
+
 TEST(ServerTest, HealthOfAnUnknownServiceIsNotFound) {
   RunningServer running;
   EXPECT_EQ(Health(running.channel(), "no.such.Service"), "code 5");
@@ -137,7 +178,7 @@ TEST(ServerTest, DrainFinishesCallsInsideAndRefusesNewOnes) {
   });
   ASSERT_TRUE(running.model().WaitForCallsAtGate(1));
   auto drain = std::async(std::launch::async, [&] {
-    return running.server().Drain(absl::Seconds(30));
+    return running.server().Drain(absl::ZeroDuration(), absl::Seconds(30));
   });
   grpc::Status refused = GetModel(running.channel());
   while (refused.ok()) refused = GetModel(running.channel());
@@ -154,16 +195,80 @@ TEST(ServerTest, DrainFinishesCallsInsideAndRefusesNewOnes) {
 
 TEST(ServerTest, DrainCutsOffCallsThatOutlastTheTimeout) {
   RunningServer running;
+  const std::string id = running.Build(BuildRequest({"cat"}));
   running.model().CloseGate();
-  auto build = std::async(std::launch::async, [&] {
+  auto call = std::async(std::launch::async, [&] {
+    v1::ClassifyRequest request;
+    request.set_image(MakePng(1));
+    request.set_weight_set_id(id);
+    v1::ClassifyResponse response;
+    return running.Classify(request, &response);
+  });
+  ASSERT_TRUE(running.model().WaitForCallsAtGate(1));
+  auto drain = std::async(std::launch::async, [&] {
+    return running.server().Drain(absl::ZeroDuration(), absl::Milliseconds(50));
+  });
+  EXPECT_FALSE(call.get().ok());
+  running.model().OpenGate();  // no one may leave the device in the middle
+  EXPECT_EQ(drain.get(), 1);
+}
+
+TEST(ServerTest, DrainEndsBuildsAndThoseWhoWaitForThem) {
+  RunningServer running;
+  running.model().CloseGate();
+  const auto build = [&] {
     Context context;
     v1::BuildClassifierResponse response;
     return running.stub().BuildClassifier(&context, BuildRequest({"cat"}),
                                           &response);
-  });
+  };
+  auto first = std::async(std::launch::async, build);
   ASSERT_TRUE(running.model().WaitForCallsAtGate(1));
-  EXPECT_EQ(running.server().Drain(absl::Milliseconds(50)), 1);
-  EXPECT_FALSE(build.get().ok());
+  auto second = std::async(std::launch::async, build);
+  absl::SleepFor(absl::Milliseconds(100));
+  EXPECT_EQ(running.server().Drain(absl::ZeroDuration(), absl::Seconds(30)), 0);
+  for (const grpc::Status& status : {first.get(), second.get()}) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+    EXPECT_THAT(status.error_message(), HasSubstr("stopping"));
+  }
+  running.model().OpenGate();
+}
+
+TEST(ServerTest, DrainTakesCallsDuringItsGrace) {
+  RunningServer running;
+  auto drain = std::async(std::launch::async, [&] {
+    return running.server().Drain(absl::Seconds(1), absl::Seconds(30));
+  });
+  const StatusSource source = running.server().status_source();
+  while (source.ready().ok()) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_EQ(Health(running.channel(), kService), "NOT_SERVING");
+  EXPECT_THAT(std::string(source.ready().message()), HasSubstr("stopping"));
+  EXPECT_TRUE(source.live().ok());
+  EXPECT_TRUE(GetModel(running.channel()).ok());
+  EXPECT_EQ(drain.get(), 0);
+}
+
+TEST(ServerTest, HealthFollowsTheWatchdog) {
+  ServerOptions options;
+  options.watchdog_timeout = absl::Milliseconds(200);
+  RunningServer running(options);
+  const auto wait_for = [&](const std::string& health) {
+    const absl::Time until = absl::Now() + absl::Seconds(20);
+    while (Health(running.channel(), kService) != health &&
+           absl::Now() < until) {
+      absl::SleepFor(absl::Milliseconds(10));
+    }
+    return Health(running.channel(), kService);
+  };
+  const StatusSource source = running.server().status_source();
+  EXPECT_EQ(Health(running.channel(), kService), "SERVING");
+  running.model().CloseGate();
+  EXPECT_EQ(wait_for("NOT_SERVING"), "NOT_SERVING");
+  EXPECT_FALSE(source.live().ok());
+  EXPECT_FALSE(source.ready().ok());
+  running.model().OpenGate();
+  EXPECT_EQ(wait_for("SERVING"), "SERVING");
+  EXPECT_TRUE(source.live().ok());
 }
 
 TEST(ServerTest, DrainDoesNotWaitForHealthWatches) {
@@ -173,7 +278,7 @@ TEST(ServerTest, DrainDoesNotWaitForHealthWatches) {
   ASSERT_TRUE(watch.Read(&status));
   EXPECT_EQ(status, "\x08\x01");
   const absl::Time start = absl::Now();
-  EXPECT_EQ(running.server().Drain(absl::Minutes(5)), 0);
+  EXPECT_EQ(running.server().Drain(absl::ZeroDuration(), absl::Minutes(5)), 0);
   EXPECT_LT(absl::Now() - start, absl::Seconds(20));
 }
 
@@ -181,14 +286,14 @@ TEST(ServerTest, DrainedPortIsFreeAgain) {
   RunningServer running;
   ServerOptions options;
   options.listen = absl::StrCat("127.0.0.1:", running.server().port());
-  running.server().Drain(absl::Seconds(5));
+  running.server().Drain(absl::ZeroDuration(), absl::Seconds(5));
   const auto second = Server::Start(options);
   EXPECT_TRUE(second.ok()) << second.status();
 }
 
 TEST(ServerTest, DrainsWhileStillLoading) {
   RunningServer running({}, /*serve=*/false);
-  EXPECT_EQ(running.server().Drain(absl::Seconds(5)), 0);
+  EXPECT_EQ(running.server().Drain(absl::ZeroDuration(), absl::Seconds(5)), 0);
 }
 
 }  // namespace

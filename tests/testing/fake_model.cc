@@ -72,10 +72,15 @@ bool FakeModel::PassGate(const TextProgress& progress, int64_t done,
 
 absl::StatusOr<std::vector<float>> FakeModel::EncodeImages(
     absl::Span<const absl::Span<const uint8_t>> crops) {
+  absl::Duration time;
+  bool wrongly = false;
   {
     MutexLock lock(&mu_);
     ++image_batches_;
+    time = image_time_;
+    wrongly = wrongly_;
   }
+  absl::SleepFor(time);
   PassGate(nullptr, 0, 0);
   const size_t crop_size = size_t{3} * info_.image_size * info_.image_size;
   std::vector<float> rows;
@@ -84,7 +89,7 @@ absl::StatusOr<std::vector<float>> FakeModel::EncodeImages(
       return absl::InvalidArgumentError(absl::StrCat(
           "crop of ", crop.size(), " bytes; expected ", crop_size));
     }
-    const std::vector<float> row = RowOf(crop);
+    const std::vector<float> row = wrongly ? RowOf({}) : RowOf(crop);
     rows.insert(rows.end(), row.begin(), row.end());
   }
   return rows;
@@ -123,6 +128,16 @@ void FakeModel::OpenGate() {
   MutexLock lock(&mu_);
   closed_ = false;
   changed_.NotifyAll();
+}
+
+void FakeModel::SetImageTime(absl::Duration time) {
+  MutexLock lock(&mu_);
+  image_time_ = time;
+}
+
+void FakeModel::AnswerWrongly(bool wrongly) {
+  MutexLock lock(&mu_);
+  wrongly_ = wrongly;
 }
 
 bool FakeModel::WaitForCallsAtGate(int n, absl::Duration timeout) {

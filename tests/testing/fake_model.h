@@ -36,6 +36,12 @@ class FakeModel : public Model {
   void CloseGate();
   void OpenGate();
 
+  // From now on each EncodeImages takes so long.
+  void SetImageTime(absl::Duration time);
+
+  // Whether the rows of EncodeImages are wrong from now on.
+  void AnswerWrongly(bool wrongly);
+
   // Blocks until `n` calls wait at the gate. Returns false after `timeout`.
   bool WaitForCallsAtGate(int n, absl::Duration timeout = absl::Seconds(20));
 
@@ -52,6 +58,8 @@ class FakeModel : public Model {
   Mutex mu_;
   CondVar changed_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Duration image_time_ ABSL_GUARDED_BY(mu_);
+  bool wrongly_ ABSL_GUARDED_BY(mu_) = false;
   int at_gate_ ABSL_GUARDED_BY(mu_) = 0;
   int image_batches_ ABSL_GUARDED_BY(mu_) = 0;
   int text_calls_ ABSL_GUARDED_BY(mu_) = 0;

@@ -1,0 +1,91 @@
+// What is alike in every RPC: whether calls are taken at all, who may make
+// this one, one log line and one count for it at the end.
+#ifndef ZEROSHOT_SERVER_CALLS_H_
+#define ZEROSHOT_SERVER_CALLS_H_
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/status.h>
+
+#include <atomic>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "clip/mutex.h"
+#include "server/engine.h"
+#include "server/metrics.h"
+#include "server/tokens.h"
+#include "zeroshot/caller.h"
+
+namespace zeroshot::server {
+
+// What a call's handler gets.
+struct Call {
+  Engine& engine;
+  Caller caller;
+  absl::Time start;
+};
+
+// Thread rule: every method may be called from many threads at once.
+class Calls {
+ public:
+  using Handler = absl::FunctionRef<absl::Status(const Call&)>;
+
+  // Borrows tokens (null: anyone may call) and metrics.
+  Calls(Tokens* tokens, Metrics* metrics)
+      : tokens_(tokens), metrics_(metrics) {}
+
+  // From now on `engine` (borrowed) answers. Before that every call is
+  // Unavailable.
+  void Open(Engine* engine);
+
+  // From now on every new call is Unavailable; those inside go on.
+  void Close();
+  bool closed() const { return closed_; }
+
+  // Blocks until no call is inside, or until `deadline`; returns how many are.
+  int WaitUntilIdle(absl::Time deadline);
+
+  // OK while calls are taken, else Unavailable: loading or stopping.
+  absl::Status Ready();
+
+  // Null until Open.
+  Engine* engine();
+
+  // Runs `handler` as a call named `method`, if calls are taken and the caller
+  // has the permission; counts and logs it and returns its status as gRPC has
+  // it.
+  grpc::Status Answer(absl::string_view method, Permission needed,
+                      grpc::ServerContext* context, Handler handler);
+
+ private:
+  absl::Status Run(const grpc::ServerContext& context, absl::Time start,
+                   Handler handler);
+
+  // Who calls, as far as they showed it: the name of their token, else of
+  // their certificate, else empty.
+  absl::StatusOr<std::string> Identify(const grpc::ServerContext& context,
+                                       Permission needed);
+
+  absl::StatusOr<Engine*> OpenEngine() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // The engine, and one more call inside; Unavailable while loading or
+  // stopping. Each Enter that went well needs its Leave.
+  absl::StatusOr<Engine*> Enter();
+  void Leave();
+
+  Tokens* const tokens_;
+  Metrics* const metrics_;
+  std::atomic<bool> closed_{false};
+  clip::Mutex mu_;
+  clip::CondVar idle_;
+  Engine* engine_ ABSL_GUARDED_BY(mu_) = nullptr;
+  int inside_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace zeroshot::server
+
+#endif  // ZEROSHOT_SERVER_CALLS_H_

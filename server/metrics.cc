@@ -1,0 +1,269 @@
+#include "server/metrics.h"
+
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/cord.h"
+#include "absl/time/clock.h"
+
+namespace zeroshot::server {
+namespace {
+
+using prometheus::BuildCounter;
+using prometheus::BuildHistogram;
+using prometheus::ClientMetric;
+using prometheus::Histogram;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+constexpr char kCauseUrl[] = "zeroshot/cause";
+
+Histogram::BucketBoundaries CallSeconds() {
+  return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+          0.25,  0.5,    1,     2.5,  5,     10};
+}
+
+Histogram::BucketBoundaries BuildSeconds() {
+  return {0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600};
+}
+
+Histogram::BucketBoundaries BatchSizes() {
+  return {1, 2, 4, 8, 16, 32, 64, 128, 256};
+}
+
+// Families whose values are read at the moment of the scrape.
+class Snapshot {
+ public:
+  using Labels = std::vector<ClientMetric::Label>;
+
+  void Gauge(const char* name, const char* help, double value,
+             Labels labels = {}) {
+    ClientMetric metric;
+    metric.gauge.value = value;
+    Add(name, help, MetricType::Gauge, std::move(labels), metric);
+  }
+
+  void Counter(const char* name, const char* help, double value,
+               Labels labels = {}) {
+    ClientMetric metric;
+    metric.counter.value = value;
+    Add(name, help, MetricType::Counter, std::move(labels), metric);
+  }
+
+  const std::vector<MetricFamily>& families() const { return families_; }
+
+ private:
+  // Metrics of one name come one after the other.
+  void Add(const char* name, const char* help, MetricType type, Labels labels,
+           ClientMetric metric) {
+    if (families_.empty() || families_.back().name != name) {
+      families_.push_back({name, help, type, {}});
+    }
+    metric.label = std::move(labels);
+    families_.back().metric.push_back(std::move(metric));
+  }
+
+  std::vector<MetricFamily> families_;
+};
+
+int64_t ResidentBytes() {
+  std::ifstream file("/proc/self/statm");
+  int64_t size = 0, resident = 0;
+  file >> size >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+double OpenFiles() {
+  std::error_code error;
+  const std::filesystem::directory_iterator files("/proc/self/fd", error), end;
+  // One of them is the folder itself, open to be read.
+  return error ? 0 : static_cast<double>(std::distance(files, end)) - 1;
+}
+
+double CpuSeconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return absl::ToDoubleSeconds(absl::DurationFromTimeval(t));
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+double MaxFiles() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return static_cast<double>(limit.rlim_cur);
+}
+
+// The names that every Prometheus client library gives to these.
+void ReadProcess(absl::Time start, Snapshot* out) {
+  out->Gauge("process_resident_memory_bytes", "Resident memory",
+             static_cast<double>(ResidentBytes()));
+  out->Counter("process_cpu_seconds_total", "User and system time",
+               CpuSeconds());
+  out->Gauge("process_open_fds", "Open file descriptors", OpenFiles());
+  out->Gauge("process_max_fds", "File descriptors allowed", MaxFiles());
+  out->Gauge("process_start_time_seconds", "Start, as seconds since 1970",
+             absl::ToDoubleSeconds(start - absl::UnixEpoch()));
+}
+
+void ReadServer(const Readings& readings, Snapshot* out) {
+  out->Gauge("zeroshot_ready", "1 while calls are taken, as /readyz says",
+             readings.ready);
+  out->Gauge("zeroshot_inflight_calls", "Classify and Embed calls inside",
+             readings.inflight);
+  out->Gauge("zeroshot_saturation_ratio",
+             "Classify and Embed calls inside over --max_inflight; at 1 more "
+             "are refused",
+             static_cast<double>(readings.inflight) /
+                 std::max(1, readings.max_inflight));
+  out->Gauge("zeroshot_build_calls",
+             "Build calls inside, those that wait for another's included",
+             readings.build_calls);
+  if (!readings.model.has_value()) return;
+  out->Gauge("zeroshot_model_info", "1; the labels say what is served", 1,
+             {{"name", readings.model->name},
+              {"family", readings.model->family},
+              {"fingerprint", readings.model->fingerprint},
+              {"device", readings.model->device},
+              {"precision", readings.model->precision},
+              {"version", ZEROSHOT_VERSION}});
+  out->Gauge("zeroshot_queue_pictures", "Pictures that wait for the device",
+             readings.queued);
+  const MemoryStoreStats& store = readings.store;
+  out->Gauge("zeroshot_store_weight_sets", "Weight sets held",
+             static_cast<double>(store.sets), {{"tier", "memory"}});
+  out->Gauge("zeroshot_store_bytes", "Bytes that weight sets take",
+             static_cast<double>(store.bytes), {{"tier", "memory"}});
+  out->Gauge("zeroshot_store_max_bytes", "Bytes that weight sets may take",
+             static_cast<double>(store.max_bytes), {{"tier", "memory"}});
+  const char* gets = "Weight sets asked for, by what came of it";
+  out->Counter("zeroshot_store_gets_total", gets,
+               static_cast<double>(store.hits),
+               {{"tier", "memory"}, {"result", "hit"}});
+  out->Counter("zeroshot_store_gets_total", gets,
+               static_cast<double>(store.misses),
+               {{"tier", "memory"}, {"result", "miss"}});
+}
+
+}  // namespace
+
+absl::Status Because(absl::string_view cause, absl::Status status) {
+  status.SetPayload(kCauseUrl, absl::Cord(cause));
+  return status;
+}
+
+std::string CauseOf(const absl::Status& status) {
+  if (const auto cause = status.GetPayload(kCauseUrl)) {
+    return std::string(*cause);
+  }
+  return absl::AsciiStrToLower(absl::StatusCodeToString(status.code()));
+}
+
+Metrics::Metrics()
+    : calls_(BuildCounter()
+                 .Name("zeroshot_calls_total")
+                 .Help("Calls that ended, by method and gRPC code")
+                 .Register(registry_)),
+      failures_(BuildCounter()
+                    .Name("zeroshot_failures_total")
+                    .Help("Calls that failed, by cause")
+                    .Register(registry_)),
+      call_seconds_(BuildHistogram()
+                        .Name("zeroshot_call_seconds")
+                        .Help("Time of a call inside the server")
+                        .Register(registry_)),
+      stage_seconds_(
+          BuildHistogram()
+              .Name("zeroshot_stage_seconds")
+              .Help("Time of a call with pictures, by stage: decode, "
+                    "preprocess, queue, compute (its whole batch)")
+              .Register(registry_)),
+      batch_pictures_(BuildHistogram()
+                          .Name("zeroshot_batch_pictures")
+                          .Help("Pictures that went through the tower at once")
+                          .Register(registry_)
+                          .Add({}, BatchSizes())),
+      builds_(BuildCounter()
+                  .Name("zeroshot_builds_total")
+                  .Help("Builds that went well: built, or found (cached)")
+                  .Register(registry_)),
+      build_seconds_(BuildHistogram()
+                         .Name("zeroshot_build_seconds")
+                         .Help("Time of a build that was not found")
+                         .Register(registry_)
+                         .Add({}, BuildSeconds())),
+      tokens_encoded_(BuildCounter()
+                          .Name("zeroshot_tokens_encoded_total")
+                          .Help("Token positions that builds put through the "
+                                "text tower")
+                          .Register(registry_)
+                          .Add({})),
+      tokens_saved_(BuildCounter()
+                        .Name("zeroshot_tokens_saved_total")
+                        .Help("Tokens of prompts that needed no position of "
+                              "their own: beginnings shared, or sets found")
+                        .Register(registry_)
+                        .Add({})) {}
+
+void Metrics::CallEnded(absl::string_view method, const absl::Status& status,
+                        absl::Duration took) {
+  const std::string name(method);
+  calls_
+      .Add(
+          {{"method", name}, {"code", absl::StatusCodeToString(status.code())}})
+      .Increment();
+  call_seconds_.Add({{"method", name}}, CallSeconds())
+      .Observe(absl::ToDoubleSeconds(took));
+  if (!status.ok()) failures_.Add({{"cause", CauseOf(status)}}).Increment();
+}
+
+void Metrics::PicturesTimed(const EmbedTiming& timing) {
+  const auto observe = [this](const char* stage, absl::Duration took) {
+    stage_seconds_.Add({{"stage", stage}}, CallSeconds())
+        .Observe(absl::ToDoubleSeconds(took));
+  };
+  observe("decode", timing.decode);
+  observe("preprocess", timing.preprocess);
+  observe("queue", timing.queue);
+  observe("compute", timing.compute);
+}
+
+void Metrics::BatchRan(int pictures) { batch_pictures_.Observe(pictures); }
+
+void Metrics::BuildEnded(const BuildResult& result) {
+  builds_.Add({{"result", result.cached ? "cached" : "built"}}).Increment();
+  const int64_t tokens = result.set->num_tokens;
+  const int64_t encoded = result.num_tokens_encoded;
+  tokens_encoded_.Increment(static_cast<double>(encoded));
+  // Padding may make the tower work more than the prompts have tokens.
+  tokens_saved_.Increment(
+      static_cast<double>(std::max<int64_t>(0, tokens - encoded)));
+  if (!result.cached) {
+    build_seconds_.Observe(absl::ToDoubleSeconds(result.timing.total));
+  }
+}
+
+std::string Metrics::Text(const Readings& readings) const {
+  Snapshot snapshot;
+  ReadServer(readings, &snapshot);
+  ReadProcess(start_, &snapshot);
+  std::vector<MetricFamily> families = registry_.Collect();
+  families.insert(families.end(), snapshot.families().begin(),
+                  snapshot.families().end());
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+}  // namespace zeroshot::server

@@ -1,0 +1,78 @@
+// What the server counts, as Prometheus reads it. docs/operations.md explains
+// every name; tests/server/metrics_test.cc holds that it does.
+#ifndef ZEROSHOT_SERVER_METRICS_H_
+#define ZEROSHOT_SERVER_METRICS_H_
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "clip/model.h"
+#include "zeroshot/embedder.h"
+#include "zeroshot/memory_store.h"
+#include "zeroshot/weight_set_builder.h"
+
+namespace zeroshot::server {
+
+// What is true at the moment of a scrape, beside what was counted before it.
+struct Readings {
+  bool ready = false;
+  int inflight = 0;      // Classify and Embed calls inside
+  int max_inflight = 0;  // of them allowed
+  int build_calls = 0;   // build calls inside, waiting ones included
+  // Only once the model is loaded:
+  std::optional<clip::ModelInfo> model;
+  int queued = 0;  // crops that wait for the device
+  MemoryStoreStats store;
+};
+
+// Thread rule: every method may be called from many threads at once.
+class Metrics {
+ public:
+  Metrics();
+
+  void CallEnded(absl::string_view method, const absl::Status& status,
+                 absl::Duration took);
+
+  // Where the time of a call with pictures went.
+  void PicturesTimed(const EmbedTiming& timing);
+
+  // The tower ran on `pictures` at once.
+  void BatchRan(int pictures);
+
+  void BuildEnded(const BuildResult& result);
+
+  // Everything in Prometheus' text format.
+  std::string Text(const Readings& readings) const;
+
+ private:
+  const absl::Time start_ = absl::Now();
+  prometheus::Registry registry_;
+  prometheus::Family<prometheus::Counter>& calls_;
+  prometheus::Family<prometheus::Counter>& failures_;
+  prometheus::Family<prometheus::Histogram>& call_seconds_;
+  prometheus::Family<prometheus::Histogram>& stage_seconds_;
+  prometheus::Histogram& batch_pictures_;
+  prometheus::Family<prometheus::Counter>& builds_;
+  prometheus::Histogram& build_seconds_;
+  prometheus::Counter& tokens_encoded_;
+  prometheus::Counter& tokens_saved_;
+};
+
+// Why a call failed, finer than its code: refusals differ by what was full.
+// Without a cause of its own a status has its code's name in lower case.
+absl::Status Because(absl::string_view cause, absl::Status status);
+std::string CauseOf(const absl::Status& status);
+
+}  // namespace zeroshot::server
+
+#endif  // ZEROSHOT_SERVER_METRICS_H_

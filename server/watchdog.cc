@@ -1,0 +1,144 @@
+#include "server/watchdog.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "zeroshot/caller.h"
+
+namespace zeroshot::server {
+namespace {
+
+// A PNG of one pixel.
+constexpr unsigned char kCanary[] = {
+    0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0x00, 0x00, 0x0d,
+    0x49, 0x48, 0x44, 0x52, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x01,
+    0x08, 0x02, 0x00, 0x00, 0x00, 0x90, 0x77, 0x53, 0xde, 0x00, 0x00, 0x00,
+    0x0c, 0x49, 0x44, 0x41, 0x54, 0x78, 0xda, 0x63, 0x38, 0x51, 0xa1, 0x01,
+    0x00, 0x03, 0x74, 0x01, 0x69, 0xf5, 0x07, 0x03, 0x7b, 0x00, 0x00, 0x00,
+    0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82};
+
+// Least cosine of two rows of the canary: batches differ by rounding alone,
+// also in int8.
+constexpr double kMinCosine = 0.98;
+
+// Failed looks in a row after which a port is deaf.
+constexpr int kMaxSilences = 3;
+
+// A batch may take that many times as long as the one before it.
+constexpr int kBatchStretch = 4;
+
+double Dot(const std::vector<float>& a, const std::vector<float>& b) {
+  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+}
+
+}  // namespace
+
+Watchdog::Watchdog(Embedder* embedder, const Options& options,
+                   std::function<bool()> is_served,
+                   std::function<void(const absl::Status&)> on_verdict,
+                   std::function<void()> on_deaf)
+    : embedder_(embedder),
+      options_(options),
+      is_served_(std::move(is_served)),
+      on_verdict_(std::move(on_verdict)),
+      on_deaf_(std::move(on_deaf)) {
+  const absl::StatusOr<Row> first = FlyCanary(absl::InfiniteDuration());
+  if (first.ok()) expected_ = *first;
+  Judge(first);
+  thread_ = std::thread([this] { Loop(); });
+}
+
+Watchdog::~Watchdog() {
+  {
+    clip::MutexLock lock(&mu_);
+    ended_ = true;
+  }
+  ending_.NotifyAll();
+  thread_.join();
+}
+
+absl::StatusOr<Watchdog::Row> Watchdog::FlyCanary(absl::Duration patience) {
+  Caller caller;
+  caller.deadline = absl::Now() + patience;
+  const absl::string_view picture(reinterpret_cast<const char*>(kCanary),
+                                  sizeof(kCanary));
+  absl::StatusOr<Embeddings> embeddings =
+      embedder_->EmbedImages({picture}, caller);
+  if (!embeddings.ok()) return embeddings.status();
+  if (!embeddings->statuses[0].ok()) return embeddings->statuses[0];
+  return std::move(embeddings->rows);
+}
+
+void Watchdog::Judge(const absl::StatusOr<Row>& row) {
+  if (!row.ok()) {
+    Report(absl::UnavailableError(
+        absl::StrCat("the canary picture failed: ", row.status().message())));
+  } else if (!(Dot(*row, expected_) > kMinCosine)) {  // or is not a number
+    Report(absl::UnavailableError(absl::StrCat(
+        "the canary picture's vector has turned: cosine ", Dot(*row, expected_),
+        ", at least ", kMinCosine, " is right")));
+  } else {
+    Report(absl::OkStatus());
+  }
+}
+
+void Watchdog::Report(const absl::Status& verdict) {
+  if (verdict.ok() == verdict_.ok()) return;
+  verdict_ = verdict;
+  on_verdict_(verdict);
+}
+
+void Watchdog::LookAtTower() {
+  const absl::Time now = absl::Now();
+  if (!canary_.valid()) {
+    if (now - let_go_ < options_.timeout / 2) return;
+    let_go_ = now;
+    patience_ = std::max(options_.timeout,
+                         embedder_->pace().LatestBatch() * kBatchStretch);
+    batches_before_ = embedder_->pace().batches();
+    canary_ =
+        std::async(std::launch::async, [this] { return FlyCanary(patience_); });
+    return;
+  }
+  const bool back =
+      canary_.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  absl::Status late;
+  if (back) {
+    const absl::StatusOr<Row> row = canary_.get();
+    if (!absl::IsDeadlineExceeded(row.status())) return Judge(row);
+  } else if (now - let_go_ < patience_) {
+    return;
+  }
+  // A long queue is no fault; a device that finishes nothing is one.
+  if (embedder_->pace().batches() == batches_before_) {
+    Report(absl::UnavailableError(absl::StrCat(
+        "the device has finished nothing for ",
+        absl::FormatDuration(absl::Trunc(now - let_go_, absl::Seconds(1))))));
+  }
+}
+
+void Watchdog::LookAtPort() {
+  silences_ = is_served_() ? 0 : silences_ + 1;
+  if (silences_ == kMaxSilences) on_deaf_();
+}
+
+void Watchdog::Loop() {
+  while (true) {
+    {
+      clip::MutexLock lock(&mu_);
+      const auto until = absl::ToChronoTime(absl::Now() + options_.interval);
+      while (!ended_ && ending_.WaitUntil(&mu_, until)) {
+      }
+      if (ended_) return;
+    }
+    LookAtTower();
+    LookAtPort();
+  }
+}
+
+}  // namespace zeroshot::server

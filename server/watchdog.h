@@ -1,0 +1,80 @@
+// Looks whether the server still does what it says: a canary picture goes
+// through the real tower now and then and must come back right and in time,
+// and the own port must answer.
+#ifndef ZEROSHOT_SERVER_WATCHDOG_H_
+#define ZEROSHOT_SERVER_WATCHDOG_H_
+
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "clip/mutex.h"
+#include "zeroshot/embedder.h"
+
+namespace zeroshot::server {
+
+// Thread rule: created and destroyed by one thread; the functions are called
+// on a thread of its own.
+class Watchdog {
+ public:
+  struct Options {
+    // How long the device may go without finishing anything while the canary
+    // waits; a batch that takes long by nature stretches it.
+    absl::Duration timeout = absl::Seconds(30);
+    absl::Duration interval = absl::Seconds(5);  // between two looks
+  };
+
+  // Runs the first canary, whose row those after it must come close to.
+  // Borrows embedder. `is_served` says whether the own port answers.
+  // `on_verdict` is told of each change: OK, or what is wrong with the tower.
+  // `on_deaf` is told once that the port was silent several times in a row.
+  Watchdog(Embedder* embedder, const Options& options,
+           std::function<bool()> is_served,
+           std::function<void(const absl::Status&)> on_verdict,
+           std::function<void()> on_deaf);
+
+  // Waits for the canary on its way.
+  ~Watchdog();
+
+ private:
+  using Row = std::vector<float>;
+
+  // The row of the canary. DeadlineExceeded: it did not come back in time.
+  absl::StatusOr<Row> FlyCanary(absl::Duration patience);
+
+  // Lets one go when it is time and judges the one that is on its way.
+  void LookAtTower();
+  void Judge(const absl::StatusOr<Row>& row);
+  void Report(const absl::Status& verdict);  // if it is a new one
+  void LookAtPort();
+  void Loop();
+
+  Embedder* const embedder_;
+  const Options options_;
+  const std::function<bool()> is_served_;
+  const std::function<void(const absl::Status&)> on_verdict_;
+  const std::function<void()> on_deaf_;
+  Row expected_;
+
+  // Of the thread alone:
+  absl::Status verdict_;
+  std::future<absl::StatusOr<Row>> canary_;  // valid: on its way
+  absl::Time let_go_ = absl::InfinitePast();
+  absl::Duration patience_;     // with it
+  int64_t batches_before_ = 0;  // it was let go
+  int silences_ = 0;            // of the port, in a row
+
+  clip::Mutex mu_;
+  clip::CondVar ending_;
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;
+  std::thread thread_;  // last: starts when all else stands
+};
+
+}  // namespace zeroshot::server
+
+#endif  // ZEROSHOT_SERVER_WATCHDOG_H_

@@ -1,0 +1,139 @@
+#include "server/metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <memory>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace zeroshot::server {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+BuildResult Built(bool cached, int64_t tokens, int64_t encoded) {
+  auto set = std::make_shared<WeightSet>();
+  set->num_tokens = tokens;
+  BuildResult result;
+  result.set = set;
+  result.cached = cached;
+  result.num_tokens_encoded = encoded;
+  return result;
+}
+
+// Metrics in which everything has happened once.
+void CountOneOfEach(Metrics* metrics) {
+  metrics->CallEnded("Classify", absl::OkStatus(), absl::Milliseconds(3));
+  metrics->CallEnded("Classify",
+                     Because("inflight", absl::ResourceExhaustedError("full")),
+                     absl::Milliseconds(1));
+  metrics->CallEnded("Classify", absl::InvalidArgumentError("no picture"),
+                     absl::Milliseconds(1));
+  metrics->PicturesTimed({absl::Milliseconds(1), absl::Milliseconds(2),
+                          absl::Milliseconds(3), absl::Milliseconds(4)});
+  metrics->BatchRan(3);
+  metrics->BuildEnded(Built(/*cached=*/false, 100, 30));
+  metrics->BuildEnded(Built(/*cached=*/true, 50, 0));
+}
+
+Readings LoadedServer() {
+  Readings readings;
+  readings.ready = true;
+  readings.inflight = 32;
+  readings.max_inflight = 128;
+  readings.model = clip::ModelInfo();
+  readings.model->name = "a \"name\"";
+  readings.queued = 7;
+  readings.store = {
+      .sets = 2, .bytes = 10, .max_bytes = 20, .hits = 3, .misses = 4};
+  return readings;
+}
+
+TEST(MetricsTest, CountsCallsByMethodAndCodeAndFailuresByCause) {
+  Metrics metrics;
+  CountOneOfEach(&metrics);
+  const std::string text = metrics.Text({});
+  EXPECT_THAT(
+      text,
+      HasSubstr(R"(zeroshot_calls_total{code="OK",method="Classify"} 1)"));
+  EXPECT_THAT(text,
+              HasSubstr(R"(zeroshot_failures_total{cause="inflight"} 1)"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(R"(zeroshot_failures_total{cause="invalid_argument"} 1)"));
+  EXPECT_THAT(text,
+              HasSubstr(R"(zeroshot_call_seconds_count{method="Classify"} 3)"));
+}
+
+TEST(MetricsTest, TimesStagesAndSizesBatches) {
+  Metrics metrics;
+  CountOneOfEach(&metrics);
+  const std::string text = metrics.Text({});
+  for (const char* stage : {"decode", "preprocess", "queue", "compute"}) {
+    EXPECT_THAT(
+        text, HasSubstr(std::string(R"(zeroshot_stage_seconds_count{stage=")") +
+                        stage + R"("} 1)"));
+  }
+  EXPECT_THAT(text, HasSubstr(R"(zeroshot_batch_pictures_bucket{le="2"} 0)"));
+  EXPECT_THAT(text, HasSubstr(R"(zeroshot_batch_pictures_bucket{le="4"} 1)"));
+}
+
+TEST(MetricsTest, TokensSavedAreThoseSharedAndThoseOfSetsFound) {
+  Metrics metrics;
+  CountOneOfEach(&metrics);
+  const std::string text = metrics.Text({});
+  EXPECT_THAT(text, HasSubstr("zeroshot_tokens_encoded_total 30\n"));
+  EXPECT_THAT(text, HasSubstr("zeroshot_tokens_saved_total 120\n"));
+  EXPECT_THAT(text, HasSubstr(R"(zeroshot_builds_total{result="cached"} 1)"));
+  EXPECT_THAT(text, HasSubstr("zeroshot_build_seconds_count 1\n"));
+}
+
+TEST(MetricsTest, ReadsTheServerWhenAsked) {
+  const std::string text = Metrics().Text(LoadedServer());
+  EXPECT_THAT(text, HasSubstr("zeroshot_ready 1\n"));
+  EXPECT_THAT(text, HasSubstr("zeroshot_saturation_ratio 0.25\n"));
+  EXPECT_THAT(text, HasSubstr("zeroshot_queue_pictures 7\n"));
+  EXPECT_THAT(text, HasSubstr(R"(zeroshot_store_bytes{tier="memory"} 10)"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(R"(zeroshot_store_gets_total{tier="memory",result="miss"} 4)"));
+  EXPECT_THAT(text, HasSubstr(R"(name="a \"name\"")"));
+  EXPECT_THAT(text, Not(HasSubstr("process_resident_memory_bytes 0\n")));
+}
+
+TEST(MetricsTest, ModelIsLeftOutUntilItIsLoaded) {
+  const std::string text = Metrics().Text({});
+  EXPECT_THAT(text, HasSubstr("zeroshot_ready 0\n"));
+  EXPECT_THAT(text, Not(HasSubstr("zeroshot_model_info")));
+}
+
+std::set<std::string> NamesIn(const std::string& text, const char* pattern) {
+  std::set<std::string> names;
+  const std::regex name(pattern);
+  for (std::sregex_iterator it(text.begin(), text.end(), name), end; it != end;
+       ++it) {
+    names.insert((*it)[1]);
+  }
+  return names;
+}
+
+TEST(MetricsTest, EveryNameIsInTheDocumentationAndNoOther) {
+  Metrics metrics;
+  CountOneOfEach(&metrics);
+  std::ifstream file(ZEROSHOT_SOURCE_DIR "/docs/operations.md");
+  std::ostringstream documentation;
+  documentation << file.rdbuf();
+  EXPECT_EQ(NamesIn(documentation.str(), "\\| `((?:zeroshot|process)_\\w+)"),
+            NamesIn(metrics.Text(LoadedServer()), "# TYPE (\\w+) "));
+}
+
+}  // namespace
+}  // namespace zeroshot::server

@@ -1,0 +1,127 @@
+#include "server/watchdog.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "clip/tokenizer.h"
+#include "tests/testing/fake_model.h"
+#include "tests/testing/make_png.h"
+
+namespace zeroshot::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class WatchdogTest : public ::testing::Test {
+ protected:
+  void Start(bool port_is_served = true) {
+    watchdog_ = std::make_unique<Watchdog>(
+        &embedder_,
+        Watchdog::Options{.timeout = absl::Milliseconds(400),
+                          .interval = absl::Milliseconds(20)},
+        [port_is_served] { return port_is_served; },
+        [this](const absl::Status& verdict) {
+          clip::MutexLock lock(&mu_);
+          verdicts_.push_back(verdict.ok() ? "well"
+                                           : std::string(verdict.message()));
+        },
+        [this] {
+          clip::MutexLock lock(&mu_);
+          ++deaf_;
+        });
+  }
+
+  std::vector<std::string> verdicts() {
+    clip::MutexLock lock(&mu_);
+    return verdicts_;
+  }
+
+  int deaf() {
+    clip::MutexLock lock(&mu_);
+    return deaf_;
+  }
+
+  // Waits until there are `n` verdicts.
+  void WaitForVerdicts(size_t n) {
+    const absl::Time until = absl::Now() + absl::Seconds(20);
+    while (verdicts().size() < n && absl::Now() < until) {
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+  }
+
+  static EmbedderOptions OneAtATime() {
+    EmbedderOptions options;
+    options.max_batch = 1;
+    return options;
+  }
+
+  clip::FakeModel model_;
+  const clip::Tokenizer tokenizer_;
+  Embedder embedder_{&model_, &tokenizer_, OneAtATime()};
+  clip::Mutex mu_;
+  std::vector<std::string> verdicts_ ABSL_GUARDED_BY(mu_);
+  int deaf_ ABSL_GUARDED_BY(mu_) = 0;
+  std::unique_ptr<Watchdog> watchdog_;
+};
+
+TEST_F(WatchdogTest, SaysNothingWhileAllIsWell) {
+  Start();
+  absl::SleepFor(absl::Seconds(1));
+  EXPECT_GT(model_.image_batches(), 2);
+  EXPECT_THAT(verdicts(), IsEmpty());
+  EXPECT_EQ(deaf(), 0);
+}
+
+TEST_F(WatchdogTest, NoticesADeviceThatIsStuckAndItsRecovery) {
+  Start();
+  model_.CloseGate();
+  WaitForVerdicts(1);
+  model_.OpenGate();
+  WaitForVerdicts(2);
+  EXPECT_THAT(verdicts(),
+              ElementsAre(HasSubstr("has finished nothing for"), "well"));
+}
+
+TEST_F(WatchdogTest, NoticesATowerThatAnswersWrongly) {
+  Start();
+  model_.AnswerWrongly(true);
+  WaitForVerdicts(1);
+  model_.AnswerWrongly(false);
+  WaitForVerdicts(2);
+  EXPECT_THAT(verdicts(), ElementsAre(HasSubstr("vector has turned"), "well"));
+}
+
+TEST_F(WatchdogTest, LongQueueIsNoFault) {
+  Start();
+  model_.SetImageTime(absl::Milliseconds(100));
+  std::vector<std::future<bool>> calls;
+  for (int i = 0; i < 15; ++i) {
+    calls.push_back(std::async(std::launch::async, [this, i] {
+      const std::string picture = testing_images::MakePng(i);
+      return embedder_.EmbedImages({picture}, {}).ok();
+    }));
+  }
+  for (auto& call : calls) EXPECT_TRUE(call.get());
+  EXPECT_THAT(verdicts(), IsEmpty());
+}
+
+TEST_F(WatchdogTest, SaysOnceThatThePortDoesNotAnswer) {
+  Start(/*port_is_served=*/false);
+  const absl::Time until = absl::Now() + absl::Seconds(20);
+  while (deaf() == 0 && absl::Now() < until) {
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  absl::SleepFor(absl::Milliseconds(200));
+  EXPECT_EQ(deaf(), 1);
+}
+
+}  // namespace
+}  // namespace zeroshot::server
