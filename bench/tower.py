@@ -4,8 +4,7 @@
     cmake --build --preset release --target time_tower make_checkpoint
     .cache/golden/bin/python bench/tower.py                  # about 4 minutes on 2 cores
 
-Needs the packages of tools/requirements-golden.txt and openvino; int8 also
-nncf. All run the same random weights of a full-size ViT in turns, `--rounds`
+All run the same random weights of a full-size ViT in turns, `--rounds`
 times; the table has the best of each, because other work on a machine only
 takes away. Ours starts from crops of bytes; the others are given pixels that
 are normalised already.

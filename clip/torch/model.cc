@@ -36,7 +36,8 @@ namespace {
 // the cache: 530.
 constexpr int64_t kStepMultiplications = 12'500'000'000,
                   kStepMultiplicationsLow = 20'000'000'000;
-constexpr int64_t kMinStepNodes = 64, kMaxStepNodes = 8192;
+constexpr int64_t kMinStepNodes = 64, kMaxStepNodes = 2048,
+                  kCudaStepNodes = 8192;
 
 // Images that a thread computes at once on the CPU: what lies between two
 // matrix products stays in its cache.
@@ -44,7 +45,7 @@ constexpr int64_t kPartImages = 4;
 
 int64_t StepNodes(const TransformerShape& text, const at::Device& device,
                   CpuPrecision precision) {
-  if (device.is_cuda()) return kMaxStepNodes;
+  if (device.is_cuda()) return kCudaStepNodes;
   const int64_t step = precision == CpuPrecision::kFp32
                            ? kStepMultiplications
                            : kStepMultiplicationsLow;
