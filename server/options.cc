@@ -53,6 +53,10 @@ ABSL_FLAG(int, max_builds, ServerOptions().max_builds,
           "Builds at once; more are refused");
 ABSL_FLAG(int64_t, memory_store_bytes, ServerOptions().memory_store_bytes,
           "Memory for weight sets; the least recently used go first");
+ABSL_FLAG(std::string, disk_store, "",
+          "Folder for weight sets that outlive the process; empty: none");
+ABSL_FLAG(int64_t, disk_store_bytes, ServerOptions().disk_store_bytes,
+          "Disk for weight sets; the least recently used go first");
 ABSL_FLAG(int64_t, max_request_bytes, ServerOptions().max_request_bytes,
           "Bytes of one request message");
 ABSL_FLAG(int64_t, max_image_bytes, ServerOptions().embedder.max_image_bytes,
@@ -208,6 +212,9 @@ void ReadServerOptions(Checks* checks, ServerOptions* out) {
                 &out->max_request_bytes);
   checks->Range(FLAGS_memory_store_bytes, int64_t{0}, kMaxInt64,
                 &out->memory_store_bytes);
+  out->disk_store = absl::GetFlag(FLAGS_disk_store);
+  checks->Range(FLAGS_disk_store_bytes, int64_t{0}, kMaxInt64,
+                &out->disk_store_bytes);
   checks->Range(FLAGS_max_batch, 1, 4096, &out->embedder.max_batch);
   checks->Range(FLAGS_max_image_bytes, int64_t{1}, kMaxInt64,
                 &out->embedder.max_image_bytes);

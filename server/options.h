@@ -32,6 +32,8 @@ struct ServerOptions {
   int max_batch_items = 64;  // items of one Embed call
   int64_t max_request_bytes = 32 << 20;
   int64_t memory_store_bytes = int64_t{1} << 30;
+  std::string disk_store;  // folder; empty: none
+  int64_t disk_store_bytes = int64_t{10} << 30;
   absl::Duration watchdog_timeout = absl::Seconds(30);  // see server/watchdog.h
   SecurityOptions security;
   EmbedderOptions embedder;

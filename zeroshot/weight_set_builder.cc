@@ -247,8 +247,12 @@ absl::StatusOr<BuildResult> WeightSetBuilder::BuildNow(
   set->precision = info.precision;
   set->embedding_dim = info.embedding_dim;
   set->num_prompts = spec.total_prompts();
+  set->templates = spec.templates();
   for (int c = 0; c < spec.num_classes(); ++c) {
     set->class_names.push_back(spec.class_name(c));
+    if (spec.own_prompts(c).empty()) continue;
+    set->own_prompts.resize(spec.num_classes());
+    set->own_prompts[c] = spec.own_prompts(c);
   }
   BuildResult result;
   PromptReader prompts(&spec, tokenizer_, info.context_length);

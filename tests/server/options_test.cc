@@ -66,6 +66,8 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("max_inflight", "10");
   Set("max_builds", "2");
   Set("memory_store_bytes", "1000");
+  Set("disk_store", "sets");
+  Set("disk_store_bytes", "1001");
   Set("max_request_bytes", "5000");
   Set("max_image_bytes", "4000");
   Set("max_image_pixels", "300");
@@ -98,6 +100,8 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(server.max_inflight, 10);
   EXPECT_EQ(server.max_builds, 2);
   EXPECT_EQ(server.memory_store_bytes, 1000);
+  EXPECT_EQ(server.disk_store, "sets");
+  EXPECT_EQ(server.disk_store_bytes, 1001);
   EXPECT_EQ(server.max_request_bytes, 5000);
   EXPECT_EQ(server.max_batch_items, 24);
   EXPECT_EQ(server.embedder.max_batch, 16);

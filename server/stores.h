@@ -1,0 +1,34 @@
+// The tiers of weight sets that the options ask for.
+#ifndef ZEROSHOT_SERVER_STORES_H_
+#define ZEROSHOT_SERVER_STORES_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "server/options.h"
+#include "zeroshot/disk_store.h"
+#include "zeroshot/memory_store.h"
+#include "zeroshot/tiered_store.h"
+
+namespace zeroshot::server {
+
+// Thread rule: all() is for any thread.
+class Stores {
+ public:
+  // InvalidArgument: --disk_store is no folder that can be written to.
+  static absl::StatusOr<std::unique_ptr<Stores>> Open(
+      const ServerOptions& options);
+
+  TieredStore& all() { return *all_; }
+
+ private:
+  explicit Stores(int64_t memory_bytes) : memory_(memory_bytes) {}
+
+  MemoryStore memory_;
+  std::unique_ptr<DiskStore> disk_;  // may be null
+  std::unique_ptr<TieredStore> all_;
+};
+
+}  // namespace zeroshot::server
+
+#endif  // ZEROSHOT_SERVER_STORES_H_
