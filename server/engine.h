@@ -27,7 +27,7 @@ struct Engine {
         embedder(model.get(), &tokenizer, options.embedder,
                  [metrics](int pictures) { metrics->BatchRan(pictures); }),
         builder(model.get(), &tokenizer, &store, options.build,
-                options.max_builds),
+                options.max_builds, stores->lease()),
         classifier(model.get(), &embedder, &store) {}
 
   // In the order in which each borrows those above it.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 
 namespace zeroshot::server {
 namespace {
@@ -37,6 +38,17 @@ absl::StatusOr<std::unique_ptr<Stores>> Stores::Open(
     if (!disk.ok()) return disk.status();
     stores->disk_ = *std::move(disk);
     tiers.push_back({"disk", stores->disk_.get()});
+  }
+  if (options.redis.has_value()) {
+    auto client = RedisClient::Make(*options.redis);
+    if (!client.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--redis_ca: ", client.status().message()));
+    }
+    stores->redis_client_ = *std::move(client);
+    stores->redis_ = std::make_unique<RedisStore>(stores->redis_client_.get(),
+                                                  RedisStoreOptions());
+    tiers.push_back({"redis", stores->redis_.get()});
   }
   stores->all_ = std::make_unique<TieredStore>(tiers, &LogChange);
   return stores;
