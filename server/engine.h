@@ -9,30 +9,31 @@
 #include "clip/tokenizer.h"
 #include "server/metrics.h"
 #include "server/options.h"
+#include "server/stores.h"
 #include "zeroshot/classifier.h"
 #include "zeroshot/embedder.h"
-#include "zeroshot/memory_store.h"
+#include "zeroshot/tiered_store.h"
 #include "zeroshot/weight_set_builder.h"
 
 namespace zeroshot::server {
 
 // Thread rule: every member may be used from many threads at once.
 struct Engine {
-  // `metrics` is borrowed.
+  // `stores` and `metrics` are borrowed.
   Engine(std::unique_ptr<clip::Model> loaded, const ServerOptions& options,
-         Metrics* metrics)
+         Stores* stores, Metrics* metrics)
       : model(std::move(loaded)),
-        store(options.memory_store_bytes),
+        store(stores->all()),
         embedder(model.get(), &tokenizer, options.embedder,
                  [metrics](int pictures) { metrics->BatchRan(pictures); }),
         builder(model.get(), &tokenizer, &store, options.build,
-                options.max_builds),
+                options.max_builds, stores->lease()),
         classifier(model.get(), &embedder, &store) {}
 
   // In the order in which each borrows those above it.
   const std::unique_ptr<clip::Model> model;
   const clip::Tokenizer tokenizer;
-  MemoryStore store;
+  TieredStore& store;
   Embedder embedder;
   WeightSetBuilder builder;
   Classifier classifier;

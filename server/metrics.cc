@@ -119,6 +119,41 @@ void ReadProcess(absl::Time start, Snapshot* out) {
              absl::ToDoubleSeconds(start - absl::UnixEpoch()));
 }
 
+// Metrics of one name come one after the other.
+void ReadTiers(const std::vector<TieredStore::TierStats>& tiers,
+               Snapshot* out) {
+  const auto gauge = [&](const char* name, const char* help, auto value) {
+    for (const TieredStore::TierStats& tier : tiers) {
+      // Only a tier that is this server's own knows its size.
+      if (tier.size.max_bytes == 0) continue;
+      out->Gauge(name, help, static_cast<double>(value(tier.size)),
+                 {{"tier", tier.name}});
+    }
+  };
+  gauge("zeroshot_store_weight_sets", "Weight sets held",
+        [](const StoreSize& size) { return size.sets; });
+  gauge("zeroshot_store_bytes", "Bytes that weight sets take",
+        [](const StoreSize& size) { return size.bytes; });
+  gauge("zeroshot_store_max_bytes", "Bytes that weight sets may take",
+        [](const StoreSize& size) { return size.max_bytes; });
+  for (const TieredStore::TierStats& tier : tiers) {
+    const auto count = [&](const char* result, int64_t value) {
+      out->Counter("zeroshot_store_gets_total",
+                   "Weight sets asked for, by what came of it",
+                   static_cast<double>(value),
+                   {{"tier", tier.name}, {"result", result}});
+    };
+    count("hit", tier.hits);
+    count("miss", tier.misses);
+  }
+  for (const TieredStore::TierStats& tier : tiers) {
+    out->Counter("zeroshot_store_errors_total",
+                 "Times a tier was passed over: it failed, or its bytes were "
+                 "damaged",
+                 static_cast<double>(tier.errors), {{"tier", tier.name}});
+  }
+}
+
 void ReadServer(const Readings& readings, Snapshot* out) {
   out->Gauge("zeroshot_ready", "1 while calls are taken, as /readyz says",
              readings.ready);
@@ -142,20 +177,7 @@ void ReadServer(const Readings& readings, Snapshot* out) {
               {"version", ZEROSHOT_VERSION}});
   out->Gauge("zeroshot_queue_pictures", "Pictures that wait for the device",
              readings.queued);
-  const MemoryStoreStats& store = readings.store;
-  out->Gauge("zeroshot_store_weight_sets", "Weight sets held",
-             static_cast<double>(store.sets), {{"tier", "memory"}});
-  out->Gauge("zeroshot_store_bytes", "Bytes that weight sets take",
-             static_cast<double>(store.bytes), {{"tier", "memory"}});
-  out->Gauge("zeroshot_store_max_bytes", "Bytes that weight sets may take",
-             static_cast<double>(store.max_bytes), {{"tier", "memory"}});
-  const char* gets = "Weight sets asked for, by what came of it";
-  out->Counter("zeroshot_store_gets_total", gets,
-               static_cast<double>(store.hits),
-               {{"tier", "memory"}, {"result", "hit"}});
-  out->Counter("zeroshot_store_gets_total", gets,
-               static_cast<double>(store.misses),
-               {{"tier", "memory"}, {"result", "miss"}});
+  ReadTiers(readings.tiers, out);
 }
 
 }  // namespace

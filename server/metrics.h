@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -18,7 +19,7 @@
 #include "absl/time/time.h"
 #include "clip/model.h"
 #include "zeroshot/embedder.h"
-#include "zeroshot/memory_store.h"
+#include "zeroshot/tiered_store.h"
 #include "zeroshot/weight_set_builder.h"
 
 namespace zeroshot::server {
@@ -32,7 +33,7 @@ struct Readings {
   // Only once the model is loaded:
   std::optional<clip::ModelInfo> model;
   int queued = 0;  // crops that wait for the device
-  MemoryStoreStats store;
+  std::vector<TieredStore::TierStats> tiers;
 };
 
 // Thread rule: every method may be called from many threads at once.

@@ -1,5 +1,6 @@
 #include "server/options.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <limits>
 #include <string>
@@ -18,6 +19,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/types/span.h"
 
+using zeroshot::RedisOptions;
 using zeroshot::server::Options;
 using zeroshot::server::ServerOptions;
 
@@ -53,6 +55,20 @@ ABSL_FLAG(int, max_builds, ServerOptions().max_builds,
           "Builds at once; more are refused");
 ABSL_FLAG(int64_t, memory_store_bytes, ServerOptions().memory_store_bytes,
           "Memory for weight sets; the least recently used go first");
+ABSL_FLAG(std::string, disk_store, "",
+          "Folder for weight sets that outlive the process; empty: none");
+ABSL_FLAG(int64_t, disk_store_bytes, ServerOptions().disk_store_bytes,
+          "Disk for weight sets; the least recently used go first");
+ABSL_FLAG(std::string, redis, "",
+          "Redis or Valkey that servers share weight sets through: "
+          "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for "
+          "TLS; empty: none. ZEROSHOT_REDIS in the environment does the same "
+          "and is not seen by other users of the machine");
+ABSL_FLAG(std::string, redis_ca, "",
+          "File of the authorities (PEM) that the certificate behind rediss:// "
+          "is checked with; empty: the system's");
+ABSL_FLAG(absl::Duration, redis_timeout, RedisOptions().timeout,
+          "How long Redis may take before a call goes on without it");
 ABSL_FLAG(int64_t, max_request_bytes, ServerOptions().max_request_bytes,
           "Bytes of one request message");
 ABSL_FLAG(int64_t, max_image_bytes, ServerOptions().embedder.max_image_bytes,
@@ -189,6 +205,32 @@ absl::Status CheckSecurity(const SecurityOptions& security,
   return absl::OkStatus();
 }
 
+// The flag, or else the variable, which no list of processes shows.
+void ReadRedis(Checks* checks, ServerOptions* out) {
+  std::string url = absl::GetFlag(FLAGS_redis);
+  if (const char* variable = std::getenv("ZEROSHOT_REDIS");
+      url.empty() && variable != nullptr) {
+    url = variable;
+  }
+  RedisOptions limits;
+  checks->Time(FLAGS_redis_timeout, absl::Milliseconds(1), &limits.timeout);
+  limits.ca_file = absl::GetFlag(FLAGS_redis_ca);
+  if (url.empty()) return;
+  absl::StatusOr<RedisOptions> redis = ParseRedisUrl(url);
+  if (!redis.ok()) {
+    checks->Update(absl::InvalidArgumentError(
+        absl::StrCat("--redis: ", redis.status().message())));
+    return;
+  }
+  if (!redis->tls && !limits.ca_file.empty()) {
+    checks->Update(
+        NotAllowed("redis_ca", limits.ca_file, "only with rediss://"));
+  }
+  redis->timeout = limits.timeout;
+  redis->ca_file = limits.ca_file;
+  out->redis = *std::move(redis);
+}
+
 void ReadServerOptions(Checks* checks, ServerOptions* out) {
   constexpr int kMaxInt = std::numeric_limits<int>::max();
   constexpr int64_t kMaxInt64 = std::numeric_limits<int64_t>::max();
@@ -208,6 +250,10 @@ void ReadServerOptions(Checks* checks, ServerOptions* out) {
                 &out->max_request_bytes);
   checks->Range(FLAGS_memory_store_bytes, int64_t{0}, kMaxInt64,
                 &out->memory_store_bytes);
+  out->disk_store = absl::GetFlag(FLAGS_disk_store);
+  checks->Range(FLAGS_disk_store_bytes, int64_t{0}, kMaxInt64,
+                &out->disk_store_bytes);
+  ReadRedis(checks, out);
   checks->Range(FLAGS_max_batch, 1, 4096, &out->embedder.max_batch);
   checks->Range(FLAGS_max_image_bytes, int64_t{1}, kMaxInt64,
                 &out->embedder.max_image_bytes);

@@ -4,6 +4,7 @@
 #define ZEROSHOT_SERVER_OPTIONS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -12,6 +13,7 @@
 #include "clip/model.h"
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/embedder.h"
+#include "zeroshot/redis_client.h"
 
 namespace zeroshot::server {
 
@@ -32,6 +34,9 @@ struct ServerOptions {
   int max_batch_items = 64;  // items of one Embed call
   int64_t max_request_bytes = 32 << 20;
   int64_t memory_store_bytes = int64_t{1} << 30;
+  std::string disk_store;  // folder; empty: none
+  int64_t disk_store_bytes = int64_t{10} << 30;
+  std::optional<RedisOptions> redis;  // shared by servers; or none
   absl::Duration watchdog_timeout = absl::Seconds(30);  // see server/watchdog.h
   SecurityOptions security;
   EmbedderOptions embedder;

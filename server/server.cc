@@ -35,9 +35,11 @@ constexpr absl::Duration kPortPatience = absl::Seconds(5);
 
 }  // namespace
 
-Server::Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens)
+Server::Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens,
+               std::unique_ptr<Stores> stores)
     : options_(options),
       tokens_(std::move(tokens)),
+      stores_(std::move(stores)),
       calls_(tokens_.get(), &metrics_),
       service_(options, &calls_, &metrics_) {}
 
@@ -51,7 +53,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     if (!loaded.ok()) return loaded.status();
     tokens = *std::move(loaded);
   }
-  std::unique_ptr<Server> server(new Server(options, std::move(tokens)));
+  absl::StatusOr<std::unique_ptr<Stores>> stores = Stores::Open(options);
+  if (!stores.ok()) return stores.status();
+  std::unique_ptr<Server> server(
+      new Server(options, std::move(tokens), *std::move(stores)));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
@@ -100,7 +105,8 @@ void Server::UpdateHealth() {
 }
 
 void Server::Serve(std::unique_ptr<clip::Model> model) {
-  engine_ = std::make_unique<Engine>(std::move(model), options_, &metrics_);
+  engine_ = std::make_unique<Engine>(std::move(model), options_, stores_.get(),
+                                     &metrics_);
   watchdog_ = std::make_unique<Watchdog>(
       &engine_->embedder,
       Watchdog::Options{

@@ -17,6 +17,7 @@
 #include "server/options.h"
 #include "server/service.h"
 #include "server/status_page.h"
+#include "server/stores.h"
 #include "server/tokens.h"
 #include "server/watchdog.h"
 
@@ -32,7 +33,8 @@ class Server {
  public:
   // Opens the port. Calls are Unavailable until Serve.
   // Unavailable: the address is in use or not of this machine.
-  // InvalidArgument, NotFound: a certificate, key or token file is not good.
+  // InvalidArgument, NotFound: a certificate, key or token file is not good,
+  // or --disk_store is no folder to write to.
   //
   // `on_deaf` (may be null) is called once, on another thread, if the port
   // stops taking connections: nothing but a new process helps then.
@@ -59,7 +61,8 @@ class Server {
   int Drain(absl::Duration grace, absl::Duration timeout);
 
  private:
-  Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens);
+  Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens,
+         std::unique_ptr<Stores> stores);
 
   // OK while calls should be sent here.
   absl::Status Ready();
@@ -69,6 +72,7 @@ class Server {
   const ServerOptions options_;
   Metrics metrics_;
   const std::unique_ptr<Tokens> tokens_;  // null: anyone may call
+  const std::unique_ptr<Stores> stores_;
   std::unique_ptr<Engine> engine_;
   Calls calls_;
   Service service_;

@@ -75,7 +75,7 @@ Readings Service::Read() {
   if (Engine* engine = calls_->engine()) {
     readings.model = engine->model->info();
     readings.queued = engine->embedder.queued();
-    readings.store = engine->store.stats();
+    readings.tiers = engine->store.stats();
   }
   return readings;
 }

@@ -48,6 +48,13 @@ class ResolvedSpec {
   int num_classes() const { return static_cast<int>(classes_.size()); }
   const std::string& class_name(int c) const { return classes_[c].name; }
 
+  // Named sets spelled out.
+  const std::vector<std::string>& templates() const { return templates_; }
+  // Of class c, if it has complete prompts instead of templates x name.
+  const std::vector<std::string>& own_prompts(int c) const {
+    return classes_[c].prompts;
+  }
+
   // Prompts of class c: its own, or one a template.
   int num_prompts(int c) const;
   std::string Prompt(int c, int i) const;

@@ -16,11 +16,7 @@ absl::StatusOr<std::shared_ptr<const WeightSet>> MemoryStore::Get(
     absl::string_view id) {
   clip::MutexLock lock(&mu_);
   const auto it = entries_.find(std::string(id));
-  if (it == entries_.end()) {
-    ++misses_;
-    return WeightSetNotFound(id);
-  }
-  ++hits_;
+  if (it == entries_.end()) return WeightSetNotFound(id);
   uses_.splice(uses_.begin(), uses_, it->second.use);
   return it->second.set;
 }
@@ -62,10 +58,9 @@ absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> MemoryStore::List(
   return sets;
 }
 
-MemoryStoreStats MemoryStore::stats() {
+StoreSize MemoryStore::size() {
   clip::MutexLock lock(&mu_);
-  return {static_cast<int64_t>(entries_.size()), bytes_, max_bytes_, hits_,
-          misses_};
+  return {static_cast<int64_t>(entries_.size()), bytes_, max_bytes_};
 }
 
 void MemoryStore::Remove(Entries::iterator it) {

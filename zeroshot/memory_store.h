@@ -15,14 +15,6 @@
 
 namespace zeroshot {
 
-struct MemoryStoreStats {
-  int64_t sets = 0;
-  int64_t bytes = 0;
-  int64_t max_bytes = 0;
-  int64_t hits = 0;    // Gets that found their set, since the start
-  int64_t misses = 0;  // and those that did not
-};
-
 class MemoryStore : public WeightStore {
  public:
   explicit MemoryStore(int64_t max_bytes) : max_bytes_(max_bytes) {}
@@ -34,7 +26,7 @@ class MemoryStore : public WeightStore {
   absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
       absl::string_view after, int limit) override;
 
-  MemoryStoreStats stats();
+  StoreSize size() override;
 
  private:
   struct Entry {
@@ -50,8 +42,6 @@ class MemoryStore : public WeightStore {
   Entries entries_ ABSL_GUARDED_BY(mu_);
   std::list<std::string> uses_ ABSL_GUARDED_BY(mu_);  // latest first
   int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t hits_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t misses_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace zeroshot

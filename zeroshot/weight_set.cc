@@ -6,8 +6,16 @@ namespace zeroshot {
 
 int64_t WeightSet::SizeBytes() const {
   int64_t bytes = sizeof(WeightSet) + weights.size() * sizeof(float);
-  for (const std::string& name : class_names) {
-    bytes += sizeof(std::string) + name.size();
+  const auto add = [&bytes](const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) {
+      bytes += sizeof(std::string) + text.size();
+    }
+  };
+  add(class_names);
+  add(templates);
+  for (const std::vector<std::string>& prompts : own_prompts) {
+    bytes += sizeof(prompts);
+    add(prompts);
   }
   return bytes;
 }

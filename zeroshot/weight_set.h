@@ -20,6 +20,10 @@ struct WeightSet {
   std::vector<std::string> class_names;  // C names, in class order
   int embedding_dim = 0;                 // D
   std::vector<float> weights;            // [C, D], unit rows
+  // The specification, named sets spelled out, from which it can be built
+  // anew: templates, and the prompts of the classes that have their own.
+  std::vector<std::string> templates;
+  std::vector<std::vector<std::string>> own_prompts;  // [C]; or [0]: none has
   int64_t num_prompts = 0;
   int64_t num_tokens = 0;  // that the prompts hold, start and end included
   absl::Time create_time;

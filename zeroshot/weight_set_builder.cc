@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "zeroshot/embedder.h"
@@ -15,6 +16,9 @@ namespace {
 
 // How often a caller who joined a flight looks whether it still waits itself.
 constexpr std::chrono::milliseconds kLookAgain{50};
+
+// How often a server looks whether another one has built the set.
+constexpr absl::Duration kLookAtLease = absl::Milliseconds(100);
 
 // Prompts encoded by one call of the tower: bounds the memory for tokens
 // whatever the size of the build, and is large enough for prompts that begin
@@ -108,11 +112,13 @@ class ClassSums {
 WeightSetBuilder::WeightSetBuilder(clip::Model* model,
                                    const clip::Tokenizer* tokenizer,
                                    WeightStore* store,
-                                   const BuildLimits& limits, int max_builds)
+                                   const BuildLimits& limits, int max_builds,
+                                   BuildLease* lease)
     : model_(model),
       tokenizer_(tokenizer),
       store_(store),
       limits_(limits),
+      lease_(lease),
       door_("builds", max_builds) {}
 
 absl::StatusOr<BuildResult> WeightSetBuilder::Build(
@@ -217,24 +223,69 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Lead(
     return result;
   }
   const absl::Time start = absl::Now();
-  absl::StatusOr<BuildResult> result =
-      BuildNow(spec, id, [&](int64_t done, int64_t total) {
-        BuildProgress progress{done, total, absl::InfiniteDuration()};
-        if (done > 0) {
-          progress.time_left = (absl::Now() - start) * (total - done) / done;
-        }
-        const bool waits = caller.StillWaiting().ok();
-        if (waits && on_progress) on_progress(progress);
-        clip::MutexLock lock(&mu_);
-        flight->progress = progress;
-        flight->changed.NotifyAll();
-        flight->abandoned = !waits && flight->joined == 0;
-        return !flight->abandoned;
-      });
+  const auto progress = [&](int64_t done, int64_t total) {
+    BuildProgress now{done, total, absl::InfiniteDuration()};
+    if (done > 0) {
+      now.time_left = (absl::Now() - start) * (total - done) / done;
+    }
+    const bool waits = caller.StillWaiting().ok();
+    if (waits && on_progress) on_progress(now);
+    clip::MutexLock lock(&mu_);
+    flight->progress = now;
+    flight->changed.NotifyAll();
+    flight->abandoned = !waits && flight->joined == 0;
+    return !flight->abandoned;
+  };
+  absl::StatusOr<BuildResult> result = LeadWithLease(spec, id, progress);
   if (!result.ok() && absl::IsCancelled(result.status())) {
     if (absl::Status left = caller.StillWaiting(); !left.ok()) return left;
   }
   return result;
+}
+
+absl::StatusOr<BuildResult> WeightSetBuilder::LeadWithLease(
+    const ResolvedSpec& spec, const std::string& id,
+    const clip::TextProgress& progress) {
+  if (lease_ == nullptr) return BuildNow(spec, id, progress);
+  const absl::Time start = absl::Now();
+  const auto built_elsewhere = WaitForLease(spec, id, progress);
+  if (!built_elsewhere.ok()) return built_elsewhere.status();
+  absl::StatusOr<BuildResult> result = BuildResult{};
+  if (*built_elsewhere != nullptr) {
+    result->set = *built_elsewhere;
+    result->cached = true;
+    result->timing.queue = absl::Now() - start;
+  } else {
+    absl::Time taken = absl::Now();
+    const absl::Cleanup release = [&] { lease_->Release(id); };
+    result = BuildNow(spec, id, [&](int64_t done, int64_t total) {
+      if (absl::Now() - taken > BuildLease::kLasts / 4) {
+        taken = absl::Now();
+        // Whatever the answer: what is begun is finished, and equal.
+        (void)lease_->Take(id);
+      }
+      return progress(done, total);
+    });
+  }
+  return result;
+}
+
+absl::StatusOr<std::shared_ptr<const WeightSet>> WeightSetBuilder::WaitForLease(
+    const ResolvedSpec& spec, const std::string& id,
+    const clip::TextProgress& progress) {
+  while (true) {
+    const absl::StatusOr<bool> mine = lease_->Take(id);
+    // The one who had it may have put the set there since we looked.
+    if (auto stored = store_->Get(id); stored.ok()) {
+      if (mine.ok() && *mine) lease_->Release(id);
+      return stored;
+    }
+    if (!mine.ok() || *mine) return nullptr;
+    if (!progress(0, spec.total_prompts())) {
+      return absl::CancelledError("nobody waits for the build any more");
+    }
+    absl::SleepFor(kLookAtLease);
+  }
 }
 
 absl::StatusOr<BuildResult> WeightSetBuilder::BuildNow(
@@ -247,8 +298,12 @@ absl::StatusOr<BuildResult> WeightSetBuilder::BuildNow(
   set->precision = info.precision;
   set->embedding_dim = info.embedding_dim;
   set->num_prompts = spec.total_prompts();
+  set->templates = spec.templates();
   for (int c = 0; c < spec.num_classes(); ++c) {
     set->class_names.push_back(spec.class_name(c));
+    if (spec.own_prompts(c).empty()) continue;
+    set->own_prompts.resize(spec.num_classes());
+    set->own_prompts[c] = spec.own_prompts(c);
   }
   BuildResult result;
   PromptReader prompts(&spec, tokenizer_, info.context_length);

@@ -19,6 +19,7 @@
 #include "clip/model.h"
 #include "clip/mutex.h"
 #include "clip/tokenizer.h"
+#include "zeroshot/build_lease.h"
 #include "zeroshot/caller.h"
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/door.h"
@@ -51,10 +52,12 @@ class WeightSetBuilder {
  public:
   using OnProgress = std::function<void(const BuildProgress&)>;
 
-  // Borrows model, tokenizer and store. At most max_builds run at once.
+  // Borrows model, tokenizer, store and lease. At most max_builds run at once.
+  // `lease` (may be null) is asked before a build, so that of the servers that
+  // share the store one builds and the others wait for what it puts there.
   WeightSetBuilder(clip::Model* model, const clip::Tokenizer* tokenizer,
                    WeightStore* store, const BuildLimits& limits,
-                   int max_builds);
+                   int max_builds, BuildLease* lease = nullptr);
 
   // Finds the set in the store or builds it. Equal specs asked for at once
   // are built once: the build goes on while one of its callers is left and
@@ -89,6 +92,14 @@ class WeightSetBuilder {
                                    const std::string& id, Flight* flight,
                                    const Caller& caller,
                                    const OnProgress& on_progress);
+  absl::StatusOr<BuildResult> LeadWithLease(const ResolvedSpec& spec,
+                                            const std::string& id,
+                                            const clip::TextProgress& progress);
+  // Waits until this server should build (null), or until another one that did
+  // has put the set into the store.
+  absl::StatusOr<std::shared_ptr<const WeightSet>> WaitForLease(
+      const ResolvedSpec& spec, const std::string& id,
+      const clip::TextProgress& progress);
   absl::StatusOr<BuildResult> WaitFor(Flight* flight, const Caller& caller,
                                       const OnProgress& on_progress);
   absl::StatusOr<BuildResult> BuildNow(const ResolvedSpec& spec,
@@ -99,6 +110,7 @@ class WeightSetBuilder {
   const clip::Tokenizer* const tokenizer_;
   WeightStore* const store_;
   const BuildLimits limits_;
+  BuildLease* const lease_;  // may be null
   Door door_;
   clip::Mutex mu_;
   std::map<std::string, std::shared_ptr<Flight>> flights_ ABSL_GUARDED_BY(mu_);

@@ -3,6 +3,7 @@
 #ifndef ZEROSHOT_ZEROSHOT_WEIGHT_STORE_H_
 #define ZEROSHOT_ZEROSHOT_WEIGHT_STORE_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +14,13 @@
 #include "zeroshot/weight_set.h"
 
 namespace zeroshot {
+
+// What a store holds. Zeros: it does not know, as of a store shared by many.
+struct StoreSize {
+  int64_t sets = 0;
+  int64_t bytes = 0;
+  int64_t max_bytes = 0;
+};
 
 // Thread rule: every method may be called from many threads at once.
 class WeightStore {
@@ -33,8 +41,11 @@ class WeightStore {
   virtual absl::Status Delete(absl::string_view id) = 0;
 
   // Up to `limit` sets with ids greater than `after`, in the order of ids.
+  // A store that would have to read the weights leaves them empty.
   virtual absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
       absl::string_view after, int limit) = 0;
+
+  virtual StoreSize size() { return {}; }
 };
 
 // The status every store gives for an unknown id.

@@ -52,8 +52,13 @@ Readings LoadedServer() {
   readings.model = clip::ModelInfo();
   readings.model->name = "a \"name\"";
   readings.queued = 7;
-  readings.store = {
-      .sets = 2, .bytes = 10, .max_bytes = 20, .hits = 3, .misses = 4};
+  readings.tiers = {
+      {.name = "memory",
+       .hits = 3,
+       .misses = 4,
+       .errors = 0,
+       .size = {.sets = 2, .bytes = 10, .max_bytes = 20}},
+      {.name = "redis", .hits = 1, .misses = 2, .errors = 5, .size = {}}};
   return readings;
 }
 
@@ -105,6 +110,12 @@ TEST(MetricsTest, ReadsTheServerWhenAsked) {
   EXPECT_THAT(
       text,
       HasSubstr(R"(zeroshot_store_gets_total{tier="memory",result="miss"} 4)"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(R"(zeroshot_store_gets_total{tier="redis",result="hit"} 1)"));
+  EXPECT_THAT(text,
+              HasSubstr(R"(zeroshot_store_errors_total{tier="redis"} 5)"));
+  EXPECT_THAT(text, Not(HasSubstr(R"(zeroshot_store_bytes{tier="redis"})")));
   EXPECT_THAT(text, HasSubstr(R"(name="a \"name\"")"));
   EXPECT_THAT(text, Not(HasSubstr("process_resident_memory_bytes 0\n")));
 }

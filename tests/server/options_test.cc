@@ -66,6 +66,11 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("max_inflight", "10");
   Set("max_builds", "2");
   Set("memory_store_bytes", "1000");
+  Set("disk_store", "sets");
+  Set("disk_store_bytes", "1001");
+  Set("redis", "rediss://:secret@cache:7/2");
+  Set("redis_ca", "redis.crt");
+  Set("redis_timeout", "250ms");
   Set("max_request_bytes", "5000");
   Set("max_image_bytes", "4000");
   Set("max_image_pixels", "300");
@@ -98,6 +103,13 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(server.max_inflight, 10);
   EXPECT_EQ(server.max_builds, 2);
   EXPECT_EQ(server.memory_store_bytes, 1000);
+  EXPECT_EQ(server.disk_store, "sets");
+  EXPECT_EQ(server.disk_store_bytes, 1001);
+  ASSERT_TRUE(server.redis.has_value());
+  EXPECT_EQ(server.redis->host, "cache");
+  EXPECT_EQ(server.redis->password, "secret");
+  EXPECT_EQ(server.redis->ca_file, "redis.crt");
+  EXPECT_EQ(server.redis->timeout, absl::Milliseconds(250));
   EXPECT_EQ(server.max_request_bytes, 5000);
   EXPECT_EQ(server.max_batch_items, 24);
   EXPECT_EQ(server.embedder.max_batch, 16);

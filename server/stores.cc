@@ -1,0 +1,57 @@
+#include "server/stores.h"
+
+#include <spdlog/spdlog.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace zeroshot::server {
+namespace {
+
+void LogChange(const std::string& tier, const absl::Status& status) {
+  if (status.ok()) {
+    spdlog::info("the {} store is well again", tier);
+  } else if (absl::IsDataLoss(status)) {
+    spdlog::warn("the {} store had a damaged weight set, which was dropped: {}",
+                 tier, std::string(status.message()));
+  } else if (absl::IsResourceExhausted(status)) {
+    spdlog::warn("not kept in the {} store: {}", tier,
+                 std::string(status.message()));
+  } else {
+    spdlog::warn("the {} store fails and is passed over: {}", tier,
+                 std::string(status.message()));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Stores>> Stores::Open(
+    const ServerOptions& options) {
+  std::unique_ptr<Stores> stores(new Stores(options.memory_store_bytes));
+  std::vector<TieredStore::Tier> tiers = {{"memory", &stores->memory_}};
+  if (!options.disk_store.empty()) {
+    auto disk = DiskStore::Open(options.disk_store, options.disk_store_bytes);
+    if (!disk.ok()) return disk.status();
+    stores->disk_ = *std::move(disk);
+    tiers.push_back({"disk", stores->disk_.get()});
+  }
+  if (options.redis.has_value()) {
+    auto client = RedisClient::Make(*options.redis);
+    if (!client.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--redis_ca: ", client.status().message()));
+    }
+    stores->redis_client_ = *std::move(client);
+    stores->redis_ = std::make_unique<RedisStore>(stores->redis_client_.get(),
+                                                  RedisStoreOptions());
+    tiers.push_back({"redis", stores->redis_.get()});
+  }
+  stores->all_ = std::make_unique<TieredStore>(tiers, &LogChange);
+  return stores;
+}
+
+}  // namespace zeroshot::server

@@ -1,0 +1,42 @@
+// The tiers of weight sets that the options ask for.
+#ifndef ZEROSHOT_SERVER_STORES_H_
+#define ZEROSHOT_SERVER_STORES_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "server/options.h"
+#include "zeroshot/disk_store.h"
+#include "zeroshot/memory_store.h"
+#include "zeroshot/redis_client.h"
+#include "zeroshot/redis_store.h"
+#include "zeroshot/tiered_store.h"
+
+namespace zeroshot::server {
+
+// Thread rule: all() is for any thread.
+class Stores {
+ public:
+  // InvalidArgument: --disk_store is no folder that can be written to, or
+  // --redis_ca no file of certificates. Redis need not be there yet.
+  static absl::StatusOr<std::unique_ptr<Stores>> Open(
+      const ServerOptions& options);
+
+  TieredStore& all() { return *all_; }
+
+  // By which servers agree on who builds; null if nothing is shared.
+  BuildLease* lease() { return redis_.get(); }
+
+ private:
+  explicit Stores(int64_t memory_bytes) : memory_(memory_bytes) {}
+
+  MemoryStore memory_;
+  std::unique_ptr<DiskStore> disk_;            // may be null
+  std::unique_ptr<RedisClient> redis_client_;  // may be null
+  std::unique_ptr<RedisStore> redis_;          // may be null
+  std::unique_ptr<TieredStore> all_;
+};
+
+}  // namespace zeroshot::server
+
+#endif  // ZEROSHOT_SERVER_STORES_H_

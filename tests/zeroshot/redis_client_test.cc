@@ -1,0 +1,56 @@
+#include "zeroshot/redis_client.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace zeroshot {
+namespace {
+
+TEST(ParseRedisUrlTest, ReadsEveryPart) {
+  const auto all =
+      ParseRedisUrl("rediss://me:p%40ss%3Aword@cache.example:7000/3");
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_TRUE(all->tls);
+  EXPECT_EQ(all->user, "me");
+  EXPECT_EQ(all->password, "p@ss:word");
+  EXPECT_EQ(all->host, "cache.example");
+  EXPECT_EQ(all->port, 7000);
+  EXPECT_EQ(all->database, 3);
+}
+
+TEST(ParseRedisUrlTest, HasDefaults) {
+  const auto short_one = ParseRedisUrl("redis://localhost");
+  ASSERT_TRUE(short_one.ok());
+  EXPECT_FALSE(short_one->tls);
+  EXPECT_EQ(short_one->port, 6379);
+  EXPECT_EQ(short_one->database, 0);
+  EXPECT_EQ(ParseRedisUrl("redis://:secret@h")->password, "secret");
+  EXPECT_EQ(ParseRedisUrl("redis://[::1]:1/")->host, "::1");
+  EXPECT_EQ(ParseRedisUrl("redis://[::1]:1")->port, 1);
+}
+
+TEST(ParseRedisUrlTest, RefusesWhatIsNoUrlWithoutRepeatingThePassword) {
+  for (const char* url :
+       {"", "localhost:6379", "http://h", "redis://", "redis://:6379",
+        "redis://h:0", "redis://h:65536", "redis://h:x",
+        "redis://h:", "redis://h/x", "redis://h/-1", "redis://secret@h",
+        "redis://a:@h", "redis://:secret%@h", "redis://:secret%zz@h",
+        "redis://[::1", "redis://[::1]x", "redis://:secret@"}) {
+    const auto parsed = ParseRedisUrl(url);
+    EXPECT_TRUE(absl::IsInvalidArgument(parsed.status())) << url;
+    EXPECT_THAT(std::string(parsed.status().message()),
+                ::testing::Not(::testing::HasSubstr("secret")));
+  }
+}
+
+TEST(RedisClientTest, NobodyThereIsUnavailable) {
+  RedisOptions options;
+  options.host = "127.0.0.1";
+  options.port = 1;
+  const auto client = RedisClient::Make(options);
+  ASSERT_TRUE(client.ok());
+  EXPECT_TRUE(absl::IsUnavailable((*client)->Run({"PING"}).status()));
+}
+
+}  // namespace
+}  // namespace zeroshot

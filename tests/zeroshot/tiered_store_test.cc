@@ -1,0 +1,187 @@
+#include "zeroshot/tiered_store.h"
+
+#include <atomic>
+
+#include "absl/time/clock.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/zeroshot/weight_store_suite.h"
+#include "zeroshot/memory_store.h"
+
+namespace zeroshot {
+namespace {
+
+// A memory store that fails, or is slow, when told to.
+class Flaky : public WeightStore {
+ public:
+  explicit Flaky(int64_t max_bytes = 1 << 20) : store_(max_bytes) {}
+
+  absl::StatusOr<std::shared_ptr<const WeightSet>> Get(
+      absl::string_view id) override {
+    ++gets;
+    absl::SleepFor(absl::Milliseconds(delay_ms.load()));
+    if (absl::Status status = Status(); !status.ok()) return status;
+    return store_.Get(id);
+  }
+  absl::Status Put(std::shared_ptr<const WeightSet> set) override {
+    absl::Status status = Status();
+    return status.ok() ? store_.Put(std::move(set)) : status;
+  }
+  absl::Status Delete(absl::string_view id) override {
+    absl::Status status = Status();
+    return status.ok() ? store_.Delete(id) : status;
+  }
+  absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
+      absl::string_view after, int limit) override {
+    if (absl::Status status = Status(); !status.ok()) return status;
+    return store_.List(after, limit);
+  }
+  StoreSize size() override { return store_.size(); }
+
+  std::atomic<absl::StatusCode> fails{absl::StatusCode::kOk};
+  std::atomic<int> delay_ms{0};
+  std::atomic<int> gets{0};
+
+ private:
+  absl::Status Status() { return absl::Status(fails.load(), "told to"); }
+
+  MemoryStore store_;
+};
+
+// Two tiers of its own.
+struct OwnTiers : Flaky {
+  OwnTiers() {}
+  absl::StatusOr<std::shared_ptr<const WeightSet>> Get(
+      absl::string_view id) override {
+    return tiers.Get(id);
+  }
+  absl::Status Put(std::shared_ptr<const WeightSet> set) override {
+    return tiers.Put(std::move(set));
+  }
+  absl::Status Delete(absl::string_view id) override {
+    return tiers.Delete(id);
+  }
+  absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
+      absl::string_view after, int limit) override {
+    return tiers.List(after, limit);
+  }
+  // Room for one set only: most come from below.
+  MemoryStore top{MakeWeightSet("a")->SizeBytes()};
+  MemoryStore below{1 << 20};
+  TieredStore tiers{{{"memory", &top}, {"disk", &below}}, nullptr};
+};
+
+std::unique_ptr<WeightStore> MakeTwoTiers() {
+  return std::make_unique<OwnTiers>();
+}
+
+INSTANTIATE_TEST_SUITE_P(TieredStore, WeightStoreTest,
+                         ::testing::Values(&MakeTwoTiers));
+
+class TieredStoreTest : public ::testing::Test {
+ protected:
+  Flaky memory_, disk_, redis_;
+  std::vector<std::string> changes_;
+  TieredStore store_{
+      {{"memory", &memory_}, {"disk", &disk_}, {"redis", &redis_}},
+      [this](const std::string& tier, const absl::Status& status) {
+        changes_.push_back(
+            tier + " " + std::string(absl::StatusCodeToString(status.code())));
+      }};
+};
+
+TEST_F(TieredStoreTest, ASetFoundBelowIsPutIntoTheTiersAbove) {
+  ASSERT_TRUE(redis_.Put(MakeWeightSet("a")).ok());
+  ASSERT_TRUE(store_.Get("a").ok());
+  EXPECT_TRUE(memory_.Get("a").ok());
+  EXPECT_TRUE(disk_.Get("a").ok());
+  const int below = redis_.gets;
+  ASSERT_TRUE(store_.Get("a").ok());
+  EXPECT_EQ(redis_.gets, below);
+}
+
+TEST_F(TieredStoreTest, PutsIntoEveryTier) {
+  ASSERT_TRUE(store_.Put(MakeWeightSet("a")).ok());
+  for (Flaky* tier : {&memory_, &disk_, &redis_}) {
+    EXPECT_TRUE(tier->Get("a").ok());
+  }
+}
+
+TEST_F(TieredStoreTest, AFailingTierIsPassedOverAndToldOfOnceAnOutage) {
+  ASSERT_TRUE(redis_.Put(MakeWeightSet("a")).ok());
+  disk_.fails = absl::StatusCode::kUnavailable;
+  EXPECT_TRUE(store_.Get("a").ok());
+  EXPECT_TRUE(store_.Put(MakeWeightSet("b")).ok());
+  EXPECT_TRUE(absl::IsNotFound(store_.Get("nothing").status()));
+  EXPECT_TRUE(store_.List("", 10).ok());
+  EXPECT_THAT(changes_, ::testing::ElementsAre("disk UNAVAILABLE"));
+  EXPECT_EQ(store_.stats()[1].errors, 5);
+  disk_.fails = absl::StatusCode::kOk;
+  EXPECT_TRUE(absl::IsNotFound(store_.Get("nothing").status()));
+  EXPECT_THAT(changes_, ::testing::ElementsAre("disk UNAVAILABLE", "disk OK"));
+}
+
+TEST_F(TieredStoreTest, DamagedBytesArePassedOverAndToldOf) {
+  ASSERT_TRUE(redis_.Put(MakeWeightSet("a")).ok());
+  disk_.fails = absl::StatusCode::kDataLoss;
+  EXPECT_TRUE(store_.Get("a").ok());
+  EXPECT_THAT(changes_, ::testing::Contains("disk DATA_LOSS"));
+}
+
+TEST_F(TieredStoreTest, WhatAFailingTierMayStillHaveIsNotDeleted) {
+  ASSERT_TRUE(store_.Put(MakeWeightSet("a")).ok());
+  redis_.fails = absl::StatusCode::kUnavailable;
+  EXPECT_TRUE(absl::IsUnavailable(store_.Delete("a")));
+  redis_.fails = absl::StatusCode::kOk;
+  EXPECT_TRUE(store_.Delete("a").ok());
+  EXPECT_TRUE(absl::IsNotFound(store_.Delete("a")));
+}
+
+TEST_F(TieredStoreTest, ListsWhatAnyTierHasOnce) {
+  ASSERT_TRUE(store_.Put(MakeWeightSet("b")).ok());
+  ASSERT_TRUE(redis_.Put(MakeWeightSet("a")).ok());
+  ASSERT_TRUE(disk_.Put(MakeWeightSet("c")).ok());
+  const auto list = store_.List("", 2);
+  ASSERT_TRUE(list.ok());
+  ASSERT_EQ(list->size(), 2);
+  EXPECT_EQ((*list)[0]->id, "a");
+  EXPECT_EQ((*list)[1]->id, "b");
+}
+
+TEST_F(TieredStoreTest, ASetTooLargeForMemoryIsNotTaken) {
+  Flaky small(1);
+  TieredStore store({{"memory", &small}, {"disk", &disk_}}, nullptr);
+  EXPECT_TRUE(absl::IsResourceExhausted(store.Put(MakeWeightSet("a"))));
+  // But one that is there already is served.
+  ASSERT_TRUE(disk_.Put(MakeWeightSet("b")).ok());
+  EXPECT_TRUE(store.Get("b").ok());
+}
+
+TEST_F(TieredStoreTest, ManyWhoAskAtOnceReadFromBelowOnce) {
+  ASSERT_TRUE(redis_.Put(MakeWeightSet("a")).ok());
+  redis_.delay_ms = 300;
+  std::vector<std::thread> threads;
+  std::atomic<int> found{0};
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&] { found += store_.Get("a").ok(); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(found, 8);
+  EXPECT_EQ(redis_.gets, 1);
+}
+
+TEST_F(TieredStoreTest, CountsHitsAndMissesByTier) {
+  ASSERT_TRUE(disk_.Put(MakeWeightSet("a")).ok());
+  ASSERT_TRUE(store_.Get("a").ok());
+  ASSERT_TRUE(store_.Get("a").ok());
+  (void)store_.Get("nothing");
+  const auto stats = store_.stats();
+  EXPECT_EQ(stats[0].name, "memory");
+  EXPECT_EQ(stats[0].hits, 1);
+  EXPECT_EQ(stats[0].misses, 2);
+  EXPECT_EQ(stats[1].hits, 1);
+  EXPECT_EQ(stats[2].misses, 1);
+}
+
+}  // namespace
+}  // namespace zeroshot

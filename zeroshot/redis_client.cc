@@ -1,0 +1,275 @@
+#include "zeroshot/redis_client.h"
+
+#include <hiredis/hiredis.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+
+namespace zeroshot {
+namespace {
+
+constexpr size_t kMaxIdle = 8;
+constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
+constexpr absl::Duration kLongestPause = absl::Seconds(5);
+
+// "%41" -> "A"; false if that is not what it is.
+bool PercentDecode(absl::string_view text, std::string* out) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out->push_back(text[i]);
+      continue;
+    }
+    if (i + 2 >= text.size() || !absl::ascii_isxdigit(text[i + 1]) ||
+        !absl::ascii_isxdigit(text[i + 2])) {
+      return false;
+    }
+    out->append(absl::HexStringToBytes(text.substr(i + 1, 2)));
+    i += 2;
+  }
+  return true;
+}
+
+// "host", "host:1", "[::1]:1".
+bool ReadHostAndPort(absl::string_view text, RedisOptions* out) {
+  absl::string_view host = text, port;
+  if (absl::ConsumePrefix(&host, "[")) {
+    const size_t end = host.find(']');
+    if (end == host.npos) return false;
+    port = host.substr(end + 1);
+    host = host.substr(0, end);
+    if (!port.empty() && !absl::ConsumePrefix(&port, ":")) return false;
+  } else if (const size_t colon = text.find(':'); colon != text.npos) {
+    host = text.substr(0, colon);
+    port = text.substr(colon + 1);
+    if (port.empty()) return false;
+  }
+  out->host = std::string(host);
+  return !host.empty() &&
+         (port.empty() || (absl::SimpleAtoi(port, &out->port) &&
+                           out->port >= 1 && out->port <= 65535));
+}
+
+}  // namespace
+
+absl::StatusOr<RedisOptions> ParseRedisUrl(absl::string_view url) {
+  RedisOptions out;
+  const absl::Status bad = absl::InvalidArgumentError(
+      "not redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for "
+      "TLS");
+  out.tls = absl::ConsumePrefix(&url, "rediss://");
+  if (!out.tls && !absl::ConsumePrefix(&url, "redis://")) return bad;
+  if (const size_t at = url.rfind('@'); at != url.npos) {
+    const absl::string_view login = url.substr(0, at);
+    url.remove_prefix(at + 1);
+    const size_t colon = login.find(':');
+    if (colon == login.npos ||
+        !PercentDecode(login.substr(0, colon), &out.user) ||
+        !PercentDecode(login.substr(colon + 1), &out.password) ||
+        out.password.empty()) {
+      return bad;
+    }
+  }
+  if (const size_t slash = url.find('/'); slash != url.npos) {
+    const absl::string_view database = url.substr(slash + 1);
+    if (!database.empty() &&
+        (!absl::SimpleAtoi(database, &out.database) || out.database < 0)) {
+      return bad;
+    }
+    url = url.substr(0, slash);
+  }
+  if (!ReadHostAndPort(url, &out)) return bad;
+  return out;
+}
+
+void RedisClient::FreeReply::operator()(redisReply* reply) const {
+  freeReplyObject(reply);
+}
+
+class RedisClient::Connection {
+ public:
+  explicit Connection(std::unique_ptr<ByteStream> stream)
+      : stream_(std::move(stream)), reader_(redisReaderCreate()) {}
+  ~Connection() { redisReaderFree(reader_); }
+
+  absl::Status Send(absl::Span<const Command> commands, absl::Time deadline) {
+    std::vector<const char*> words;
+    std::vector<size_t> sizes;
+    for (const Command& command : commands) {
+      words.clear();
+      sizes.clear();
+      for (absl::string_view word : command) {
+        words.push_back(word.data() == nullptr ? "" : word.data());
+        sizes.push_back(word.size());
+      }
+      char* bytes = nullptr;
+      const int size = redisFormatCommandArgv(
+          &bytes, static_cast<int>(words.size()), words.data(), sizes.data());
+      if (size < 0) return absl::ResourceExhaustedError("no memory");
+      absl::Status status =
+          stream_->Send(absl::string_view(bytes, size), deadline);
+      redisFreeCommand(bytes);
+      if (!status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Reply> Receive(absl::Time deadline) {
+    while (true) {
+      void* reply = nullptr;
+      if (redisReaderGetReply(reader_, &reply) != REDIS_OK) {
+        return absl::UnavailableError("it does not speak Redis' protocol");
+      }
+      if (reply != nullptr) return Reply(static_cast<redisReply*>(reply));
+      const absl::StatusOr<size_t> got =
+          stream_->Receive(buffer_, sizeof(buffer_), deadline);
+      if (!got.ok()) return got.status();
+      if (redisReaderFeed(reader_, buffer_, *got) != REDIS_OK) {
+        return absl::ResourceExhaustedError("no memory");
+      }
+    }
+  }
+
+  // All replies, so that the connection may be used again; an error among
+  // them is told by `refused`.
+  absl::StatusOr<std::vector<Reply>> Run(absl::Span<const Command> commands,
+                                         absl::Time deadline,
+                                         absl::Status* refused) {
+    absl::Status status = Send(commands, deadline);
+    if (!status.ok()) return status;
+    std::vector<Reply> replies;
+    for (size_t i = 0; i < commands.size(); ++i) {
+      absl::StatusOr<Reply> reply = Receive(deadline);
+      if (!reply.ok()) return reply.status();
+      if ((*reply)->type == REDIS_REPLY_ERROR) {
+        refused->Update(absl::UnavailableError(
+            absl::StrCat(commands[i][0], ": ",
+                         absl::string_view((*reply)->str, (*reply)->len))));
+      }
+      replies.push_back(*std::move(reply));
+    }
+    return replies;
+  }
+
+ private:
+  const std::unique_ptr<ByteStream> stream_;
+  redisReader* const reader_;
+  char buffer_[1 << 16];
+};
+
+RedisClient::RedisClient(const RedisOptions& options,
+                         std::unique_ptr<TlsTrust> trust)
+    : options_(options), trust_(std::move(trust)) {}
+
+RedisClient::~RedisClient() = default;
+
+absl::StatusOr<std::unique_ptr<RedisClient>> RedisClient::Make(
+    const RedisOptions& options) {
+  std::unique_ptr<TlsTrust> trust;
+  if (options.tls) {
+    auto loaded = TlsTrust::Load(options.ca_file);
+    if (!loaded.ok()) return loaded.status();
+    trust = *std::move(loaded);
+  }
+  return std::unique_ptr<RedisClient>(
+      new RedisClient(options, std::move(trust)));
+}
+
+absl::StatusOr<std::unique_ptr<RedisClient::Connection>> RedisClient::Dial(
+    absl::Time deadline) {
+  absl::StatusOr<std::unique_ptr<ByteStream>> stream =
+      ByteStream::Dial(options_.host, options_.port, trust_.get(), deadline);
+  if (!stream.ok()) return stream.status();
+  auto connection = std::make_unique<Connection>(*std::move(stream));
+  std::vector<Command> greeting;
+  if (!options_.user.empty()) {
+    greeting.push_back({"AUTH", options_.user, options_.password});
+  } else if (!options_.password.empty()) {
+    greeting.push_back({"AUTH", options_.password});
+  }
+  const std::string database = absl::StrCat(options_.database);
+  if (options_.database != 0) greeting.push_back({"SELECT", database});
+  absl::Status refused;
+  const auto greeted = connection->Run(greeting, deadline, &refused);
+  if (!greeted.ok()) return greeted.status();
+  if (!refused.ok()) return refused;
+  return connection;
+}
+
+absl::Status RedisClient::MayTry() {
+  clip::MutexLock lock(&mu_);
+  if (failures_ == 0) return absl::OkStatus();
+  if (absl::Now() < try_again_) {
+    return absl::UnavailableError("it failed a moment ago");
+  }
+  // This call tries; others do not wait with it.
+  try_again_ = absl::Now() + options_.timeout;
+  return absl::OkStatus();
+}
+
+void RedisClient::Tried(bool went_well) {
+  clip::MutexLock lock(&mu_);
+  if (went_well) {
+    failures_ = 0;
+    return;
+  }
+  // Those that are idle are no better.
+  idle_.clear();
+  const int doublings = std::min(failures_++, 10);
+  try_again_ = absl::Now() +
+               std::min(kLongestPause, kFirstPause * (int64_t{1} << doublings));
+}
+
+absl::StatusOr<std::vector<RedisClient::Reply>> RedisClient::Run(
+    absl::Span<const Command> commands) {
+  absl::Status may = MayTry();
+  if (!may.ok()) return may;
+  const absl::Time deadline = absl::Now() + options_.timeout;
+  absl::StatusOr<std::vector<Reply>> replies =
+      absl::UnavailableError("not connected");
+  absl::Status refused;
+  std::unique_ptr<Connection> connection;
+  {
+    clip::MutexLock lock(&mu_);
+    if (!idle_.empty()) {
+      connection = std::move(idle_.back());
+      idle_.pop_back();
+    }
+  }
+  if (connection != nullptr) {
+    replies = connection->Run(commands, deadline, &refused);
+  }
+  // It may have been closed while it was idle, which says nothing of now.
+  if (absl::IsUnavailable(replies.status())) {
+    refused = absl::OkStatus();
+    auto dialled = Dial(deadline);
+    if (dialled.ok()) {
+      connection = *std::move(dialled);
+      replies = connection->Run(commands, deadline, &refused);
+    } else {
+      replies = dialled.status();
+    }
+  }
+  Tried(replies.ok());
+  if (!replies.ok()) return replies;
+  {
+    clip::MutexLock lock(&mu_);
+    if (idle_.size() < kMaxIdle) idle_.push_back(std::move(connection));
+  }
+  if (!refused.ok()) return refused;
+  return replies;
+}
+
+absl::StatusOr<RedisClient::Reply> RedisClient::Run(const Command& command) {
+  absl::StatusOr<std::vector<Reply>> replies = Run(absl::MakeSpan(&command, 1));
+  if (!replies.ok()) return replies.status();
+  return std::move((*replies)[0]);
+}
+
+}  // namespace zeroshot

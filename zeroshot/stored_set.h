@@ -1,0 +1,66 @@
+// A weight set as bytes: what the tiers below memory hold. The bytes are a
+// safetensors file, which Python reads with safetensors.numpy.load_file:
+//
+//   tensor "weights"  F32 [C, D], unit rows
+//   __metadata__      labels, templates, prompts (JSON lists), id,
+//                     model_fingerprint, precision, counts, and two checksums:
+//                     `weights_sha256` and `checksum`, that of all the others
+//
+// so that the header alone can be trusted too: it is the specification, which
+// outlives the weights, and what a list of sets shows.
+//
+// Bytes come from disks and networks: nothing in them is believed unchecked.
+//
+// Thread rule: free functions without state.
+#ifndef ZEROSHOT_ZEROSHOT_STORED_SET_H_
+#define ZEROSHOT_ZEROSHOT_STORED_SET_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "zeroshot/weight_set.h"
+
+namespace zeroshot {
+
+// Bytes before the JSON text, which hold its length.
+constexpr int64_t kHeaderPrefixBytes = 8;
+
+// Everything before the weights' bytes: prefix and JSON text.
+std::string SerializeHeader(const WeightSet& set);
+
+// The bytes of set.weights as they stand in the file. Borrows the set.
+absl::string_view WeightBytes(const WeightSet& set);
+
+// How many bytes SerializeHeader made, told from the first
+// kHeaderPrefixBytes of them. DataLoss: they cannot be a header's.
+absl::StatusOr<int64_t> HeaderBytes(absl::string_view prefix);
+
+// A header read and checked; the set has no weights yet.
+struct StoredHeader {
+  std::shared_ptr<WeightSet> set;
+  int64_t num_weights = 0;  // C x D
+  std::string weights_sha256;
+};
+
+// DataLoss: not a header, not that of `id`, or it does not match its checksum.
+absl::StatusOr<StoredHeader> ParseHeader(absl::string_view header,
+                                         absl::string_view id);
+
+// DataLoss: the weights in header.set are not those that were stored.
+absl::Status CheckWeights(const StoredHeader& header);
+
+// A whole file at once. DataLoss as above, or truncated.
+absl::StatusOr<std::shared_ptr<const WeightSet>> ParseWeightSet(
+    absl::string_view header, absl::string_view weights, absl::string_view id);
+
+// Whether a store may make a key or file name of `id`: 1 to 128 letters,
+// digits, '-' and '_'.
+bool IsPlainId(absl::string_view id);
+
+}  // namespace zeroshot
+
+#endif  // ZEROSHOT_ZEROSHOT_STORED_SET_H_

@@ -1,0 +1,138 @@
+#include "zeroshot/tiered_store.h"
+
+#include <new>
+#include <utility>
+
+namespace zeroshot {
+
+TieredStore::TieredStore(const std::vector<Tier>& tiers, OnChange on_change)
+    : on_change_(std::move(on_change)), tiers_(tiers) {
+  for (const Tier& tier : tiers) states_.push_back({.tier = tier});
+}
+
+void TieredStore::Count(size_t t, const absl::Status& status, bool is_get) {
+  // An answer that says no is an answer: the tier works.
+  const bool answered = status.ok() || absl::IsNotFound(status) ||
+                        absl::IsResourceExhausted(status) ||
+                        absl::IsInvalidArgument(status);
+  const bool damaged = absl::IsDataLoss(status);
+  bool changed = false;
+  {
+    clip::MutexLock lock(&mu_);
+    State& state = states_[t];
+    if (is_get && status.ok()) ++state.hits;
+    if (is_get && absl::IsNotFound(status)) ++state.misses;
+    if (!answered) ++state.errors;
+    const bool failing = !answered && !damaged;
+    changed = failing != state.failing;
+    state.failing = failing;
+  }
+  if ((changed || damaged) && on_change_) {
+    on_change_(tiers_[t].name, answered ? absl::OkStatus() : status);
+  }
+}
+
+TieredStore::Found TieredStore::Get(absl::string_view id) {
+  Found first = tiers_[0].store->Get(id);
+  Count(0, first.status(), /*is_get=*/true);
+  if (first.ok() || tiers_.size() == 1) return first;
+  const std::string key(id);
+  std::shared_ptr<Look> look;
+  {
+    clip::MutexLock lock(&mu_);
+    std::shared_ptr<Look>& under_way = looks_[key];
+    if (under_way != nullptr) {
+      look = under_way;
+      while (!look->found.has_value()) look->done.Wait(&mu_);
+      return *look->found;
+    }
+    look = under_way = std::make_shared<Look>();
+  }
+  // Whatever happens, others wait for it.
+  Found found = absl::ResourceExhaustedError("not enough memory for the set");
+  try {
+    found = LookBelow(id);
+  } catch (const std::bad_alloc&) {
+  }
+  clip::MutexLock lock(&mu_);
+  looks_.erase(key);
+  look->found = found;
+  look->done.NotifyAll();
+  return found;
+}
+
+TieredStore::Found TieredStore::LookBelow(absl::string_view id) {
+  for (size_t t = 1; t < tiers_.size(); ++t) {
+    Found found = tiers_[t].store->Get(id);
+    Count(t, found.status(), /*is_get=*/true);
+    if (!found.ok()) continue;
+    // A set that has no room above is served all the same.
+    for (size_t above = 0; above < t; ++above) {
+      Count(above, tiers_[above].store->Put(*found), /*is_get=*/false);
+    }
+    return found;
+  }
+  return WeightSetNotFound(id);
+}
+
+absl::Status TieredStore::Put(std::shared_ptr<const WeightSet> set) {
+  for (size_t t = 0; t < tiers_.size(); ++t) {
+    absl::Status status = tiers_[t].store->Put(set);
+    Count(t, status, /*is_get=*/false);
+    if (t == 0 && !status.ok()) return status;
+    // Works, but will not have this set: the others should know.
+    if (absl::IsResourceExhausted(status) && on_change_) {
+      on_change_(tiers_[t].name, status);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TieredStore::Delete(absl::string_view id) {
+  absl::Status failure;
+  bool deleted = false;
+  for (size_t t = tiers_.size(); t-- > 0;) {
+    absl::Status status = tiers_[t].store->Delete(id);
+    Count(t, status, /*is_get=*/false);
+    deleted = deleted || status.ok();
+    if (!status.ok() && !absl::IsNotFound(status)) failure.Update(status);
+  }
+  if (!failure.ok()) return failure;
+  return deleted ? absl::OkStatus() : WeightSetNotFound(id);
+}
+
+absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> TieredStore::List(
+    absl::string_view after, int limit) {
+  std::map<std::string, std::shared_ptr<const WeightSet>> by_id;
+  for (size_t t = 0; t < tiers_.size(); ++t) {
+    auto sets = tiers_[t].store->List(after, limit);
+    Count(t, sets.status(), /*is_get=*/false);
+    if (!sets.ok()) continue;
+    for (std::shared_ptr<const WeightSet>& set : *sets) {
+      by_id.emplace(set->id, std::move(set));
+    }
+  }
+  std::vector<std::shared_ptr<const WeightSet>> list;
+  for (auto& [id, set] : by_id) {
+    if (list.size() == limit) break;
+    list.push_back(std::move(set));
+  }
+  return list;
+}
+
+std::vector<TieredStore::TierStats> TieredStore::stats() {
+  std::vector<TierStats> stats;
+  {
+    clip::MutexLock lock(&mu_);
+    for (const State& state : states_) {
+      stats.push_back(
+          {state.tier.name, state.hits, state.misses, state.errors, {}});
+    }
+  }
+  for (size_t t = 0; t < tiers_.size(); ++t) {
+    stats[t].size = tiers_[t].store->size();
+  }
+  return stats;
+}
+
+}  // namespace zeroshot

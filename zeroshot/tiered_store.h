@@ -1,0 +1,80 @@
+// Several stores as one, the quickest first. A set found further down is put
+// into the tiers above it. A tier that fails is passed over, counted, and told
+// of once an outage; a set that only it could have is NotFound meanwhile, and
+// is built again.
+#ifndef ZEROSHOT_ZEROSHOT_TIERED_STORE_H_
+#define ZEROSHOT_ZEROSHOT_TIERED_STORE_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "clip/mutex.h"
+#include "zeroshot/weight_store.h"
+
+namespace zeroshot {
+
+// Thread rule: every method may be called from many threads at once; a set
+// asked for by many at once is read from below memory once.
+class TieredStore : public WeightStore {
+ public:
+  struct Tier {
+    std::string name;  // "memory", "disk", "redis"
+    WeightStore* store = nullptr;
+  };
+  struct TierStats {
+    std::string name;
+    int64_t hits = 0, misses = 0, errors = 0;  // of Gets, Puts and Lists
+    StoreSize size;
+  };
+  // A tier began to fail, is well again (OK), found damaged bytes (DataLoss,
+  // each time), or refused a set as too large (ResourceExhausted, each time).
+  using OnChange =
+      std::function<void(const std::string& tier, const absl::Status&)>;
+
+  // Borrows the stores. REQUIRES: at least one; the first is quick, since it
+  // is asked by every caller for itself. `on_change` may be null.
+  TieredStore(const std::vector<Tier>& tiers, OnChange on_change);
+
+  absl::StatusOr<std::shared_ptr<const WeightSet>> Get(
+      absl::string_view id) override;
+  // The first tier must take the set; the others' failures are passed over.
+  absl::Status Put(std::shared_ptr<const WeightSet> set) override;
+  // From every tier. Unavailable: a tier that fails may still have it.
+  absl::Status Delete(absl::string_view id) override;
+  absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
+      absl::string_view after, int limit) override;
+
+  std::vector<TierStats> stats();
+
+ private:
+  using Found = absl::StatusOr<std::shared_ptr<const WeightSet>>;
+  struct State {
+    Tier tier;
+    int64_t hits = 0, misses = 0, errors = 0;
+    bool failing = false;
+  };
+  // One look into the tiers below the first, and who waits for it.
+  struct Look {
+    std::optional<Found> found;
+    clip::CondVar done;
+  };
+
+  // What an answer of tier `t` means for its counts and health.
+  void Count(size_t t, const absl::Status& status, bool is_get);
+  Found LookBelow(absl::string_view id);
+
+  const OnChange on_change_;
+  std::vector<Tier> tiers_;
+  clip::Mutex mu_;
+  std::vector<State> states_ ABSL_GUARDED_BY(mu_);  // of each tier
+  std::map<std::string, std::shared_ptr<Look>> looks_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace zeroshot
+
+#endif  // ZEROSHOT_ZEROSHOT_TIERED_STORE_H_
