@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "clip/checkpoint/mapped_file.h"
+#include "clip/quoted.h"
 #include "nlohmann/json.hpp"
 
 namespace clip {
@@ -49,7 +50,7 @@ std::optional<std::vector<int64_t>> ParseCounts(const json& array) {
 
 absl::Status TensorError(absl::string_view name, absl::string_view what) {
   return absl::InvalidArgumentError(
-      absl::StrCat("tensor '", name, "': ", what));
+      absl::StrCat("tensor ", Quoted(name), ": ", what));
 }
 
 absl::StatusOr<TensorView> ParseTensor(const std::string& name,
@@ -65,7 +66,7 @@ absl::StatusOr<TensorView> ParseTensor(const std::string& name,
   const std::optional<DType> dtype = ParseDType(dtype_name);
   if (!dtype)
     return TensorError(name,
-                       absl::StrCat("unsupported dtype '", dtype_name, "'"));
+                       absl::StrCat("unsupported dtype ", Quoted(dtype_name)));
   const auto shape = ParseCounts(entry["shape"]);
   const auto range = ParseCounts(entry["data_offsets"]);
   if (!shape || !range || range->size() != 2 || (*range)[0] > (*range)[1]) {

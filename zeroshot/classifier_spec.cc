@@ -3,27 +3,19 @@
 #include <map>
 
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "clip/quoted.h"
 #include "clip/sha256.h"
 #include "zeroshot/named_sets.h"
 
 namespace zeroshot {
 namespace {
 
-constexpr size_t kMaxWarnings = 20;
+using clip::Quoted;
 
-// Text for a message: quoted, shortened, one line.
-std::string Quote(absl::string_view text) {
-  constexpr size_t kMaxShown = 80;
-  if (text.size() <= kMaxShown) {
-    return absl::StrCat("'", absl::Utf8SafeCHexEscape(text), "'");
-  }
-  return absl::StrCat("'", absl::Utf8SafeCHexEscape(text.substr(0, kMaxShown)),
-                      "...' (", text.size(), " bytes)");
-}
+constexpr size_t kMaxWarnings = 20;
 
 absl::Status TooMany(absl::string_view what, int64_t found, int64_t allowed) {
   return absl::InvalidArgumentError(absl::StrCat(
@@ -38,7 +30,7 @@ absl::Status CheckText(absl::string_view field, absl::string_view text,
   if (text.size() > limits.max_text_bytes) {
     return absl::InvalidArgumentError(
         absl::StrCat(field, " has ", text.size(), " bytes, ",
-                     limits.max_text_bytes, " are allowed: ", Quote(text)));
+                     limits.max_text_bytes, " are allowed: ", Quoted(text)));
   }
   return absl::OkStatus();
 }
@@ -55,7 +47,7 @@ absl::StatusOr<std::vector<ClassDefinition>> ResolveClasses(
   const std::vector<std::string>* names = FindClassSet(spec.class_set);
   if (names == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "class_set ", Quote(spec.class_set),
+        "class_set ", Quoted(spec.class_set),
         " is unknown; known are: ", absl::StrJoin(ClassSetNames(), ", ")));
   }
   std::vector<ClassDefinition> classes;
@@ -75,7 +67,7 @@ absl::StatusOr<std::vector<std::string>> ResolveTemplates(
   const std::vector<std::string>* templates = FindTemplateSet(name);
   if (templates == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "template_set ", Quote(name),
+        "template_set ", Quoted(name),
         " is unknown; known are: ", absl::StrJoin(TemplateSetNames(), ", ")));
   }
   return *templates;
@@ -108,7 +100,7 @@ absl::Status CheckTemplate(size_t index, absl::string_view text,
   }
   if (text.find("{}") == text.npos) {
     return absl::InvalidArgumentError(
-        absl::StrCat(field, " is ", Quote(text),
+        absl::StrCat(field, " is ", Quoted(text),
                      ": it must hold {} where the class name goes"));
   }
   return absl::OkStatus();
@@ -135,7 +127,7 @@ absl::Status CheckPromptSizes(const std::vector<ClassDefinition>& classes,
     }
     if (size > limits.max_text_bytes) {
       return absl::InvalidArgumentError(
-          absl::StrCat("templates[", i, "] with class ", Quote(*longest),
+          absl::StrCat("templates[", i, "] with class ", Quoted(*longest),
                        " makes a prompt of ", size, " bytes, ",
                        limits.max_text_bytes, " are allowed"));
     }
@@ -216,7 +208,7 @@ std::vector<std::string> ResolvedSpec::Warnings() const {
   for (int c = 0; c < num_classes() && warnings.size() < kMaxWarnings; ++c) {
     const auto [it, added] = first.emplace(class_name(c), c);
     if (!added) {
-      warnings.push_back(absl::StrCat("class name ", Quote(class_name(c)),
+      warnings.push_back(absl::StrCat("class name ", Quoted(class_name(c)),
                                       " is given twice: classes ", it->second,
                                       " and ", c));
     }

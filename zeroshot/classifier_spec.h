@@ -31,7 +31,7 @@ struct BuildLimits {
   int64_t max_classes = 200'000;
   int64_t max_templates = 1'000;
   int64_t max_prompts = 2'000'000;
-  int64_t max_text_bytes = 8'192;  // of one name, template or whole prompt
+  int64_t max_text_bytes = 2'048;  // of one name, template or whole prompt
 };
 
 // A checked spec with named sets replaced by what they hold. Prompts are made

@@ -4,9 +4,9 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "clip/quoted.h"
 
 namespace zeroshot {
 
@@ -15,9 +15,7 @@ absl::StatusOr<std::vector<int32_t>> EncodePrompt(
     absl::string_view text) {
   absl::StatusOr<std::vector<int32_t>> tokens = tokenizer.Encode(text);
   if (tokens.ok() && tokens->size() <= context_length) return tokens;
-  const std::string quoted =
-      absl::StrCat("prompt '", absl::Utf8SafeCHexEscape(text.substr(0, 120)),
-                   text.size() > 120 ? "...'" : "'");
+  const std::string quoted = absl::StrCat("prompt ", clip::Quoted(text));
   if (!tokens.ok()) {
     return absl::Status(tokens.status().code(),
                         absl::StrCat(quoted, ": ", tokens.status().message()));

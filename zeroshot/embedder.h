@@ -38,7 +38,7 @@ using OnBatch = std::function<void(int pictures)>;
 struct EmbedderOptions {
   int max_batch = 32;
   int64_t max_image_bytes = 20 << 20;
-  int64_t max_text_bytes = 8'192;
+  int64_t max_text_bytes = 2'048;
   clip::DecodeOptions decode;
 };
 

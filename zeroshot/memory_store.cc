@@ -3,13 +3,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "clip/quoted.h"
 
 namespace zeroshot {
 
 absl::Status WeightSetNotFound(absl::string_view id) {
   return absl::NotFoundError(
-      absl::StrCat("no weight set '", id.substr(0, 80),
-                   "': call BuildClassifier again, it is idempotent"));
+      absl::StrCat("no weight set ", clip::Quoted(id),
+                   ": call BuildClassifier again, it is idempotent"));
 }
 
 absl::StatusOr<std::shared_ptr<const WeightSet>> MemoryStore::Get(

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "clip/checkpoint/formats.h"
 #include "clip/checkpoint/mapped_file.h"
+#include "clip/quoted.h"
 #include "clip/sha256.h"
 #include "clip/tokenizer.h"
 
@@ -58,13 +59,14 @@ absl::StatusOr<Weight> TakeWeight(const TensorSpec& spec,
   for (const std::string& name : source.parts) {
     const auto found = tensors.find(name);
     if (found == tensors.end()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "tensor '", name, "' is missing, expected ", ShapeText(expected)));
+      return absl::InvalidArgumentError(absl::StrCat("tensor ", Quoted(name),
+                                                     " is missing, expected ",
+                                                     ShapeText(expected)));
     }
     const TensorView& tensor = found->second;
     if (tensor.shape != expected || !IsWeightDType(tensor.dtype)) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "tensor '", name, "' is ", DTypeName(tensor.dtype), " ",
+          "tensor ", Quoted(name), " is ", DTypeName(tensor.dtype), " ",
           ShapeText(tensor.shape), ", expected float32, float16 or bfloat16 ",
           ShapeText(expected)));
     }
@@ -92,7 +94,7 @@ absl::Status TakeWeights(TensorFile file, const WeightNaming& naming,
   for (const auto& [name, tensor] : file.tensors) {
     if (taken.contains(name) || IsKnownBuffer(name)) continue;
     return absl::InvalidArgumentError(
-        absl::StrCat("tensor '", name, "' ", ShapeText(tensor.shape),
+        absl::StrCat("tensor ", Quoted(name), " ", ShapeText(tensor.shape),
                      " has no place in this architecture"));
   }
   checkpoint->owners = std::move(file.owners);

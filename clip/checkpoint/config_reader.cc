@@ -5,15 +5,39 @@
 
 #include "absl/strings/str_cat.h"
 #include "clip/checkpoint/mapped_file.h"
+#include "clip/quoted.h"
 
 namespace clip {
 namespace {
 
 using nlohmann::json;
 
+// Copying, comparing and printing JSON recurse: a file of a million brackets
+// would end the stack. Configurations have three levels.
+constexpr int kMaxDepth = 100;
+
+bool NestedTooDeeply(absl::Span<const uint8_t> text) {
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = static_cast<char>(text[i]);
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMaxDepth) return true;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
+}
+
 std::string Shown(const json& value) {
-  const std::string text =
-      value.dump(-1, ' ', false, json::error_handler_t::replace);
+  const std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true,
+                                      json::error_handler_t::replace);
   return text.size() > 80 ? text.substr(0, 80) + "..." : text;
 }
 
@@ -33,6 +57,10 @@ absl::StatusOr<json> ReadJsonObject(const std::string& path) {
   auto file = MappedFile::Open(path);
   if (!file.ok()) return file.status();
   const absl::Span<const uint8_t> bytes = (*file)->bytes();
+  if (NestedTooDeeply(bytes)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", BaseName(path), "' is nested deeper than ", kMaxDepth, " levels"));
+  }
   json object = json::parse(bytes.begin(), bytes.end(), nullptr,
                             /*allow_exceptions=*/false);
   if (!object.is_object()) {
@@ -50,8 +78,8 @@ ConfigReader::ConfigReader(const json& object, std::string where,
 
 void ConfigReader::Fail(const std::string& key, const std::string& what) {
   if (status_->ok())
-    *status_ =
-        absl::InvalidArgumentError(absl::StrCat("'", where_, key, "' ", what));
+    *status_ = absl::InvalidArgumentError(
+        absl::StrCat(Quoted(where_ + key), " ", what));
 }
 
 const json* ConfigReader::Find(const std::string& key) {

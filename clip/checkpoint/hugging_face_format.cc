@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "clip/checkpoint/config_reader.h"
 #include "clip/checkpoint/formats.h"
+#include "clip/quoted.h"
 #include "clip/safetensors.h"
 
 namespace clip {
@@ -194,8 +195,8 @@ absl::StatusOr<TensorFile> ReadWeightFiles(const fs::path& folder) {
     all.tensors.merge(file->tensors);
     if (!file->tensors.empty()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("tensor '", file->tensors.begin()->first, "' is in '",
-                       name, "' and in another shard"));
+          absl::StrCat("tensor ", Quoted(file->tensors.begin()->first),
+                       " is in ", Quoted(name), " and in another shard"));
     }
     all.owners.insert(all.owners.end(), file->owners.begin(),
                       file->owners.end());

@@ -21,6 +21,8 @@ class ShapeReader {
  public:
   explicit ShapeReader(const TensorMap& tensors) : tensors_(tensors) {}
 
+  static constexpr int kMaxSize = 1 << 24;
+
   const absl::Status& status() const { return status_; }
 
   int Size(const std::string& name, size_t rank, size_t axis) {
@@ -66,8 +68,6 @@ class ShapeReader {
   }
 
  private:
-  static constexpr int kMaxSize = 1 << 24;
-
   int Fail(const std::string& what) {
     if (status_.ok()) status_ = absl::InvalidArgumentError(what);
     return 0;
@@ -95,7 +95,11 @@ absl::StatusOr<Architecture> InferArchitecture(const TensorMap& tensors) {
     vit.transformer =
         ReadTransformer("visual.transformer",
                         shapes.Size("visual.conv1.weight", 4, 0), &shapes);
-    all.image_size = vit.patch * shapes.Grid("visual.positional_embedding");
+    // Both are far below 2^31, their product need not be; out of range becomes
+    // 0, which CheckArchitecture refuses.
+    const int64_t side =
+        int64_t{vit.patch} * shapes.Grid("visual.positional_embedding");
+    all.image_size = side <= ShapeReader::kMaxSize ? static_cast<int>(side) : 0;
     all.vision = vit;
   } else if (tensors.contains("visual.attnpool.c_proj.weight")) {
     ResNetShape resnet;

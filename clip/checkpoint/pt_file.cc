@@ -13,6 +13,7 @@
 #include "clip/checkpoint/mapped_file.h"
 #include "clip/checkpoint/pickle.h"
 #include "clip/checkpoint/zip_directory.h"
+#include "clip/quoted.h"
 
 namespace clip {
 namespace {
@@ -24,6 +25,9 @@ constexpr int kMaxDepth = 32;
 constexpr size_t kMaxName = 1000;
 constexpr int kMaxValues = 1'000'000;
 constexpr absl::string_view kDataPickle = "/data.pkl";
+constexpr absl::string_view kDamagedRecord =
+    "its record does not match its CRC-32: the file is damaged (or was saved "
+    "by torch.save without checksums; save it again with them)";
 
 std::optional<DType> StorageDType(absl::string_view class_name) {
   static constexpr std::pair<absl::string_view, DType> kNames[] = {
@@ -136,7 +140,7 @@ class TensorCollector {
                          const std::string& name) {
     const auto error = [&](absl::string_view what) {
       return absl::InvalidArgumentError(
-          absl::StrCat("tensor '", name, "': ", what));
+          absl::StrCat("tensor ", Quoted(name), ": ", what));
     };
     if (arguments.size() < 4 || arguments[0]->kind != Kind::kPersistent ||
         arguments[0]->arguments->items.size() < 3 ||
@@ -147,15 +151,16 @@ class TensorCollector {
     const std::optional<DType> dtype = StorageDType(storage[1]->text);
     if (!dtype)
       return error(
-          absl::StrCat("unsupported storage '", storage[1]->text, "'"));
+          absl::StrCat("unsupported storage ", Quoted(storage[1]->text)));
     const auto record =
         records_.find(absl::StrCat(folder_, "/data/", storage[2]->text));
     if (record == records_.end()) {
-      return error(absl::StrCat("the archive lacks record 'data/",
-                                storage[2]->text, "'"));
+      return error(absl::StrCat("the archive lacks record ",
+                                Quoted("data/" + storage[2]->text)));
     }
     if (!record->second.stored)
       return error("its record is compressed; PyTorch stores it plain");
+    if (!IsIntact(record->first, record->second)) return error(kDamagedRecord);
 
     const int64_t offset = arguments[1]->integer;
     const auto shape = Integers(*arguments[2]);
@@ -210,6 +215,14 @@ class TensorCollector {
     return true;
   }
 
+  // Tensors may share a record: it is read once.
+  bool IsIntact(const std::string& name, const ZipRecord& record) {
+    const auto [it, added] = intact_.emplace(name, false);
+    if (added) it->second = record.Crc32() == record.crc32;
+    return it->second;
+  }
+
+  std::map<std::string, bool> intact_;
   const Records& records_;
   const std::string folder_;  // the archive's only top folder
   TensorFile* const file_;
@@ -264,6 +277,9 @@ absl::StatusOr<TensorFile> ParsePtFile(absl::Span<const uint8_t> bytes) {
   if (!data.stored)
     return absl::InvalidArgumentError(
         "data.pkl is compressed; PyTorch stores it plain");
+  if (data.Crc32() != data.crc32)
+    return absl::InvalidArgumentError(
+        absl::StrCat("data.pkl: ", kDamagedRecord));
   const absl::StatusOr<Pickle> pickle = Pickle::Parse(data.bytes);
   if (!pickle.ok()) return pickle.status();
 
@@ -281,7 +297,7 @@ absl::StatusOr<TensorFile> ParsePtFile(absl::Span<const uint8_t> bytes) {
     return absl::InvalidArgumentError(
         absl::StrCat("holds ",
                      root->kind == Kind::kObject
-                         ? absl::StrCat("a '", root->callee->text, "'")
+                         ? absl::StrCat("a ", Quoted(root->callee->text))
                          : "no dictionary",
                      "; expected a TorchScript archive or a state dict"));
   }

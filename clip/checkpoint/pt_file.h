@@ -20,8 +20,10 @@ namespace clip {
 // must outlive them. A training checkpoint's {"state_dict": ...} and the
 // "module." in front of names that DataParallel adds are seen through.
 //
-// InvalidArgument: not such a file, truncated, or a tensor outside its
-// storage; the message names the tensor.
+// Records that are used are read as a whole, to check their CRC-32.
+//
+// InvalidArgument: not such a file, truncated, damaged, or a tensor outside
+// its storage; the message names the tensor.
 absl::StatusOr<TensorFile> ParsePtFile(absl::Span<const uint8_t> file);
 
 // Maps the file into memory and parses it. Errors as above, and NotFound.

@@ -1,11 +1,14 @@
 #include "clip/checkpoint/zip_directory.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "clip/quoted.h"
 
 namespace clip {
 namespace {
@@ -94,6 +97,10 @@ std::optional<Bytes> LocalBytes(Bytes file, uint64_t offset, uint64_t size) {
 
 }  // namespace
 
+uint32_t ZipRecord::Crc32() const {
+  return static_cast<uint32_t>(crc32_z(0, bytes.data(), bytes.size()));
+}
+
 absl::StatusOr<std::map<std::string, ZipRecord>> ReadZipDirectory(Bytes file) {
   const std::optional<Directory> directory = FindDirectory(file);
   if (!directory) {
@@ -126,10 +133,12 @@ absl::StatusOr<std::map<std::string, ZipRecord>> ReadZipDirectory(Bytes file) {
     const std::optional<Bytes> bytes = LocalBytes(file, offset, stored_size);
     const std::string text(name->begin(), name->end());
     if (!bytes) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "zip record '", text, "' lies outside the file; is it truncated?"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("zip record ", Quoted(text),
+                       " lies outside the file; is it truncated?"));
     }
-    records[text] = {Number(*entry, 10, 2) == 0, *bytes};
+    records[text] = {Number(*entry, 10, 2) == 0, *bytes,
+                     static_cast<uint32_t>(Number(*entry, 16, 4))};
   }
   return records;
 }

@@ -16,6 +16,10 @@ namespace clip {
 struct ZipRecord {
   bool stored = true;               // false: compressed, `bytes` as they are
   absl::Span<const uint8_t> bytes;  // borrowed from the archive
+  uint32_t crc32 = 0;               // of the bytes before compression, as told
+
+  // Of `bytes`. Reads all of them.
+  uint32_t Crc32() const;
 };
 
 // Records by name. InvalidArgument: not a zip archive, truncated, or a record

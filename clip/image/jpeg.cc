@@ -120,15 +120,16 @@ class JpegReader {
     return true;
   }
 
-  // Reads what is left of the file. Its pixels do not matter, damage does. A
-  // file of several scans was read by Start.
+  // Reads what is left of the file, its end marker included. Its pixels do not
+  // matter, damage does. A file of several scans was read by Start.
   bool SkipToEnd(uint8_t* row) {
     const int left = row_count() - next_row();
-    if (!one_scan() || left == 0) return true;
+    if (!one_scan()) return true;
     if (setjmp(jump_)) return false;
     // Skipping to the very end would not read it.
     if (left > 1) jpeg_skip_scanlines(&decompress_, left - 1);
-    jpeg_read_scanlines(&decompress_, &row, 1);
+    if (left > 0) jpeg_read_scanlines(&decompress_, &row, 1);
+    jpeg_finish_decompress(&decompress_);
     return true;
   }
 
@@ -232,6 +233,7 @@ absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes, int64_t max_pixels) {
     for (int r = 0; r < count; ++r) rows[r] = &image.pixels[(y + r) * stride];
     read = reader.ReadRows(count, rows);
   }
+  read = read && reader.SkipToEnd(nullptr);
   if (!read) return DamagedImage("JPEG", reader.reason());
   if (mode == ImageMode::kCMYK) {
     InvertInk(image.pixels.data(), image.pixels.size());

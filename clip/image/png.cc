@@ -78,6 +78,7 @@ class PngReader {
         png_read_row(png_, pixels + y * stride, nullptr);
       }
     }
+    png_read_end(png_, nullptr);  // Checksums of the pixels, and IEND.
     return true;
   }
 
@@ -131,6 +132,11 @@ class PngReader {
 absl::StatusOr<Image> DecodePng(absl::string_view bytes, int64_t max_pixels) {
   if (bytes.size() < kSignatureAndIhdr) {
     return DamagedImage("PNG", "the file ends early");
+  }
+  // libpng would skip other chunks in front of it, and the size below would not
+  // be the picture's.
+  if (bytes.substr(12, 4) != "IHDR") {
+    return DamagedImage("PNG", "its first chunk is not its header");
   }
   if (absl::Status size = CheckImageSize(BigEndian32(&bytes[16]),
                                          BigEndian32(&bytes[20]), max_pixels);

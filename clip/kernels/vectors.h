@@ -85,9 +85,9 @@ CLIP_INLINE Pair LoadPair(const uint16_t* bfloat16) {
 template <int from, int... lane>
 CLIP_INLINE Floats Interleaved(const Pair& x,
                                std::integer_sequence<int, lane...>) {
-  return __builtin_shuffle(
+  return __builtin_shufflevector(
       x.first, x.second,
-      Ints{((from + lane) / 2 + (from + lane) % 2 * int{kLanes})...});
+      ((from + lane) / 2 + (from + lane) % 2 * int{kLanes})...);
 }
 template <typename T>
 CLIP_INLINE Pair InOrder(const Pair& x) {
@@ -127,7 +127,7 @@ CLIP_INLINE void Store(const Floats& x, uint8_t* to, int64_t n) {
 template <int by, int... lane>
 CLIP_INLINE Floats Rotate(const Floats& x,
                           std::integer_sequence<int, lane...>) {
-  return __builtin_shuffle(x, Ints{(lane + by) % kLanes...});
+  return __builtin_shufflevector(x, x, (lane + by) % int{kLanes}...);
 }
 
 // All lanes combined, by halves.

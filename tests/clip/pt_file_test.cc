@@ -9,38 +9,17 @@
 #include <utility>
 #include <vector>
 
+#include "tests/testing/zip.h"
+
 namespace clip {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-std::string Number(uint64_t value, int size) {
-  std::string bytes(size, '\0');
-  for (int i = 0; i < size; ++i) bytes[i] = static_cast<char>(value >> (8 * i));
-  return bytes;
-}
-
-// A zip archive of stored records, as PKWARE's APPNOTE describes it.
-std::string Zip(const std::vector<std::pair<std::string, std::string>>& records,
-                int method = 0) {
-  std::string file, directory;
-  for (const auto& [name, data] : records) {
-    const std::string sizes = Number(data.size(), 4) + Number(data.size(), 4) +
-                              Number(name.size(), 2) + Number(0, 2);
-    const std::string common = Number(0, 2) + Number(0, 2) + Number(method, 2) +
-                               Number(0, 4) + Number(0, 4) + sizes;
-    directory += "PK\1\2" + Number(0, 2) + common + Number(0, 2) +
-                 Number(0, 2) + Number(0, 2) + Number(0, 4) +
-                 Number(file.size(), 4) + name;
-    file += "PK\3\4" + common + name + data;
-  }
-  const std::string end = "PK\5\6" + Number(0, 4) + Number(records.size(), 2) +
-                          Number(records.size(), 2) +
-                          Number(directory.size(), 4) + Number(file.size(), 4) +
-                          Number(0, 2);
-  return file + directory + end;
-}
+using testing_files::Number;
+using testing_files::Zip;
 
 // Pieces of pickles.
 std::string Text(const std::string& text) {
@@ -178,6 +157,23 @@ TEST(PtFileTest, SaysWhatItFoundInsteadOfACheckpoint) {
               HasSubstr("compressed"));
   EXPECT_THAT(Error(Zip({{"a/data.pkl", "\x80\2}."}, {"a/byteorder", "big"}})),
               HasSubstr("byte order"));
+}
+
+TEST(PtFileTest, RefusesRecordsThatDoNotMatchTheirChecksum) {
+  const std::string good = Pt(Dict({{"w", Tensor("0", 0, {4}, {1})}}));
+  ASSERT_TRUE(Parse(good).ok());
+  std::string damaged = good;
+  damaged[damaged.find("\1\2\3\4\5\6\7")] ^= 1;
+  EXPECT_THAT(Error(damaged), AllOf(HasSubstr("tensor 'w'"), HasSubstr("CRC")));
+  // A name in the pickle, so that all of it still parses.
+  damaged = good;
+  damaged[damaged.find("FloatStorage")] ^= 1;
+  EXPECT_THAT(Error(damaged), AllOf(HasSubstr("data.pkl"), HasSubstr("CRC")));
+}
+
+TEST(PtFileTest, QuotesNamesThatAreNotText) {
+  EXPECT_THAT(Error(Pt(Dict({{"a\xff\n", Tensor("9", 0, {4}, {1})}}))),
+              HasSubstr("tensor 'a\\xff\\n': "));
 }
 
 TEST(PtFileTest, BoundsDepthAndSizeOfHostilePickles) {

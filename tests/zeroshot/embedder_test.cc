@@ -3,6 +3,7 @@
 #include <cmath>
 #include <thread>
 
+#include "clip/text/unicode.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fake_model.h"
@@ -103,6 +104,19 @@ TEST_F(EmbedderTest, ACallerWhoseDeadlinePassedGetsThat) {
   Caller gone;
   gone.gone = [] { return true; };
   EXPECT_TRUE(absl::IsCancelled(embedder_.EmbedTexts({"a"}, gone).status()));
+}
+
+// Strings on the wire must be UTF-8, so a quotation may not end inside a
+// character.
+TEST_F(EmbedderTest, MessagesThatQuoteAreUtf8) {
+  for (const std::string text : {"", "x", "xx", "\xff"}) {
+    std::string prompt = text;
+    for (int i = 0; i < 100; ++i) prompt += "猫 ";
+    const auto result = embedder_.EmbedTexts({prompt}, Caller());
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_TRUE(absl::IsInvalidArgument(result->statuses[0]));
+    EXPECT_TRUE(clip::DecodeUtf8(result->statuses[0].message()).ok());
+  }
 }
 
 TEST_F(EmbedderTest, ATextTooLongForTheModelFailsAloneAndIsQuoted) {

@@ -1,0 +1,23 @@
+// The tokenizer: any bytes.
+#include "clip/quoted.h"
+#include "clip/tokenizer.h"
+#include "tests/fuzz/fuzz.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static const auto* const tokenizer = new clip::Tokenizer;
+  const absl::string_view text = fuzz::View(data, size);
+  const auto tokens = tokenizer->Encode(text);
+  FUZZ_CHECK(tokens.ok() == clip::DecodeUtf8(text).ok());
+  fuzz::CheckMessage(clip::Quoted(text));
+  if (!tokens.ok()) {
+    fuzz::CheckRefusal(tokens.status());
+    return 0;
+  }
+  FUZZ_CHECK(tokens->size() >= 2);
+  FUZZ_CHECK(tokens->front() == clip::Tokenizer::kStartOfText);
+  FUZZ_CHECK(tokens->back() == clip::Tokenizer::kEndOfText);
+  for (const int32_t token : *tokens) {
+    FUZZ_CHECK(token >= 0 && token < clip::Tokenizer::kVocabSize);
+  }
+  return 0;
+}

@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""Writes the seeds in tests/fuzz/seeds/: sound small inputs for each fuzzer.
+
+    tools/make_fuzz_seeds.py
+
+Files whose name begins with "found-" are inputs that a fuzzer once failed on;
+they stay as they are.
+"""
+import json
+import pathlib
+import struct
+
+SEEDS = pathlib.Path(__file__).resolve().parent.parent / "tests/fuzz/seeds"
+
+
+def write(fuzzer, name, content):
+    folder = SEEDS / fuzzer
+    folder.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    (folder / name).write_bytes(data)
+
+
+# --- Tokenizer ---------------------------------------------------------------
+
+def tokenizer():
+    texts = {
+        "plain": "a photo of a cat.",
+        "words": "it's 2 o'clock, we'll see 1,234 <|startoftext|> x <|endoftext|>",
+        "unicode": "Käse, 猫, кот, ΣΊΣΥΦΟΣ, İstanbul, e\u0301 ﬁ ｆｕｌｌ \u200d🐈‍⬛",
+        "mojibake": "schÃ¶n â€œquotedâ€\x9d lâ€™humanitÃ©",
+        "html": "&lt;b&gt; &amp;amp;amp; &#128008; &#x1F408; &notit; &nGt;",
+        "space": "\t a\u00a0b\u3000c \r\n \u2028 d",
+        "controls": "\x1b[31mred\x1b[0m \x00\x07\ufeff",
+    }
+    for name, text in texts.items():
+        write("tokenizer", name, text)
+    write("tokenizer", "latin1", "schön".encode("latin-1"))
+    write("tokenizer", "surrogate", b"a \xed\xa0\x80 b")
+
+
+# --- Safetensors ---------------------------------------------------------------
+
+def safetensors_bytes(header, data=b""):
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def tensor(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def safetensors():
+    write("safetensors", "two", safetensors_bytes(
+        {"__metadata__": {"format": "pt"}, "w": tensor("F32", [2, 2], 0, 16),
+         "b": tensor("BF16", [3], 16, 22)}, bytes(range(22))))
+    write("safetensors", "empty_tensor", safetensors_bytes(
+        {"w": tensor("I64", [0, 1 << 40], 0, 0)}))
+    write("safetensors", "none", safetensors_bytes({}))
+    write("safetensors", "all_types", safetensors_bytes(
+        {name: tensor(name, [], i * 8, i * 8 + 8) if name in ("F64", "I64")
+         else tensor(name, [8 // size], i * 8, i * 8 + 8)
+         for i, (name, size) in enumerate(
+             {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4,
+              "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}.items())}, bytes(80)))
+
+
+# --- Pickles as PyTorch writes them --------------------------------------------
+
+def text(value):
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def integers(values):
+    return b"(" + b"".join(b"J" + struct.pack("<i", v) for v in values) + b"t"
+
+
+def pickled_tensor(shape, strides=None, offset=0, storage="FloatStorage"):
+    if strides is None:
+        strides, step = [], 1
+        for side in reversed(shape):
+            strides.insert(0, step)
+            step = min(step * max(side, 1), 2**31 - 1)
+    return (b"ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") +
+            b"ctorch\n" + storage.encode() + b"\n" + text("0") + text("cpu") +
+            b"J" + struct.pack("<i", 16) + b"tQJ" +
+            struct.pack("<i", offset) + integers(shape) + integers(strides) +
+            b"\x89ccollections\nOrderedDict\n)RtR")
+
+
+def pickled_dict(entries):
+    return b"}(" + b"".join(text(k) + v for k, v in entries.items()) + b"u"
+
+
+def module(name, entries):
+    return (b"c__torch__\n" + name.encode() + b"\n)\x81" +
+            pickled_dict(entries) + b"b")
+
+
+def pickle(value):
+    return b"\x80\x02" + value + b"."
+
+
+def pt_files():
+    write("pt_file", "state_dict", pickle(pickled_dict(
+        {"module.w": pickled_tensor([2, 3]),
+         "module.b": pickled_tensor([2, 2], [1, 2], 4, "HalfStorage")})))
+    write("pt_file", "training", pickle(pickled_dict(
+        {"epoch": b"K\x07", "lr": b"G" + bytes(8),
+         "state_dict": pickled_dict({"w": pickled_tensor([16])})})))
+    write("pt_file", "torchscript", pickle(module("CLIP", {
+        "training": b"\x89", "scale": pickled_tensor([]),
+        "visual": module("Visual", {"proj": pickled_tensor([4, 2])})})))
+    write("pt_file", "memo", pickle(
+        b"\x8c\x01a\x94\x8c\x01b\x94\x93q\x01h\x01]q\x02(K\x01M\x02\x01"
+        b"\x8a\x02\x00\xffe0h\x02\x85\x860(N\x88\x891}"))
+
+
+# --- Whole checkpoints ----------------------------------------------------------
+
+HUGGING_FACE = {
+    "model_type": "clip", "projection_dim": 2,
+    "vision_config": {"hidden_size": 2, "num_hidden_layers": 1, "patch_size": 2,
+                      "image_size": 4, "num_attention_heads": 1,
+                      "intermediate_size": 2, "hidden_act": "gelu"},
+    "text_config": {"hidden_size": 2, "num_hidden_layers": 1, "vocab_size": 49408,
+                    "num_attention_heads": 1, "intermediate_size": 2,
+                    "max_position_embeddings": 77, "layer_norm_eps": 1e-5},
+    "text_config_dict": None}
+PREPROCESSOR = {"do_resize": True, "size": {"shortest_edge": 4}, "resample": 3,
+                "crop_size": {"height": 4, "width": 4}, "rescale_factor": 1 / 255,
+                "image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
+OPEN_CLIP = {
+    "model_cfg": {"embed_dim": 2, "quick_gelu": True,
+                  "vision_cfg": {"image_size": 4, "layers": 1, "width": 64,
+                                 "patch_size": 2, "mlp_ratio": 4.0},
+                  "text_cfg": {"context_length": 77, "vocab_size": 49408,
+                               "width": 64, "heads": 1, "layers": 1}},
+    "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25],
+                       "interpolation": "bicubic", "resize_mode": "shortest"}}
+OPEN_CLIP_RESNET = {
+    "model_cfg": {"embed_dim": 2,
+                  "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1],
+                                 "width": 64, "patch_size": None},
+                  "text_cfg": {"width": 64, "heads": 1, "layers": 1}}}
+
+
+def checkpoints():
+    header = json.dumps({"logit_scale": tensor("F32", [0], 0, 0)})
+    write("checkpoint", "hugging_face", "h" + "\0".join(
+        [json.dumps(HUGGING_FACE), json.dumps(PREPROCESSOR), header]))
+    write("checkpoint", "open_clip",
+          "o" + "\0".join([json.dumps(OPEN_CLIP), header]))
+    write("checkpoint", "open_clip_resnet",
+          "o" + "\0".join([json.dumps(OPEN_CLIP_RESNET), header]))
+    # No bytes: one side of each is 0.
+    text_tower = {
+        "text_projection": [0, 2], "positional_embedding": [77, 0],
+        "token_embedding.weight": [49408, 0], "ln_final.weight": [64, 0],
+        "transformer.resblocks.0.mlp.c_fc.bias": [0]}
+    # The second one's image has a side of 2^36.
+    for name, patch, rows in (("openai_vit", 32, 50),
+                              ("openai_huge_image", 1 << 24, 4095 * 4095 + 1)):
+        write("checkpoint", name, b"p" + pickle(pickled_dict({
+            tensor_name: pickled_tensor(shape) for tensor_name, shape in {
+                "visual.proj": [0, 2], "visual.conv1.weight": [64, 3, 0, patch],
+                "visual.positional_embedding": [rows, 0],
+                "visual.transformer.resblocks.0.mlp.c_fc.bias": [0],
+                **text_tower}.items()})))
+    write("checkpoint", "openai_resnet", b"p" + pickle(pickled_dict({
+        name: pickled_tensor(shape) for name, shape in {
+            "visual.attnpool.c_proj.weight": [2, 0],
+            "visual.layer1.0.conv1.weight": [64, 64, 1, 0],
+            "visual.layer2.1.conv1.weight": [64, 64, 1, 0],
+            "visual.attnpool.positional_embedding": [50, 0],
+            **text_tower}.items()})))
+
+
+# --- Specs ------------------------------------------------------------------------
+
+def classifier_specs():
+    specs = {
+        "simple": "ccat\ncdog\nta photo of a {}.\nt{}",
+        "own_prompts": "ccat\npa cat\npmy cat\ncdog\nta {}",
+        "sets": "Cimagenet-1k\nTsimple",
+        "named_templates": "ccat\nccat\nTopenai-imagenet-7",
+        "repeated": "clong name\nt{} {} {} {{}} }{",
+        "no_place": "ccat\nta photo",
+        "long": "c" + "猫" * 70,
+    }
+    for name, spec in specs.items():
+        write("classifier_spec", name, spec)
+
+
+# --- Requests, in protobuf's wire format --------------------------------------------
+
+def varint(value):
+    out = b""
+    while value > 0x7F:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def field(number, value):
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+CLASSIFY, BUILD, STREAM, GET, LIST, DELETE, IMAGES, TEXTS, MODEL = range(9)
+
+
+def requests():
+    def request(name, method, content):
+        write("service", name, bytes([method]) + content)
+
+    pictures = SEEDS.parent.parent / "testdata/images"
+    png = (pictures / "1_by_1.png").read_bytes()
+    jpeg = (pictures / "exif_1.jpg").read_bytes()
+    # The fuzzer puts the id of a set that it has built here.
+    known = "0" * 64
+    build = (field(1, field(1, "cat")) +
+             field(1, field(1, "dog") + field(2, "my dog")) + field(3, "a {}"))
+    named = field(2, "imagenet-1k") + field(4, "simple")
+    request("classify", CLASSIFY,
+            field(1, png) + field(2, known) + field(3, 1) + field(4, 1))
+    request("build", BUILD, build)
+    request("build_stream", STREAM, build)
+    request("build_named", BUILD, named)
+    request("get", GET, field(1, known))
+    request("list", LIST, field(1, 2) + field(2, known))
+    request("delete", DELETE, field(1, "1" * 64))
+    request("images", IMAGES, field(1, png) + field(1, jpeg) + field(1, b"no"))
+    request("texts", TEXTS, field(1, "a cat") + field(1, "x " * 100) +
+            field(1, "猫" * 100))
+    request("model", MODEL, b"")
+
+
+def main():
+    tokenizer()
+    safetensors()
+    pt_files()
+    checkpoints()
+    classifier_specs()
+    requests()
+
+
+if __name__ == "__main__":
+    main()
