@@ -1,6 +1,7 @@
 // The RPCs over a real connection to a server with the fake model. The first
 // byte chooses the method, the rest is the request as it goes over the wire.
 // After each input the server still answers a good call.
+#include <google/protobuf/stubs/logging.h>
 #include <grpcpp/grpcpp.h>
 #include <spdlog/spdlog.h>
 
@@ -60,6 +61,7 @@ std::string* const known_id = new std::string;
 
 RunningServer* StartServer() {
   spdlog::set_level(spdlog::level::off);
+  google::protobuf::SetLogHandler(nullptr);
   ServerOptions options;
   options.memory_store_bytes = 1 << 20;
   options.embedder.decode.max_pixels = 100'000;
