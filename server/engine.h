@@ -27,7 +27,8 @@ struct Engine {
         embedder(model.get(), &tokenizer, options.embedder,
                  [metrics](int pictures) { metrics->BatchRan(pictures); }),
         builder(model.get(), &tokenizer, &store, options.build,
-                options.max_builds, stores->lease()),
+                options.max_builds, stores->lease(),
+                options.vector_cache_bytes),
         classifier(model.get(), &embedder, &store) {}
 
   // In the order in which each borrows those above it.

@@ -55,6 +55,9 @@ ABSL_FLAG(int, max_builds, ServerOptions().max_builds,
           "Builds at once; more are refused");
 ABSL_FLAG(int64_t, memory_store_bytes, ServerOptions().memory_store_bytes,
           "Memory for weight sets; the least recently used go first");
+ABSL_FLAG(int64_t, vector_cache_bytes, ServerOptions().vector_cache_bytes,
+          "Memory for vectors of classes and prompts, so that an edited "
+          "classifier costs only what is new; 0: none");
 ABSL_FLAG(std::string, disk_store, "",
           "Folder for weight sets that outlive the process; empty: none");
 ABSL_FLAG(int64_t, disk_store_bytes, ServerOptions().disk_store_bytes,
@@ -250,6 +253,8 @@ void ReadServerOptions(Checks* checks, ServerOptions* out) {
                 &out->max_request_bytes);
   checks->Range(FLAGS_memory_store_bytes, int64_t{0}, kMaxInt64,
                 &out->memory_store_bytes);
+  checks->Range(FLAGS_vector_cache_bytes, int64_t{0}, kMaxInt64,
+                &out->vector_cache_bytes);
   out->disk_store = absl::GetFlag(FLAGS_disk_store);
   checks->Range(FLAGS_disk_store_bytes, int64_t{0}, kMaxInt64,
                 &out->disk_store_bytes);

@@ -14,6 +14,7 @@
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/redis_client.h"
+#include "zeroshot/weight_set_builder.h"
 
 namespace zeroshot::server {
 
@@ -34,6 +35,7 @@ struct ServerOptions {
   int max_batch_items = 64;  // items of one Embed call
   int64_t max_request_bytes = 32 << 20;
   int64_t memory_store_bytes = int64_t{1} << 30;
+  int64_t vector_cache_bytes = WeightSetBuilder::kVectorCacheBytes;
   std::string disk_store;  // folder; empty: none
   int64_t disk_store_bytes = int64_t{10} << 30;
   std::optional<RedisOptions> redis;  // shared by servers; or none

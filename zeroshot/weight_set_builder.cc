@@ -1,7 +1,5 @@
 #include "zeroshot/weight_set_builder.h"
 
-#include <algorithm>
-#include <cmath>
 #include <new>
 #include <optional>
 #include <utility>
@@ -9,7 +7,6 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "zeroshot/embedder.h"
 
 namespace zeroshot {
 namespace {
@@ -20,104 +17,18 @@ constexpr std::chrono::milliseconds kLookAgain{50};
 // How often a server looks whether another one has built the set.
 constexpr absl::Duration kLookAtLease = absl::Milliseconds(100);
 
-// Prompts encoded by one call of the tower: bounds the memory for tokens
-// whatever the size of the build, and is large enough for prompts that begin
-// alike to meet.
-constexpr int64_t kPromptsPerCall = 262'144;
-
-struct TokenBatch {
-  std::vector<std::vector<int32_t>> sequences;
-  std::vector<int> classes;  // of each sequence
-};
-
-// Walks over the prompts of a spec, class by class.
-class PromptReader {
- public:
-  PromptReader(const ResolvedSpec* spec, const clip::Tokenizer* tokenizer,
-               int context_length)
-      : spec_(spec), tokenizer_(tokenizer), context_length_(context_length) {}
-
-  // The tokens of the next prompts, `max` at most. Cancelled: `go_on`, asked
-  // now and then, said no.
-  absl::StatusOr<TokenBatch> Next(int64_t max,
-                                  const std::function<bool()>& go_on) {
-    constexpr int kPromptsBetweenChecks = 4096;
-    TokenBatch batch;
-    while (class_ < spec_->num_classes() && batch.sequences.size() < max) {
-      if (batch.sequences.size() % kPromptsBetweenChecks == 0 && !go_on()) {
-        return absl::CancelledError("nobody waits for the build any more");
-      }
-      absl::StatusOr<std::vector<int32_t>> tokens = EncodePrompt(
-          *tokenizer_, context_length_, spec_->Prompt(class_, prompt_));
-      if (!tokens.ok()) {
-        return absl::Status(
-            tokens.status().code(),
-            absl::StrCat("class ", class_, " ('",
-                         spec_->class_name(class_).substr(0, 80),
-                         "'): ", tokens.status().message()));
-      }
-      batch.sequences.push_back(*std::move(tokens));
-      batch.classes.push_back(class_);
-      if (++prompt_ == spec_->num_prompts(class_)) {
-        prompt_ = 0;
-        ++class_;
-      }
-    }
-    return batch;
-  }
-
- private:
-  const ResolvedSpec* const spec_;
-  const clip::Tokenizer* const tokenizer_;
-  const int context_length_;
-  int class_ = 0;
-  int prompt_ = 0;
-};
-
-// Adds unit rows to the sum of their class.
-class ClassSums {
- public:
-  ClassSums(int num_classes, int dim)
-      : dim_(dim), sums_(static_cast<size_t>(num_classes) * dim) {}
-
-  void Add(int c, const float* row) {
-    double* sum = &sums_[static_cast<size_t>(c) * dim_];
-    for (int d = 0; d < dim_; ++d) sum[d] += row[d];
-  }
-
-  // The direction of the mean is the direction of the sum.
-  std::vector<float> UnitRows() const {
-    std::vector<float> rows = MakeWeights(sums_.size());
-    for (size_t begin = 0; begin < sums_.size(); begin += dim_) {
-      double square = 0;
-      for (int d = 0; d < dim_; ++d) {
-        square += sums_[begin + d] * sums_[begin + d];
-      }
-      // Prompts that cancel out exactly leave zeros, not NaN.
-      const double scale = square > 0 ? 1 / std::sqrt(square) : 0;
-      for (int d = 0; d < dim_; ++d) {
-        rows[begin + d] = static_cast<float>(sums_[begin + d] * scale);
-      }
-    }
-    return rows;
-  }
-
- private:
-  const size_t dim_;
-  std::vector<double> sums_;  // [C, D]
-};
-
 }  // namespace
 
 WeightSetBuilder::WeightSetBuilder(clip::Model* model,
                                    const clip::Tokenizer* tokenizer,
                                    WeightStore* store,
                                    const BuildLimits& limits, int max_builds,
-                                   BuildLease* lease)
+                                   BuildLease* lease,
+                                   int64_t vector_cache_bytes)
     : model_(model),
-      tokenizer_(tokenizer),
       store_(store),
       limits_(limits),
+      encoder_(model, tokenizer, vector_cache_bytes),
       lease_(lease),
       door_("builds", max_builds) {}
 
@@ -305,38 +216,19 @@ absl::StatusOr<BuildResult> WeightSetBuilder::BuildNow(
     set->own_prompts.resize(spec.num_classes());
     set->own_prompts[c] = spec.own_prompts(c);
   }
+  absl::StatusOr<EncodedClasses> encoded = encoder_.Encode(spec, progress);
+  if (!encoded.ok()) return encoded.status();
   BuildResult result;
-  PromptReader prompts(&spec, tokenizer_, info.context_length);
-  ClassSums sums(spec.num_classes(), info.embedding_dim);
-  for (int64_t done = 0; done < spec.total_prompts();) {
-    const absl::Time start = absl::Now();
-    absl::StatusOr<TokenBatch> batch = prompts.Next(
-        kPromptsPerCall, [&] { return progress(done, spec.total_prompts()); });
-    if (!batch.ok()) return batch.status();
-    const absl::Time tokenized = absl::Now();
-    result.timing.tokenize += tokenized - start;
-    const absl::StatusOr<int64_t> positions = model_->EncodeText(
-        batch->sequences,
-        [&](int64_t sequence, absl::Span<const float> row) {
-          sums.Add(batch->classes[sequence], row.data());
-        },
-        [&](int64_t part, int64_t) {
-          return progress(done + part, spec.total_prompts());
-        });
-    if (!positions.ok()) return positions.status();
-    result.timing.encode += absl::Now() - tokenized;
-    result.num_tokens_encoded += *positions;
-    for (const std::vector<int32_t>& sequence : batch->sequences) {
-      set->num_tokens += sequence.size();
-    }
-    done += batch->sequences.size();
-  }
-  const absl::Time encoded = absl::Now();
-  set->weights = sums.UnitRows();
-  set->create_time = encoded;
+  result.timing.tokenize = encoded->tokenize;
+  result.timing.encode = encoded->encode;
+  result.num_tokens_encoded = encoded->num_tokens_encoded;
+  const absl::Time start = absl::Now();
+  set->num_tokens = encoded->num_tokens;
+  set->weights = std::move(encoded->weights);
+  set->create_time = start;
   result.set = set;
   if (absl::Status status = store_->Put(set); !status.ok()) return status;
-  result.timing.finish = absl::Now() - encoded;
+  result.timing.finish = absl::Now() - start;
   return result;
 }
 

@@ -1,7 +1,5 @@
-// Turns a ClassifierSpec into a stored weight set.
-//
-// Per class, as in OpenAI's notebook (Prompt_Engineering_for_ImageNet.ipynb,
-// zeroshot_classifier): unit rows of all prompts -> mean -> unit row.
+// Turns a ClassifierSpec into a stored weight set. What the prompts become is
+// up to zeroshot/class_encoder.h; here is who builds, and for whom.
 #ifndef ZEROSHOT_ZEROSHOT_WEIGHT_SET_BUILDER_H_
 #define ZEROSHOT_ZEROSHOT_WEIGHT_SET_BUILDER_H_
 
@@ -21,6 +19,7 @@
 #include "clip/tokenizer.h"
 #include "zeroshot/build_lease.h"
 #include "zeroshot/caller.h"
+#include "zeroshot/class_encoder.h"
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/door.h"
 #include "zeroshot/weight_set.h"
@@ -50,18 +49,23 @@ struct BuildResult {
 // the thread of its first caller; callers of the same spec wait for it.
 class WeightSetBuilder {
  public:
+  static constexpr int64_t kVectorCacheBytes = 512 << 20;
+
   using OnProgress = std::function<void(const BuildProgress&)>;
 
   // Borrows model, tokenizer, store and lease. At most max_builds run at once.
   // `lease` (may be null) is asked before a build, so that of the servers that
   // share the store one builds and the others wait for what it puts there.
+  // Vectors of classes and prompts may take vector_cache_bytes.
   WeightSetBuilder(clip::Model* model, const clip::Tokenizer* tokenizer,
                    WeightStore* store, const BuildLimits& limits,
-                   int max_builds, BuildLease* lease = nullptr);
+                   int max_builds, BuildLease* lease = nullptr,
+                   int64_t vector_cache_bytes = kVectorCacheBytes);
 
   // Finds the set in the store or builds it. Equal specs asked for at once
   // are built once: the build goes on while one of its callers is left and
-  // stops within a step when the last has gone.
+  // stops within a step when the last has gone. What it encoded by then, and
+  // what other builds did, need not be encoded again.
   // `on_progress` (may be null) is called on the caller's own thread.
   //
   // InvalidArgument: see ResolvedSpec::Resolve; or a prompt longer than the
@@ -107,9 +111,9 @@ class WeightSetBuilder {
                                        const clip::TextProgress& progress);
 
   clip::Model* const model_;
-  const clip::Tokenizer* const tokenizer_;
   WeightStore* const store_;
   const BuildLimits limits_;
+  ClassEncoder encoder_;
   BuildLease* const lease_;  // may be null
   Door door_;
   clip::Mutex mu_;

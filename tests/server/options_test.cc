@@ -66,6 +66,7 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("max_inflight", "10");
   Set("max_builds", "2");
   Set("memory_store_bytes", "1000");
+  Set("vector_cache_bytes", "999");
   Set("disk_store", "sets");
   Set("disk_store_bytes", "1001");
   Set("redis", "rediss://:secret@cache:7/2");
@@ -103,6 +104,7 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(server.max_inflight, 10);
   EXPECT_EQ(server.max_builds, 2);
   EXPECT_EQ(server.memory_store_bytes, 1000);
+  EXPECT_EQ(server.vector_cache_bytes, 999);
   EXPECT_EQ(server.disk_store, "sets");
   EXPECT_EQ(server.disk_store_bytes, 1001);
   ASSERT_TRUE(server.redis.has_value());

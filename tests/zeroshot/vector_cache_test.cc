@@ -1,0 +1,187 @@
+#include "zeroshot/vector_cache.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_model.h"
+#include "zeroshot/memory_store.h"
+#include "zeroshot/weight_set_builder.h"
+
+namespace zeroshot {
+namespace {
+
+TEST(VectorCacheTest, GivesBackWhatWasPut) {
+  VectorCache cache(1 << 20);
+  cache.Put("a", {{1, 2}, 3});
+  VectorCache::Vector found;
+  ASSERT_TRUE(cache.Find("a", &found));
+  EXPECT_EQ(found.row, (std::vector<float>{1, 2}));
+  EXPECT_EQ(found.num_tokens, 3);
+  EXPECT_FALSE(cache.Find("b", &found));
+}
+
+TEST(VectorCacheTest, StaysWithinItsBytesAndDropsTheLeastRecentlyUsed) {
+  VectorCache one(1 << 20);
+  one.Put("a", {std::vector<float>(100), 1});
+  const int64_t size = one.bytes();
+  EXPECT_GE(size, 400);
+  VectorCache cache(2 * size);
+  VectorCache::Vector found;
+  cache.Put("a", {std::vector<float>(100), 1});
+  cache.Put("b", {std::vector<float>(100), 1});
+  ASSERT_TRUE(cache.Find("a", &found));
+  cache.Put("c", {std::vector<float>(100), 1});
+  EXPECT_LE(cache.bytes(), 2 * size);
+  EXPECT_TRUE(cache.Find("a", &found));
+  EXPECT_FALSE(cache.Find("b", &found));
+  VectorCache none(0);
+  none.Put("a", {{1}, 1});
+  EXPECT_FALSE(none.Find("a", &found));
+}
+
+// Builds on one builder after another edit, and from scratch on new ones.
+class EditsTest : public ::testing::Test {
+ protected:
+  static ClassifierSpec Spec(const std::vector<std::string>& names,
+                             const std::vector<std::string>& templates) {
+    ClassifierSpec spec;
+    for (const std::string& name : names) spec.classes.push_back({name, {}});
+    spec.templates = templates;
+    return spec;
+  }
+  static std::vector<std::string> Names(int count) {
+    std::vector<std::string> names;
+    for (int i = 0; i < count; ++i) names.push_back(absl::StrCat("thing", i));
+    return names;
+  }
+
+  BuildResult Build(const ClassifierSpec& spec) {
+    auto built = builder_.Build(spec, Caller(), nullptr);
+    EXPECT_TRUE(built.ok()) << built.status();
+    return built.ok() ? *std::move(built) : BuildResult();
+  }
+
+  BuildResult FromScratch(const ClassifierSpec& spec) {
+    MemoryStore store(64 << 20);
+    WeightSetBuilder builder(&model_, &tokenizer_, &store, BuildLimits(), 1);
+    return *builder.Build(spec, Caller(), nullptr);
+  }
+
+  void ExpectAsFromScratch(const BuildResult& built,
+                           const ClassifierSpec& spec) {
+    const BuildResult scratch = FromScratch(spec);
+    EXPECT_EQ(built.set->id, scratch.set->id);
+    EXPECT_EQ(built.set->class_names, scratch.set->class_names);
+    EXPECT_EQ(built.set->num_tokens, scratch.set->num_tokens);
+    ASSERT_EQ(built.set->weights.size(), scratch.set->weights.size());
+    for (size_t i = 0; i < built.set->weights.size(); ++i) {
+      ASSERT_NEAR(built.set->weights[i], scratch.set->weights[i], 1e-6);
+    }
+  }
+
+  clip::FakeModel model_;
+  clip::Tokenizer tokenizer_;
+  MemoryStore store_{64 << 20};
+  WeightSetBuilder builder_{&model_, &tokenizer_, &store_, BuildLimits(), 1};
+};
+
+TEST_F(EditsTest, AddingAClassCostsOneClass) {
+  const std::vector<std::string> templates = {"a {}", "the {}"};
+  const int64_t one =
+      Build(Spec({"new"}, {"my {}", "your {}"})).num_tokens_encoded;
+  Build(Spec(Names(100), templates));
+  std::vector<std::string> names = Names(100);
+  names.insert(names.begin() + 50, "new");
+  const BuildResult edited = Build(Spec(names, templates));
+  EXPECT_FALSE(edited.cached);
+  EXPECT_EQ(edited.num_tokens_encoded, one);
+  ExpectAsFromScratch(edited, Spec(names, templates));
+}
+
+TEST_F(EditsTest, RemovingReorderingAndRenamingCostNothing) {
+  const std::vector<std::string> templates = {"a {}", "the {}"};
+  std::vector<std::string> names = Names(20);
+  Build(Spec(names, templates));
+  names.erase(names.begin() + 3);
+  std::swap(names[0], names[7]);
+  ClassifierSpec spec = Spec(names, templates);
+  spec.classes[1] = {
+      "another name",
+      {absl::StrCat("a ", names[1]), absl::StrCat("the ", names[1])}};
+  const int calls = model_.text_calls();
+  const BuildResult edited = Build(spec);
+  EXPECT_FALSE(edited.cached);
+  EXPECT_EQ(edited.num_tokens_encoded, 0);
+  EXPECT_EQ(model_.text_calls(), calls);
+  ExpectAsFromScratch(edited, spec);
+}
+
+TEST_F(EditsTest, AddingATemplateEncodesItsPromptsOnly) {
+  const int64_t before =
+      Build(Spec(Names(10), {"a {}", "b {}", "c {}"})).num_tokens_encoded;
+  const ClassifierSpec spec = Spec(Names(10), {"a {}", "b {}", "c {}", "d {}"});
+  const BuildResult edited = Build(spec);
+  EXPECT_EQ(edited.num_tokens_encoded, before / 3);
+  ExpectAsFromScratch(edited, spec);
+}
+
+TEST_F(EditsTest, ACancelledBuildKeepsWhatItEncoded) {
+  const ClassifierSpec spec = Spec(Names(50), {"a {}"});
+  const int64_t all = FromScratch(spec).num_tokens_encoded;
+  // The fake model asks between sequences.
+  int64_t done = 0;
+  Caller caller;
+  caller.gone = [&] { return done >= 30; };
+  const auto cancelled = builder_.Build(
+      spec, caller, [&](const BuildProgress& p) { done = p.prompts_done; });
+  ASSERT_TRUE(absl::IsCancelled(cancelled.status())) << cancelled.status();
+  const BuildResult rest = Build(spec);
+  EXPECT_GT(rest.num_tokens_encoded, 0);
+  EXPECT_LE(rest.num_tokens_encoded, all - all * 3 / 5 + all / 50);
+  ExpectAsFromScratch(rest, spec);
+}
+
+TEST_F(EditsTest, RandomEditsAreAsBuiltFromScratch) {
+  std::mt19937 random(1);
+  std::vector<std::string> names = Names(6), templates = {"a {}"};
+  for (int step = 0; step < 40; ++step) {
+    const size_t at = random() % names.size();
+    switch (random() % 5) {
+      case 0:
+        names.insert(names.begin() + at, absl::StrCat("new", step));
+        break;
+      case 1:
+        if (names.size() > 2) names.erase(names.begin() + at);
+        break;
+      case 2:
+        std::shuffle(names.begin(), names.end(), random);
+        break;
+      case 3:
+        templates.push_back(absl::StrCat("t", step, " {}"));
+        break;
+      default:
+        if (templates.size() > 1) templates.pop_back();
+    }
+    ClassifierSpec spec = Spec(names, templates);
+    if (random() % 3 == 0) spec.classes[0].prompts = {"own", names.back()};
+    ExpectAsFromScratch(Build(spec), spec);
+  }
+}
+
+TEST_F(EditsTest, ASmallCacheIsNoLessRight) {
+  WeightSetBuilder builder(&model_, &tokenizer_, &store_, BuildLimits(), 1,
+                           nullptr, /*vector_cache_bytes=*/3000);
+  for (int count : {5, 9, 7}) {
+    const ClassifierSpec spec = Spec(Names(count), {"a {}", "the {}"});
+    const auto built = builder.Build(spec, Caller(), nullptr);
+    ASSERT_TRUE(built.ok()) << built.status();
+    ExpectAsFromScratch(*built, spec);
+  }
+}
+
+}  // namespace
+}  // namespace zeroshot

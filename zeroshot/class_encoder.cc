@@ -1,0 +1,238 @@
+#include "zeroshot/class_encoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "zeroshot/embedder.h"
+#include "zeroshot/weight_set.h"
+
+namespace zeroshot {
+namespace {
+
+// Prompts encoded by one call of the tower: bounds the memory for tokens
+// whatever the size of the build, and is large enough for prompts that begin
+// alike to meet.
+constexpr int64_t kPromptsPerCall = 262'144;
+
+absl::Status NobodyWaits() {
+  return absl::CancelledError("nobody waits for the build any more");
+}
+
+}  // namespace
+
+struct ClassEncoder::Batch {
+  std::vector<std::vector<int32_t>> sequences;
+  // Of each sequence:
+  std::vector<int> classes;
+  std::vector<std::string> keys;
+};
+
+// What is known of each class: the sum of its prompts' unit rows so far, or
+// its finished row.
+class ClassEncoder::Sums {
+ public:
+  Sums(int num_classes, int dim)
+      : dim_(dim),
+        sums_(static_cast<size_t>(num_classes) * dim),
+        known_(num_classes),
+        num_tokens_(num_classes) {}
+
+  // The class's row, finished.
+  void SetRow(int c, const VectorCache::Vector& vector) {
+    std::copy(vector.row.begin(), vector.row.end(), SumOf(c));
+    num_tokens_[c] = vector.num_tokens;
+    known_[c] = true;
+  }
+  bool known(int c) const { return known_[c]; }
+
+  void Add(int c, const float* row) {
+    double* sum = SumOf(c);
+    for (size_t d = 0; d < dim_; ++d) sum[d] += row[d];
+  }
+  void AddTokens(int c, int64_t count) { num_tokens_[c] += count; }
+
+  // The direction of the mean is the direction of the sum.
+  void UnitRow(int c, float* row) {
+    const double* sum = SumOf(c);
+    double square = 0;
+    for (size_t d = 0; d < dim_; ++d) square += sum[d] * sum[d];
+    // Prompts that cancel out exactly leave zeros, not NaN. A finished row
+    // stays as it is, to the last bit.
+    double scale = square > 0 ? 1 / std::sqrt(square) : 0;
+    if (known_[c]) scale = 1;
+    for (size_t d = 0; d < dim_; ++d) {
+      row[d] = static_cast<float>(sum[d] * scale);
+    }
+  }
+  int64_t num_tokens(int c) const { return num_tokens_[c]; }
+
+ private:
+  double* SumOf(int c) { return &sums_[static_cast<size_t>(c) * dim_]; }
+
+  const size_t dim_;
+  std::vector<double> sums_;  // [C, D]
+  std::vector<bool> known_;   // [C]
+  std::vector<int64_t> num_tokens_;
+};
+
+namespace {
+
+// Walks over the prompts of those classes of a spec that are not known.
+class PromptReader {
+ public:
+  using IsKnown = std::function<bool(int c)>;
+
+  PromptReader(const ResolvedSpec* spec, const clip::Tokenizer* tokenizer,
+               int context_length, IsKnown is_known)
+      : spec_(spec),
+        tokenizer_(tokenizer),
+        context_length_(context_length),
+        is_known_(std::move(is_known)) {
+    SkipKnown();
+  }
+
+  bool at_end() const { return class_ == spec_->num_classes(); }
+
+  // The class and tokens of the next prompt. REQUIRES: not at the end.
+  absl::StatusOr<std::pair<int, std::vector<int32_t>>> Next() {
+    absl::StatusOr<std::vector<int32_t>> tokens = EncodePrompt(
+        *tokenizer_, context_length_, spec_->Prompt(class_, prompt_));
+    if (!tokens.ok()) {
+      return absl::Status(tokens.status().code(),
+                          absl::StrCat("class ", class_, " ('",
+                                       spec_->class_name(class_).substr(0, 80),
+                                       "'): ", tokens.status().message()));
+    }
+    std::pair<int, std::vector<int32_t>> next(class_, *std::move(tokens));
+    if (++prompt_ == spec_->num_prompts(class_)) {
+      prompt_ = 0;
+      ++class_;
+      SkipKnown();
+    }
+    return next;
+  }
+
+ private:
+  void SkipKnown() {
+    while (!at_end() && is_known_(class_)) ++class_;
+  }
+
+  const ResolvedSpec* const spec_;
+  const clip::Tokenizer* const tokenizer_;
+  const int context_length_;
+  const IsKnown is_known_;
+  int class_ = 0;
+  int prompt_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
+    const ResolvedSpec& spec, const clip::TextProgress& progress) {
+  constexpr int kPromptsBetweenChecks = 4096;
+  const size_t dim = model_->info().embedding_dim;
+  const int64_t total = spec.total_prompts();
+  EncodedClasses out;
+  Sums sums(spec.num_classes(), static_cast<int>(dim));
+  std::vector<std::string> keys(spec.num_classes());
+  int64_t done = 0;
+  absl::Time start = absl::Now();
+  for (int c = 0; c < spec.num_classes(); ++c) {
+    if (c % kPromptsBetweenChecks == 0 && !progress(done, total)) {
+      return NobodyWaits();
+    }
+    keys[c] = VectorCache::KeyOfClass(spec, c);
+    VectorCache::Vector known;
+    if (!cache_.Find(keys[c], &known)) continue;
+    sums.SetRow(c, known);
+    done += spec.num_prompts(c);
+  }
+
+  PromptReader prompts(&spec, tokenizer_, model_->info().context_length,
+                       [&sums](int c) { return sums.known(c); });
+  while (!prompts.at_end()) {
+    Batch batch;
+    while (!prompts.at_end() && batch.sequences.size() < kPromptsPerCall) {
+      if (batch.sequences.size() % kPromptsBetweenChecks == 0 &&
+          !progress(done, total)) {
+        return NobodyWaits();
+      }
+      auto prompt = prompts.Next();
+      if (!prompt.ok()) return prompt.status();
+      sums.AddTokens(prompt->first, prompt->second.size());
+      batch.classes.push_back(prompt->first);
+      batch.keys.push_back(VectorCache::KeyOfPrompt(prompt->second));
+      batch.sequences.push_back(std::move(prompt->second));
+    }
+    const int64_t count = batch.sequences.size();
+    AddKnown(&batch, &sums);
+    const absl::Time tokenized = absl::Now();
+    out.tokenize += tokenized - start;
+    const int64_t known = count - batch.sequences.size();
+    absl::Status status =
+        EncodeUnknown(batch, done + known, total, progress, &sums, &out);
+    if (!status.ok()) return status;
+    done += count;
+    start = absl::Now();
+    out.encode += start - tokenized;
+  }
+
+  out.weights = MakeWeights(spec.num_classes() * dim);
+  for (int c = 0; c < spec.num_classes(); ++c) {
+    float* row = &out.weights[c * dim];
+    sums.UnitRow(c, row);
+    out.num_tokens += sums.num_tokens(c);
+    if (sums.known(c)) continue;
+    cache_.Put(keys[c],
+               {std::vector<float>(row, row + dim), sums.num_tokens(c)});
+  }
+  return out;
+}
+
+void ClassEncoder::AddKnown(Batch* batch, Sums* sums) {
+  size_t kept = 0;
+  VectorCache::Vector known;
+  for (size_t i = 0; i < batch->sequences.size(); ++i) {
+    if (cache_.Find(batch->keys[i], &known)) {
+      sums->Add(batch->classes[i], known.row.data());
+      continue;
+    }
+    if (kept != i) {
+      batch->sequences[kept] = std::move(batch->sequences[i]);
+      batch->classes[kept] = batch->classes[i];
+      batch->keys[kept] = std::move(batch->keys[i]);
+    }
+    ++kept;
+  }
+  batch->sequences.resize(kept);
+  batch->classes.resize(kept);
+  batch->keys.resize(kept);
+}
+
+absl::Status ClassEncoder::EncodeUnknown(const Batch& batch, int64_t done,
+                                         int64_t total,
+                                         const clip::TextProgress& progress,
+                                         Sums* sums, EncodedClasses* out) {
+  if (batch.sequences.empty()) {
+    return progress(done, total) || done == total ? absl::OkStatus()
+                                                  : NobodyWaits();
+  }
+  const absl::StatusOr<int64_t> positions = model_->EncodeText(
+      batch.sequences,
+      [&](int64_t i, absl::Span<const float> row) {
+        sums->Add(batch.classes[i], row.data());
+        cache_.Put(batch.keys[i],
+                   {std::vector<float>(row.begin(), row.end()),
+                    static_cast<int64_t>(batch.sequences[i].size())});
+      },
+      [&](int64_t part, int64_t) { return progress(done + part, total); });
+  if (!positions.ok()) return positions.status();
+  out->num_tokens_encoded += *positions;
+  return absl::OkStatus();
+}
+
+}  // namespace zeroshot
