@@ -44,7 +44,7 @@ class Server:
             self.target = f"127.0.0.1:{free.getsockname()[1]}"
         self.process = subprocess.Popen([BUILD / "server" / "zeroshot_server", f"--model={model}",
                                          f"--precision={precision}", f"--listen={self.target}",
-                                         "--metrics_listen=", "--drain_grace=0s", "--log_level=warn", *flags])
+                                         "--metrics_listen=", "--drain_grace=0s", "--log_level=warn", "--vector_cache_bytes=0", *flags])
         while subprocess.run([*self.client("health")], capture_output=True).returncode != 0:
             if self.process.poll() is not None:
                 sys.exit("the server ended")

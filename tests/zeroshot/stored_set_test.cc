@@ -3,7 +3,7 @@
 #include "clip/safetensors.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/zeroshot/weight_store_suite.h"
+#include "tests/zeroshot/make_weight_set.h"
 
 namespace zeroshot {
 namespace {

@@ -12,24 +12,10 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/zeroshot/make_weight_set.h"
 #include "zeroshot/weight_store.h"
 
 namespace zeroshot {
-
-// Two classes, two dimensions, told apart by the id.
-inline std::shared_ptr<const WeightSet> MakeWeightSet(const std::string& id) {
-  auto set = std::make_shared<WeightSet>();
-  set->id = id;
-  set->model_fingerprint = "model";
-  set->precision = "fp32";
-  set->class_names = {"cat", "dog"};
-  set->embedding_dim = 2;
-  set->weights = {1, 0, 0, static_cast<float>(id[0])};
-  set->num_prompts = 2;
-  set->num_tokens = 10;
-  set->create_time = absl::FromUnixSeconds(1'700'000'000);
-  return set;
-}
 
 class WeightStoreTest
     : public ::testing::TestWithParam<std::unique_ptr<WeightStore> (*)()> {
