@@ -90,6 +90,7 @@ v1::BuildClassifierRequest ToProto(const ClassifierSpec& spec) {
 BuildProgress FromProto(const v1::BuildProgress& progress) {
   BuildProgress result{.prompts_done = progress.prompts_done(),
                        .prompts_total = progress.prompts_total(),
+                       .num_tokens_encoded = progress.num_tokens_encoded(),
                        .time_left = std::nullopt};
   if (progress.has_time_left()) {
     result.time_left = FromProto(progress.time_left());

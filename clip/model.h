@@ -44,9 +44,11 @@ struct ModelInfo {
 using TextSink =
     std::function<void(int64_t sequence, absl::Span<const float> row)>;
 
-// Called after each step of EncodeText with how many sequences are done;
-// returning false before all are done stops the call with Cancelled.
-using TextProgress = std::function<bool(int64_t done, int64_t total)>;
+// Called after each step of EncodeText with how many sequences are done and the
+// token positions computed for them; returning false before all are done stops
+// the call with Cancelled.
+using TextProgress =
+    std::function<bool(int64_t done, int64_t total, int64_t positions)>;
 
 // Thread rule: every method may be called from many threads at once; calls on
 // one device take turns in bounded steps, so that a long EncodeText delays

@@ -84,6 +84,7 @@ void ToProto(const BuildResult& result, absl::Duration total,
 void ToProto(const BuildProgress& progress, v1::BuildProgress* out) {
   out->set_prompts_done(progress.prompts_done);
   out->set_prompts_total(progress.prompts_total);
+  out->set_num_tokens_encoded(progress.num_tokens_encoded);
   if (progress.time_left != absl::InfiniteDuration()) {
     ToProto(progress.time_left, out->mutable_time_left());
   }

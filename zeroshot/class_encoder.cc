@@ -142,7 +142,7 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
   int64_t done = 0;
   absl::Time start = absl::Now();
   for (int c = 0; c < spec.num_classes(); ++c) {
-    if (c % kPromptsBetweenChecks == 0 && !progress(done, total)) {
+    if (c % kPromptsBetweenChecks == 0 && !progress(done, total, 0)) {
       return NobodyWaits();
     }
     keys[c] = VectorCache::KeyOfClass(spec, c);
@@ -158,7 +158,7 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
     Batch batch;
     while (!prompts.at_end() && batch.sequences.size() < kPromptsPerCall) {
       if (batch.sequences.size() % kPromptsBetweenChecks == 0 &&
-          !progress(done, total)) {
+          !progress(done, total, out.num_tokens_encoded)) {
         return NobodyWaits();
       }
       auto prompt = prompts.Next();
@@ -218,8 +218,8 @@ absl::Status ClassEncoder::EncodeUnknown(const Batch& batch, int64_t done,
                                          const clip::TextProgress& progress,
                                          Sums* sums, EncodedClasses* out) {
   if (batch.sequences.empty()) {
-    return progress(done, total) || done == total ? absl::OkStatus()
-                                                  : NobodyWaits();
+    const bool go_on = progress(done, total, out->num_tokens_encoded);
+    return go_on || done == total ? absl::OkStatus() : NobodyWaits();
   }
   const absl::StatusOr<int64_t> positions = model_->EncodeText(
       batch.sequences,
@@ -229,7 +229,10 @@ absl::Status ClassEncoder::EncodeUnknown(const Batch& batch, int64_t done,
                    {std::vector<float>(row.begin(), row.end()),
                     static_cast<int64_t>(batch.sequences[i].size())});
       },
-      [&](int64_t part, int64_t) { return progress(done + part, total); });
+      [&](int64_t part, int64_t, int64_t positions) {
+        return progress(done + part, total,
+                        out->num_tokens_encoded + positions);
+      });
   if (!positions.ok()) return positions.status();
   out->num_tokens_encoded += *positions;
   return absl::OkStatus();

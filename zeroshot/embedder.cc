@@ -95,7 +95,9 @@ absl::StatusOr<Embeddings> Embedder::EmbedTexts(
                 std::copy(row.begin(), row.end(),
                           result.rows.begin() + items[sequence] * dim);
               },
-              [&](int64_t, int64_t) { return caller.StillWaiting().ok(); })
+              [&](int64_t, int64_t, int64_t) {
+                return caller.StillWaiting().ok();
+              })
           .status();
   if (!encoded.ok()) {
     const absl::Status left = caller.StillWaiting();

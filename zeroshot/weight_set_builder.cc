@@ -134,8 +134,8 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Lead(
     return result;
   }
   const absl::Time start = absl::Now();
-  const auto progress = [&](int64_t done, int64_t total) {
-    BuildProgress now{done, total, absl::InfiniteDuration()};
+  const auto progress = [&](int64_t done, int64_t total, int64_t tokens) {
+    BuildProgress now{done, total, tokens, absl::InfiniteDuration()};
     if (done > 0) {
       now.time_left = (absl::Now() - start) * (total - done) / done;
     }
@@ -169,14 +169,15 @@ absl::StatusOr<BuildResult> WeightSetBuilder::LeadWithLease(
   } else {
     absl::Time taken = absl::Now();
     const absl::Cleanup release = [&] { lease_->Release(id); };
-    result = BuildNow(spec, id, [&](int64_t done, int64_t total) {
-      if (absl::Now() - taken > BuildLease::kLasts / 4) {
-        taken = absl::Now();
-        // Whatever the answer: what is begun is finished, and equal.
-        (void)lease_->Take(id);
-      }
-      return progress(done, total);
-    });
+    result =
+        BuildNow(spec, id, [&](int64_t done, int64_t total, int64_t tokens) {
+          if (absl::Now() - taken > BuildLease::kLasts / 4) {
+            taken = absl::Now();
+            // Whatever the answer: what is begun is finished, and equal.
+            (void)lease_->Take(id);
+          }
+          return progress(done, total, tokens);
+        });
   }
   return result;
 }
@@ -192,7 +193,7 @@ absl::StatusOr<std::shared_ptr<const WeightSet>> WeightSetBuilder::WaitForLease(
       return stored;
     }
     if (!mine.ok() || *mine) return nullptr;
-    if (!progress(0, spec.total_prompts())) {
+    if (!progress(0, spec.total_prompts(), 0)) {
       return absl::CancelledError("nobody waits for the build any more");
     }
     absl::SleepFor(kLookAtLease);

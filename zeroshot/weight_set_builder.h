@@ -30,6 +30,7 @@ namespace zeroshot {
 struct BuildProgress {
   int64_t prompts_done = 0;
   int64_t prompts_total = 0;
+  int64_t num_tokens_encoded = 0;                       // so far
   absl::Duration time_left = absl::InfiniteDuration();  // infinite: unknown
 };
 

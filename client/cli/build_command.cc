@@ -65,7 +65,8 @@ class ProgressDisplay {
   void ShowJson(const BuildProgress& progress) {
     JsonObject event;
     event.Integer("prompts_done", progress.prompts_done)
-        .Integer("prompts_total", progress.prompts_total);
+        .Integer("prompts_total", progress.prompts_total)
+        .Integer("num_tokens_encoded", progress.num_tokens_encoded);
     if (progress.time_left.has_value()) {
       event.Milliseconds("time_left_ms", *progress.time_left);
     }

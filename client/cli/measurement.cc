@@ -73,7 +73,7 @@ bool Agree(absl::Span<const Summary> windows, double tolerance) {
     return std::abs(value - mean) <= tolerance * mean;
   };
   return std::all_of(windows.begin(), windows.end(), [&](const Summary& w) {
-    return is_near(w.calls_per_second, throughput) &&
+    return w.calls_per_second > 0 && is_near(w.calls_per_second, throughput) &&
            is_near(absl::ToDoubleSeconds(w.mean), latency);
   });
 }

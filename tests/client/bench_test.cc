@@ -93,7 +93,10 @@ TEST(SummaryTest, WindowsAgreeWithinTheToleranceInBoth) {
   EXPECT_TRUE(Agree({Window(100, 50), Window(95, 52), Window(105, 48)}, 0.1));
   EXPECT_FALSE(Agree({Window(100, 50), Window(80, 50), Window(100, 50)}, 0.1));
   EXPECT_FALSE(Agree({Window(100, 50), Window(100, 70), Window(100, 50)}, 0.1));
-  EXPECT_TRUE(Agree({Window(0, 0), Window(0, 0), Window(0, 0)}, 0.1));
+}
+
+TEST(SummaryTest, WindowsInWhichNothingWasAnsweredDoNotAgree) {
+  EXPECT_FALSE(Agree({Window(0, 0), Window(0, 0), Window(0, 0)}, 0.1));
 }
 
 TEST(SummaryTest, ASweepFindsTheLargestLoadWithinTheBound) {

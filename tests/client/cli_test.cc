@@ -94,6 +94,7 @@ TEST_F(CliTest, BuildReportsProgressOnlyWhereItIsWanted) {
     v1::BuildClassifierStreamResponse event;
     event.mutable_progress()->set_prompts_total(1200);
     event.mutable_progress()->set_prompts_done(600);
+    event.mutable_progress()->set_num_tokens_encoded(4500);
     event.mutable_progress()->mutable_time_left()->set_seconds(3);
     write(event);
     event.mutable_result()->set_weight_set_id("abc");
@@ -114,7 +115,8 @@ TEST_F(CliTest, BuildReportsProgressOnlyWhereItIsWanted) {
 
   EXPECT_THAT(Run({"build", "--classes=cat", "--stream", "--json"}).out,
               StartsWith("{\"progress\":{\"prompts_done\":600,"
-                         "\"prompts_total\":1200,\"time_left_ms\":3000}}\n"
+                         "\"prompts_total\":1200,\"num_tokens_encoded\":4500,"
+                         "\"time_left_ms\":3000}}\n"
                          "{\"weight_set_id\":\"abc\","));
 }
 

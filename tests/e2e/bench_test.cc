@@ -24,9 +24,11 @@ class BenchEndToEndTest : public ::testing::Test {
     ASSERT_NE(server_.address(), "") << server_.process().Errors();
   }
 
-  Ran Bench(std::vector<std::string> flags) {
-    flags.insert(flags.begin(), {kClient, "bench", "--classes=apple,car,frog",
-                                 "--window=150ms", "--max_windows=3"});
+  Ran Bench(std::vector<std::string> flags,
+            const std::string& window = "150ms") {
+    flags.insert(flags.begin(),
+                 {kClient, "bench", "--classes=apple,car,frog",
+                  absl::StrCat("--window=", window), "--max_windows=3"});
     flags.push_back(absl::StrCat(kModel, "/pictures/apple.png"));
     flags.push_back(absl::StrCat(kModel, "/pictures/butterfly.jpg"));
     flags.push_back(absl::StrCat("--target=", server_.address()));
@@ -52,7 +54,7 @@ TEST_F(BenchEndToEndTest, MeasuresAClosedLoopStageByStage) {
 }
 
 TEST_F(BenchEndToEndTest, MeasuresAnOpenLoop) {
-  const Ran ran = Bench({"--rate=20"});
+  const Ran ran = Bench({"--rate=20"}, /*window=*/"600ms");
   ASSERT_EQ(ran.exit, 0) << ran.errors;
   EXPECT_THAT(ran.output, HasSubstr("20 a second"));
 }

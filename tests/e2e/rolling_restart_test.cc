@@ -118,7 +118,7 @@ TEST(RollingRestartTest, LosesNoCall) {
   absl::SleepFor(absl::Milliseconds(500));
   go_on = false;
   for (std::thread& thread : threads) thread.join();
-  EXPECT_GT(calls, 100);
+  EXPECT_GT(calls, 20);  // there was load, also on a slow machine
   for (const absl::Status& status : failed) {
     EXPECT_TRUE(status.ok()) << status << "\n" << proxy.Errors();
   }

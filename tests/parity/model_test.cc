@@ -342,7 +342,10 @@ TEST_F(ModelTest, ProgressCountsSequencesAndStopsTheCall) {
   ASSERT_TRUE(model.ok()) << model.status();
   const auto sequences = ManySequences();
   std::vector<int64_t> seen;
-  const auto count = [&](int64_t done, int64_t total) {
+  int64_t computed = 0;
+  const auto count = [&](int64_t done, int64_t total, int64_t positions) {
+    EXPECT_GT(positions, computed);
+    computed = positions;
     EXPECT_EQ(total, 20'000);
     seen.push_back(done);
     return true;
@@ -353,10 +356,12 @@ TEST_F(ModelTest, ProgressCountsSequencesAndStopsTheCall) {
   EXPECT_GE(seen.size(), 3);
   EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
   EXPECT_EQ(seen.back(), 20'000);
+  EXPECT_EQ(computed, *positions);
 
   int calls = 0;
   const auto stopped = (*model)->EncodeText(
-      sequences, ignore, [&](int64_t, int64_t) { return ++calls < 2; });
+      sequences, ignore,
+      [&](int64_t, int64_t, int64_t) { return ++calls < 2; });
   EXPECT_EQ(stopped.status().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(calls, 2);
 }
@@ -373,6 +378,15 @@ TEST_F(ModelTest, RowsDoNotDependOnTheirCompany) {
     for (int d = 0; d < 16; ++d)
       EXPECT_NEAR((*alone)[d], (*together)[i * 16 + d], 1e-6);
   }
+}
+
+TEST_F(ModelTest, TheSameSequencesGiveTheSameBytes) {
+  const auto model = LoadState();
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto sequences = ManySequences();
+  const auto first = testing::EncodeText(**model, sequences);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(*testing::EncodeText(**model, sequences), *first);
 }
 
 TEST_F(ModelTest, ManyThreadsMayCallAtOnce) {

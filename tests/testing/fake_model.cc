@@ -56,10 +56,10 @@ std::vector<float> FakeModel::RowOf(absl::Span<const uint8_t> bytes) const {
 }
 
 bool FakeModel::PassGate(const TextProgress& progress, int64_t done,
-                         int64_t total) {
+                         int64_t total, int64_t positions) {
   while (true) {
     // Unlocked: `progress` is the caller's code.
-    if (progress && !progress(done, total)) return false;
+    if (progress && !progress(done, total, positions)) return false;
     MutexLock lock(&mu_);
     if (!closed_) return true;
     ++at_gate_;
@@ -81,7 +81,7 @@ absl::StatusOr<std::vector<float>> FakeModel::EncodeImages(
     wrongly = wrongly_;
   }
   absl::SleepFor(time);
-  PassGate(nullptr, 0, 0);
+  PassGate(nullptr, 0, 0, 0);
   const size_t crop_size = size_t{3} * info_.image_size * info_.image_size;
   std::vector<float> rows;
   for (absl::Span<const uint8_t> crop : crops) {
@@ -104,7 +104,7 @@ absl::StatusOr<int64_t> FakeModel::EncodeText(
   }
   int64_t positions = 0;
   for (size_t i = 0; i < sequences.size(); ++i) {
-    if (!PassGate(progress, i, sequences.size())) {
+    if (!PassGate(progress, i, sequences.size(), positions)) {
       return absl::CancelledError("stopped by progress");
     }
     const std::vector<int32_t>& ids = sequences[i];

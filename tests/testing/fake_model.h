@@ -51,7 +51,8 @@ class FakeModel : public Model {
 
  private:
   // Waits while the gate is closed. False: `progress` said stop.
-  bool PassGate(const TextProgress& progress, int64_t done, int64_t total);
+  bool PassGate(const TextProgress& progress, int64_t done, int64_t total,
+                int64_t positions);
   std::vector<float> RowOf(absl::Span<const uint8_t> bytes) const;
 
   ModelInfo info_;

@@ -180,15 +180,18 @@ TEST_F(WeightSetBuilderTest, ProgressRisesToTheTotal) {
                          [&](const BuildProgress& p) { seen.push_back(p); })
                   .ok());
   ASSERT_FALSE(seen.empty());
-  int64_t last = 0;
+  int64_t last = 0, tokens = 0;
   for (const BuildProgress& progress : seen) {
     EXPECT_GE(progress.prompts_done, last);
     EXPECT_EQ(progress.prompts_total, 4);
     EXPECT_EQ(progress.time_left == absl::InfiniteDuration(),
               progress.prompts_done == 0);
+    EXPECT_GE(progress.num_tokens_encoded, tokens);
     last = progress.prompts_done;
+    tokens = progress.num_tokens_encoded;
   }
   EXPECT_GE(last, 3);
+  EXPECT_GT(tokens, 0);
 }
 
 TEST_F(WeightSetBuilderTest, APromptTooLongIsRefusedWithClassAndPrompt) {
