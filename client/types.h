@@ -34,7 +34,7 @@ struct ClassifierSpec {
 struct BuildProgress {
   int64_t prompts_done = 0;
   int64_t prompts_total = 0;
-  int64_t num_tokens_encoded = 0;  // so far
+  int64_t num_tokens_encoded = 0;           // so far
   std::optional<absl::Duration> time_left;  // none until something is encoded
 };
 
