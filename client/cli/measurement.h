@@ -53,8 +53,7 @@ absl::Duration NearestRank(absl::Span<const absl::Duration> sorted,
                            double percent);
 
 // Whether each window's throughput and mean latency are within `tolerance`
-// (0.1: 10 %) of the windows' mean.
-// None does in which nothing was answered.
+// (0.1: 10 %) of the windows' mean. None does in which nothing was answered.
 bool Agree(absl::Span<const Summary> windows, double tolerance);
 
 // The largest load that is within bounds: doubles it from `first` on up to
