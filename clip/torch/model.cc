@@ -31,10 +31,10 @@ namespace {
 // What one text step computes: enough for matrix products to run at full speed
 // and to share prefixes, little enough for an image batch that waits for the
 // step. On the CPU, where a thread computes a step, by multiplications, so that
-// it takes 0.25 s at most whatever the tower: 317 prefixes of ViT-B/32's in
+// it takes 0.25 s at most whatever the tower: 278 prefixes of ViT-B/32's in
 // fp32. The faster precisions gain from more, until a step's rows fall out of
 // the cache: 530.
-constexpr int64_t kStepMultiplications = 12'000'000'000,
+constexpr int64_t kStepMultiplications = 10'500'000'000,
                   kStepMultiplicationsLow = 20'000'000'000;
 constexpr int64_t kMinStepNodes = 64, kMaxStepNodes = 2048,
                   kCudaStepNodes = 8192;
