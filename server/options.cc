@@ -45,8 +45,10 @@ ABSL_FLAG(std::string, device, clip::ModelOptions().device,
           "Device of the towers: auto, cpu, cuda or cuda:N[,N...]");
 ABSL_FLAG(std::string, precision, clip::ModelOptions().precision,
           "Precision of the towers: auto, fp32, bf16, fp16 or int8");
-ABSL_FLAG(int, threads, clip::ModelOptions().threads,
-          "Threads of the CPU towers; 0: one a core");
+ABSL_FLAG(
+    int, threads, clip::ModelOptions().threads,
+    "Threads of the CPU towers; 0: one a core, or what the container's CPU "
+    "limit grants");
 ABSL_FLAG(int, max_batch, ServerOptions().embedder.max_batch,
           "Largest batch of pictures that goes through the tower at once");
 ABSL_FLAG(int, max_inflight, ServerOptions().max_inflight,

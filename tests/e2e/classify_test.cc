@@ -95,7 +95,7 @@ TEST_F(ClassifyEndToEndTest, ServerIsHealthyAndSaysWhatItServes) {
   EXPECT_THAT(model.output, HasSubstr("demo"));
   EXPECT_THAT(server_->process().WaitForLine(" serving "),
               MatchesRegex(".* info zeroshot [0-9.]+ serving demo "
-                           "\\(.+, [0-9]+-d\\) on cpu [a-z0-9]+ at "
+                           "\\(.+, [0-9]+-d\\) on cpu x [0-9]+ [a-z0-9]+ at "
                            "127\\.0\\.0\\.1:[0-9]+; loaded and warmed up in "
                            "[0-9.]+ s"));
 }
