@@ -32,7 +32,11 @@ absl::StatusOr<Answer> Classifier::Classify(absl::string_view image,
                                             const ClassifyOptions& options) {
   const Current tried = current();
   absl::StatusOr<Answer> answer = client_->Classify(image, tried.id, options);
-  if (!absl::IsNotFound(answer.status())) return answer;
+  // The set is unknown to the server, or is one of the model it had before.
+  if (!absl::IsNotFound(answer.status()) &&
+      !absl::IsFailedPrecondition(answer.status())) {
+    return answer;
+  }
   absl::StatusOr<Current> rebuilt = Rebuild(tried);
   if (!rebuilt.ok()) return rebuilt.status();
   return client_->Classify(image, rebuilt->id, options);

@@ -28,9 +28,9 @@ class Classifier {
       Client* client, ClassifierSpec spec,
       const OnBuildProgress& on_progress = {});
 
-  // As Client::Classify, but if the weight set is unknown to the server it is
-  // built again (once for all threads that miss it) and the picture is tried
-  // once more.
+  // As Client::Classify, but if the weight set is unknown to the server, or is
+  // of another model than it has now, it is built again (once for all threads
+  // that miss it) and the picture is tried once more.
   absl::StatusOr<Answer> Classify(absl::string_view image,
                                   const ClassifyOptions& options = {});
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -33,17 +34,22 @@ constexpr int kMaxAttempts = 5;
 // Between two questions to a server that is starting.
 constexpr absl::Duration kHealthInterval = absl::Milliseconds(100);
 
+// A name that stands for several servers: their calls go round.
+constexpr char kRoundRobin[] =
+    R"("loadBalancingConfig": [{"round_robin": {}}])";
+
 std::string ServiceConfig(int max_attempts) {
-  return absl::Substitute(R"({"methodConfig": [{
-    "name": [{"service": "$0"}],
+  if (max_attempts == 1) return absl::StrCat("{", kRoundRobin, "}");
+  return absl::Substitute(R"({$0, "methodConfig": [{
+    "name": [{"service": "$1"}],
     "retryPolicy": {
-      "maxAttempts": $1,
+      "maxAttempts": $2,
       "initialBackoff": "0.1s",
       "maxBackoff": "2s",
       "backoffMultiplier": 2,
       "retryableStatusCodes": ["UNAVAILABLE"]
     }}]})",
-                          kService, max_attempts);
+                          kRoundRobin, kService, max_attempts);
 }
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target,
@@ -55,8 +61,11 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target,
   // then ever more seldom: the first would be after all our attempts.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  // When a server goes its name is asked anew, by default every 30 s at most:
+  // a rolling restart can replace them all in that time.
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000);
+  arguments.SetServiceConfigJSON(ServiceConfig(options.max_attempts));
   if (options.max_attempts > 1) {
-    arguments.SetServiceConfigJSON(ServiceConfig(options.max_attempts));
     // A request over this size (256 KiB unless told) is not tried again:
     // that would leave out most photographs.
     arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE,
@@ -71,9 +80,22 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target,
                                    arguments);
 }
 
-void SetTimeout(absl::Duration timeout, grpc::ClientContext* context) {
-  if (timeout == absl::InfiniteDuration()) return;
-  context->set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+void SetDeadline(absl::Time until, grpc::ClientContext* context) {
+  if (until == absl::InfiniteFuture()) return;
+  context->set_deadline(absl::ToChronoTime(until));
+}
+
+// Waits as a full server asks, if it does and there is time for it until
+// `until`. Somewhat longer, at random, so that those it sent away together do
+// not come back together.
+bool WaitedForRoom(const grpc::Status& status, absl::Time until) {
+  static thread_local std::minstd_rand random(std::random_device{}());
+  const absl::Duration wait =
+      RetryDelay(status) *
+      std::uniform_real_distribution<double>(1, 1.5)(random);
+  if (wait == absl::ZeroDuration() || absl::Now() + wait >= until) return false;
+  absl::SleepFor(wait);
+  return true;
 }
 
 }  // namespace
@@ -84,19 +106,25 @@ struct Client::Connection {
         channel(MakeChannel(target, options)),
         stub(v1::ZeroShot::NewStub(channel)) {}
 
-  // Makes one unary call: `method` is a method of the stub.
+  // Makes one unary call: `method` is a method of the stub. A full server says
+  // when to come again; we do, while attempts and time are left.
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(
       grpc::Status (v1::ZeroShot::Stub::*method)(grpc::ClientContext*,
                                                  const Request&, Response*),
       const Request& request, absl::Duration timeout) {
-    grpc::ClientContext context;
-    Prepare(timeout, &context);
-    Response response;
-    const grpc::Status status =
-        (stub.get()->*method)(&context, request, &response);
-    if (!status.ok()) return FromGrpcStatus(status);
-    return response;
+    const absl::Time until = absl::Now() + timeout;
+    for (int attempt = 1;; ++attempt) {
+      grpc::ClientContext context;
+      Prepare(until, &context);
+      Response response;
+      const grpc::Status status =
+          (stub.get()->*method)(&context, request, &response);
+      if (status.ok()) return response;
+      if (attempt >= options.max_attempts || !WaitedForRoom(status, until)) {
+        return FromGrpcStatus(status);
+      }
+    }
   }
 
   template <typename Request, typename Response>
@@ -108,8 +136,8 @@ struct Client::Connection {
   }
 
   // What every call of the service sends.
-  void Prepare(absl::Duration timeout, grpc::ClientContext* context) const {
-    SetTimeout(timeout, context);
+  void Prepare(absl::Time until, grpc::ClientContext* context) const {
+    SetDeadline(until, context);
     if (!options.token.empty()) {
       context->AddMetadata("authorization",
                            absl::StrCat("Bearer ", options.token));
@@ -176,17 +204,23 @@ absl::StatusOr<BuildResult> Client::Build(const ClassifierSpec& spec,
 
 absl::StatusOr<BuildResult> Client::Connection::BuildStream(
     const ClassifierSpec& spec, const OnBuildProgress& on_progress) {
-  grpc::ClientContext context;
-  Prepare(options.build_timeout, &context);
-  const auto reader = stub->BuildClassifierStream(&context, ToProto(spec));
+  const absl::Time until = absl::Now() + options.build_timeout;
   std::optional<BuildResult> result;
-  v1::BuildClassifierStreamResponse event;
-  while (reader->Read(&event)) {
-    if (event.has_progress()) on_progress(FromProto(event.progress()));
-    if (event.has_result()) result = FromProto(event.result());
+  for (int attempt = 1;; ++attempt) {
+    grpc::ClientContext context;
+    Prepare(until, &context);
+    const auto reader = stub->BuildClassifierStream(&context, ToProto(spec));
+    v1::BuildClassifierStreamResponse event;
+    while (reader->Read(&event)) {
+      if (event.has_progress()) on_progress(FromProto(event.progress()));
+      if (event.has_result()) result = FromProto(event.result());
+    }
+    const grpc::Status status = reader->Finish();
+    if (status.ok()) break;
+    if (attempt >= options.max_attempts || !WaitedForRoom(status, until)) {
+      return FromGrpcStatus(status);
+    }
   }
-  const grpc::Status status = reader->Finish();
-  if (!status.ok()) return FromGrpcStatus(status);
   if (!result.has_value()) {
     return absl::InternalError("the server ended a build without a result");
   }
@@ -281,7 +315,7 @@ absl::Status Client::Connection::CheckHealth() {
   service.set_value(kService);
   google::protobuf::Int32Value serving_status;
   grpc::ClientContext context;
-  SetTimeout(options.timeout, &context);
+  SetDeadline(absl::Now() + options.timeout, &context);
   grpc::CompletionQueue queue;
   grpc::TemplatedGenericStub<google::protobuf::StringValue,
                              google::protobuf::Int32Value>

@@ -47,7 +47,9 @@ struct ClientOptions {
 
   // Attempts of one call while the server answers Unavailable, 1 to 5. gRPC
   // makes them itself, after 0.1, 0.2, 0.4, 0.8 s at most (each drawn at
-  // random), all within the timeout. 1 turns this off.
+  // random), all within the timeout. As often a call is made again that a
+  // full server refused (ResourceExhausted) with a delay to wait for, if there
+  // is time for it. 1 turns both off.
   int max_attempts = 5;
 
   // Of a request and of an answer.
@@ -68,7 +70,9 @@ using OnBuildProgress = std::function<void(const BuildProgress&)>;
 // blocks its thread; calls of all threads share one connection.
 class Client {
  public:
-  // Does not wait for the server: the first call does, for a moment.
+  // Does not wait for the server: the first call does, for a moment. Calls to
+  // a name that has several addresses ("dns:///HOST:PORT") go to them in turn;
+  // those that are away are left out.
   // InvalidArgument: an empty target, or an option out of its range.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(
       const std::string& target, ClientOptions options = {});

@@ -220,7 +220,9 @@ Metrics::Metrics()
                           .Add({}, BatchSizes())),
       builds_(BuildCounter()
                   .Name("zeroshot_builds_total")
-                  .Help("Builds that went well: built, or found (cached)")
+                  .Help("Builds that went well: built, found (cached), waited "
+                        "for as another call's (joined), or built again from "
+                        "a stored specification (rebuilt)")
                   .Register(registry_)),
       build_seconds_(BuildHistogram()
                          .Name("zeroshot_build_seconds")
@@ -265,15 +267,21 @@ void Metrics::PicturesTimed(const EmbedTiming& timing) {
 
 void Metrics::BatchRan(int pictures) { batch_pictures_.Observe(pictures); }
 
-void Metrics::BuildEnded(const BuildResult& result) {
-  builds_.Add({{"result", result.cached ? "cached" : "built"}}).Increment();
+void Metrics::BuildEnded(const BuildResult& result, bool again) {
+  const bool waited = result.cached || result.joined;
+  builds_
+      .Add({{"result", result.cached   ? "cached"
+                       : result.joined ? "joined"
+                       : again         ? "rebuilt"
+                                       : "built"}})
+      .Increment();
   const int64_t tokens = result.set->num_tokens;
-  const int64_t encoded = result.num_tokens_encoded;
+  const int64_t encoded = waited ? 0 : result.num_tokens_encoded;
   tokens_encoded_.Increment(static_cast<double>(encoded));
   // Padding may make the tower work more than the prompts have tokens.
   tokens_saved_.Increment(
       static_cast<double>(std::max<int64_t>(0, tokens - encoded)));
-  if (!result.cached) {
+  if (!waited) {
     build_seconds_.Observe(absl::ToDoubleSeconds(result.timing.total));
   }
 }

@@ -50,7 +50,8 @@ class Metrics {
   // The tower ran on `pictures` at once.
   void BatchRan(int pictures);
 
-  void BuildEnded(const BuildResult& result);
+  // `again`: from a stored specification, not for a build call.
+  void BuildEnded(const BuildResult& result, bool again = false);
 
   // Everything in Prometheus' text format.
   std::string Text(const Readings& readings) const;

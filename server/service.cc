@@ -52,6 +52,12 @@ absl::Status CheckPage(const v1::ListWeightSetsRequest& request) {
       " bytes is none that this server gave; expected a next_page_token"));
 }
 
+// Of what is inside the doors only the builds' own say when to return.
+absl::Status BuildFailure(const absl::Status& status) {
+  return RetryDelay(status) > absl::ZeroDuration() ? Because("builds", status)
+                                                   : status;
+}
+
 std::vector<absl::string_view> Views(
     const google::protobuf::RepeatedPtrField<std::string>& strings) {
   return {strings.begin(), strings.end()};
@@ -148,12 +154,7 @@ absl::Status Service::Build(const Call& call,
                    absl::UnavailableError(
                        "the server is stopping: ask for the build again"));
   }
-  if (!result.ok()) {
-    // The builder's own door is the only one inside that says when to return.
-    return RetryDelay(result.status()) > absl::ZeroDuration()
-               ? Because("builds", result.status())
-               : result.status();
-  }
+  if (!result.ok()) return BuildFailure(result.status());
   metrics_->BuildEnded(*result);
   ToProto(*result, absl::Now() - call.start, response);
   return absl::OkStatus();
@@ -180,7 +181,7 @@ grpc::Status Service::Classify(grpc::ServerContext* context,
                 : static_cast<int>(std::min(request->top_k(), kMaxTopK));
         const absl::StatusOr<zeroshot::Answer> answer =
             call.engine.classifier.Classify(classify, call.caller);
-        if (!answer.ok()) return answer.status();
+        if (!answer.ok()) return BuildFailure(answer.status());
         metrics_->PicturesTimed(answer->timing);
         ToProto(*answer, absl::Now() - call.start, response);
         return absl::OkStatus();
@@ -195,7 +196,12 @@ grpc::Status Service::GetWeightSet(grpc::ServerContext* context,
       [&](const Call& call) -> absl::Status {
         absl::Status named = RequireWeightSetId(request->weight_set_id());
         if (!named.ok()) return named;
-        const auto set = call.engine.store.Get(request->weight_set_id());
+        TieredStore& store = call.engine.store;
+        auto set = store.Get(request->weight_set_id());
+        // What is asked for outlives the weights.
+        if (absl::IsNotFound(set.status())) {
+          set = store.GetHeader(request->weight_set_id());
+        }
         if (!set.ok()) return set.status();
         ToProto(**set, response->mutable_weight_set());
         response->mutable_class_names()->Assign((*set)->class_names.begin(),

@@ -116,7 +116,9 @@ void ToProto(const WeightSet& set, v1::WeightSetInfo* out) {
   out->set_num_prompts(set.num_prompts);
   out->set_model_fingerprint(set.model_fingerprint);
   out->set_precision(set.precision);
-  out->set_size_bytes(set.weights.size() * sizeof(set.weights[0]));
+  // Of a set in a list the weights may not have been read.
+  out->set_size_bytes(int64_t{set.num_classes()} * set.embedding_dim *
+                      sizeof(set.weights[0]));
   ToProto(set.create_time, out->mutable_create_time());
 }
 

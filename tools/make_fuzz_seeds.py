@@ -6,6 +6,7 @@
 Files whose name begins with "found-" are inputs that a fuzzer once failed on;
 they stay as they are.
 """
+import hashlib
 import json
 import pathlib
 import struct
@@ -191,6 +192,69 @@ def classifier_specs():
         write("classifier_spec", name, spec)
 
 
+# --- Stored weight sets -----------------------------------------------------------
+
+WEIGHTS = struct.pack("<4f", 1, 0, 0, 1)
+
+
+def stored_header(labels=("cat", "dog"), prompts=(), **more):
+    metadata = {"format": "zeroshot-weight-set-1", "id": "set",
+                "model_fingerprint": "f", "precision": "fp32",
+                "labels": json.dumps(labels), "templates": '["a {}"]',
+                "prompts": json.dumps(prompts), "num_prompts": "2",
+                "num_tokens": "9", "create_time_unix_ns": "1700000000000000000",
+                "weights_sha256": hashlib.sha256(WEIGHTS).hexdigest(), **more}
+    checksum = hashlib.sha256()
+    for name in sorted(metadata):
+        for text in (name.encode(), metadata[name].encode()):
+            checksum.update(struct.pack("<Q", len(text)) + text)
+    metadata["checksum"] = checksum.hexdigest()
+    return {"__metadata__": metadata, "weights": tensor("F32", [2, 2], 0, 16)}
+
+
+def stored_sets():
+    sound = stored_header()
+    write("stored_set", "file", b"f" + safetensors_bytes(sound, WEIGHTS))
+    write("stored_set", "truncated", b"f" + safetensors_bytes(sound, WEIGHTS)[:-1])
+    for name, header in {
+            "mended": sound,
+            "own_prompts": stored_header(prompts=[["my cat"], []]),
+            "names": stored_header(labels=["cat\n\"", "猫\u0000"]),
+            "no_numbers": stored_header(num_tokens="x", num_prompts="")}.items():
+        write("stored_set", name, b"m" + json.dumps(header).encode() + b"\0" + WEIGHTS)
+
+
+def bulk(data):
+    data = data.encode() if isinstance(data, str) else data
+    return b"$%d\r\n" % len(data) + data + b"\r\n"
+
+
+def array(*items):
+    return b"*%d\r\n" % len(items) + b"".join(items)
+
+
+def redis_answers():
+    file = safetensors_bytes(stored_header(), WEIGHTS)
+    header, number, ok = bulk(file[:-16]), b":1\r\n", b"+OK\r\n"
+    nil = b"$-1\r\n"
+    for name, script in {
+            "get": b"g\xff" + array(header, bulk(WEIGHTS)) + number * 2,
+            "get_nothing": b"g\xff" + array(nil, nil) + number * 2,
+            "get_damaged": b"g\x02" + array(header, bulk("x" * 16)) + number * 2 +
+                           ok + b"+QUEUED\r\n" * 3 + array(number, number, number),
+            "put": b"p\xff" + number * 3 + ok + b"+QUEUED\r\n" * 3 +
+                   array(ok, ok, number),
+            "put_there": b"p\xff" + b":2\r\n" + number * 2,
+            "put_refused": b"p\xff" + number * 3 + ok +
+                           b"-OOM command not allowed\r\n" * 3 + b"-EXECABORT\r\n",
+            "delete": b"d\xff" + ok + b"+QUEUED\r\n" * 3 + array(number, number, number),
+            "list": b"l\xff" + array(bulk("set"), bulk("gone")) + header + number +
+                    nil + b":0\r\n" + number + array(),
+            "take": b"t\x01" + number * 2,
+            "deep": b"g\xff" + b"*1\r\n" * 12}.items():
+        write("redis", name, script)
+
+
 # --- Requests, in protobuf's wire format --------------------------------------------
 
 def varint(value):
@@ -243,6 +307,8 @@ def main():
     pt_files()
     checkpoints()
     classifier_specs()
+    stored_sets()
+    redis_answers()
     requests()
 
 

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 
 namespace zeroshot {
 namespace {
@@ -91,14 +90,11 @@ Answer Score(const WeightSet& set, absl::Span<const float> embedding,
 absl::StatusOr<Answer> Classifier::Classify(const ClassifyCall& call,
                                             const Caller& caller) {
   absl::StatusOr<std::shared_ptr<const WeightSet>> set =
-      store_->Get(call.weight_set_id);
+      sets_->Find(call.weight_set_id, caller);
   if (!set.ok()) return set.status();
   const clip::ModelInfo& info = model_->info();
-  if ((*set)->model_fingerprint != info.fingerprint) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the weight set was built with model ", (*set)->model_fingerprint,
-        ", this server has ", info.fingerprint, ": build it again"));
-  }
+  absl::Status own = CheckModel(**set, info.fingerprint);
+  if (!own.ok()) return own;
   absl::StatusOr<Embeddings> embeddings =
       embedder_->EmbedImages({call.image}, caller);
   if (!embeddings.ok()) return embeddings.status();

@@ -15,7 +15,7 @@
 #include "zeroshot/caller.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/weight_set.h"
-#include "zeroshot/weight_store.h"
+#include "zeroshot/weight_set_finder.h"
 
 namespace zeroshot {
 
@@ -43,19 +43,21 @@ struct ClassifyCall {
 class Classifier {
  public:
   // Borrows all three.
-  Classifier(const clip::Model* model, Embedder* embedder, WeightStore* store)
-      : model_(model), embedder_(embedder), store_(store) {}
+  Classifier(const clip::Model* model, Embedder* embedder,
+             WeightSetFinder* sets)
+      : model_(model), embedder_(embedder), sets_(sets) {}
 
   // InvalidArgument: not a picture. NotFound: unknown weight set.
-  // FailedPrecondition: a weight set of another model. DeadlineExceeded,
-  // Cancelled: the caller has left.
+  // FailedPrecondition: a weight set of another model. ResourceExhausted,
+  // Unavailable: see WeightSetFinder. DeadlineExceeded, Cancelled: the caller
+  // has left.
   absl::StatusOr<Answer> Classify(const ClassifyCall& call,
                                   const Caller& caller);
 
  private:
   const clip::Model* const model_;
   Embedder* const embedder_;
-  WeightStore* const store_;
+  WeightSetFinder* const sets_;
 };
 
 // Scores one embedding ([D]) against a weight set. REQUIRES: equal D, and at

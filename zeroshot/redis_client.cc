@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "clip/quoted.h"
 
 namespace zeroshot {
 namespace {
@@ -92,10 +93,39 @@ void RedisClient::FreeReply::operator()(redisReply* reply) const {
   freeReplyObject(reply);
 }
 
+namespace {
+
+// Of one reply, arrays in it included: a page of a list has far fewer. hiredis
+// takes memory for as many as a reply says it has, before any is there.
+constexpr int kMaxElements = 1 << 16;
+
+// hiredis' own reader of replies, but for that bound.
+redisReader* NewReader() {
+  static redisReplyObjectFunctions* const unbounded = [] {
+    redisReader* reader = redisReaderCreate();
+    auto* functions = new redisReplyObjectFunctions(*reader->fn);
+    redisReaderFree(reader);
+    return functions;
+  }();
+  static redisReplyObjectFunctions* const bounded = [] {
+    auto* functions = new redisReplyObjectFunctions(*unbounded);
+    functions->createArray = [](const redisReadTask* task, int elements) {
+      return elements > kMaxElements ? nullptr
+                                     : unbounded->createArray(task, elements);
+    };
+    return functions;
+  }();
+  redisReader* reader = redisReaderCreate();
+  reader->fn = bounded;
+  return reader;
+}
+
+}  // namespace
+
 class RedisClient::Connection {
  public:
   explicit Connection(std::unique_ptr<ByteStream> stream)
-      : stream_(std::move(stream)), reader_(redisReaderCreate()) {}
+      : stream_(std::move(stream)), reader_(NewReader()) {}
   ~Connection() { redisReaderFree(reader_); }
 
   absl::Status Send(absl::Span<const Command> commands, absl::Time deadline) {
@@ -150,7 +180,7 @@ class RedisClient::Connection {
       if ((*reply)->type == REDIS_REPLY_ERROR) {
         refused->Update(absl::UnavailableError(
             absl::StrCat(commands[i][0], ": ",
-                         absl::string_view((*reply)->str, (*reply)->len))));
+                         clip::Quoted({(*reply)->str, (*reply)->len}))));
       }
       replies.push_back(*std::move(reply));
     }
@@ -163,28 +193,35 @@ class RedisClient::Connection {
   char buffer_[1 << 16];
 };
 
-RedisClient::RedisClient(const RedisOptions& options,
-                         std::unique_ptr<TlsTrust> trust)
-    : options_(options), trust_(std::move(trust)) {}
+RedisClient::RedisClient(const RedisOptions& options, Dialler dial)
+    : options_(options), dial_(std::move(dial)) {}
 
 RedisClient::~RedisClient() = default;
 
 absl::StatusOr<std::unique_ptr<RedisClient>> RedisClient::Make(
     const RedisOptions& options) {
-  std::unique_ptr<TlsTrust> trust;
+  std::shared_ptr<const TlsTrust> trust;  // null: no TLS
   if (options.tls) {
     auto loaded = TlsTrust::Load(options.ca_file);
     if (!loaded.ok()) return loaded.status();
     trust = *std::move(loaded);
   }
+  return Over(
+      [trust, host = options.host, port = options.port](absl::Time deadline) {
+        return ByteStream::Dial(host, port, trust.get(), deadline);
+      },
+      options);
+}
+
+std::unique_ptr<RedisClient> RedisClient::Over(Dialler dial,
+                                               const RedisOptions& options) {
   return std::unique_ptr<RedisClient>(
-      new RedisClient(options, std::move(trust)));
+      new RedisClient(options, std::move(dial)));
 }
 
 absl::StatusOr<std::unique_ptr<RedisClient::Connection>> RedisClient::Dial(
     absl::Time deadline) {
-  absl::StatusOr<std::unique_ptr<ByteStream>> stream =
-      ByteStream::Dial(options_.host, options_.port, trust_.get(), deadline);
+  absl::StatusOr<std::unique_ptr<ByteStream>> stream = dial_(deadline);
   if (!stream.ok()) return stream.status();
   auto connection = std::make_unique<Connection>(*std::move(stream));
   std::vector<Command> greeting;

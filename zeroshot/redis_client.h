@@ -4,6 +4,7 @@
 #define ZEROSHOT_ZEROSHOT_REDIS_CLIENT_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,6 +50,12 @@ class RedisClient {
   // Dials when it is first used. InvalidArgument: the CA file is not good.
   static absl::StatusOr<std::unique_ptr<RedisClient>> Make(
       const RedisOptions& options);
+
+  // The same over connections that `dial` makes, which tests have scripted.
+  using Dialler = std::function<absl::StatusOr<std::unique_ptr<ByteStream>>(
+      absl::Time deadline)>;
+  static std::unique_ptr<RedisClient> Over(Dialler dial,
+                                           const RedisOptions& options);
   ~RedisClient();
 
   // Sends all commands and returns the reply to each. REQUIRES: the commands
@@ -63,7 +70,7 @@ class RedisClient {
  private:
   class Connection;
 
-  RedisClient(const RedisOptions& options, std::unique_ptr<TlsTrust> trust);
+  RedisClient(const RedisOptions& options, Dialler dial);
 
   absl::StatusOr<std::unique_ptr<Connection>> Dial(absl::Time deadline);
   // Whether now is the time to try; and what came of it.
@@ -71,7 +78,7 @@ class RedisClient {
   void Tried(bool went_well);
 
   const RedisOptions options_;
-  const std::unique_ptr<TlsTrust> trust_;  // null: no TLS
+  const Dialler dial_;
   clip::Mutex mu_;
   std::vector<std::unique_ptr<Connection>> idle_ ABSL_GUARDED_BY(mu_);
   int failures_ ABSL_GUARDED_BY(mu_) = 0;  // in a row

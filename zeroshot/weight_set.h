@@ -5,9 +5,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace zeroshot {
@@ -30,9 +33,20 @@ struct WeightSet {
 
   int num_classes() const { return static_cast<int>(class_names.size()); }
 
+  // False: it was not built from prompts and cannot be built anew.
+  bool has_specification() const {
+    return !templates.empty() || !own_prompts.empty();
+  }
+
   // Memory held, for stores that are bounded by bytes.
   int64_t SizeBytes() const;
 };
+
+// FailedPrecondition: another model than `fingerprint`'s encoded the set.
+absl::Status CheckModel(const WeightSet& set, absl::string_view fingerprint);
+
+// The set's header: all of it but its weights.
+std::shared_ptr<const WeightSet> WithoutWeights(const WeightSet& set);
 
 // `count` zeros for WeightSet::weights. Scoring reads a set from end to end, a
 // large one at the speed of memory: in huge pages, where the system gives them

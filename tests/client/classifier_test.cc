@@ -78,17 +78,19 @@ TEST(ClientClassifierTest, AFailedRebuildIsTheAnswer) {
             absl::ResourceExhaustedError("busy"));
 }
 
-TEST(ClientClassifierTest, FollowsAnIdThatChanges) {
+TEST(ClientClassifierTest, FollowsAnIdThatChangesWithTheModel) {
   FakeServer server;
   FakeClassifiers fake(&server);
   std::atomic<int> model{1};
+  // Forgotten, or still in a store that outlived the model.
+  std::atomic<grpc::StatusCode> code{grpc::StatusCode::NOT_FOUND};
   server.build = [&](const auto&, auto* response) {
     response->set_weight_set_id(absl::StrCat("model-", model.load()));
     return grpc::Status::OK;
   };
   server.classify = [&](const auto& request, auto* response) {
     if (request.weight_set_id() != absl::StrCat("model-", model.load())) {
-      return grpc::Status(grpc::StatusCode::NOT_FOUND, "unknown");
+      return grpc::Status(code.load(), "not this one");
     }
     response->add_predictions();
     return grpc::Status::OK;
@@ -98,6 +100,10 @@ TEST(ClientClassifierTest, FollowsAnIdThatChanges) {
   model = 2;
   EXPECT_TRUE(classifier->Classify("cat").ok());
   EXPECT_EQ(classifier->weight_set_id(), "model-2");
+  code = grpc::StatusCode::FAILED_PRECONDITION;
+  model = 3;
+  EXPECT_TRUE(classifier->Classify("cat").ok());
+  EXPECT_EQ(classifier->weight_set_id(), "model-3");
   EXPECT_EQ(classifier->built().weight_set_id, "model-1");
 }
 

@@ -1,6 +1,7 @@
 #include "client/client.h"
 
 #include <gmock/gmock.h>
+#include <google/protobuf/any.pb.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
 #include <gtest/gtest.h>
@@ -205,6 +206,87 @@ TEST(ClientTest, TriesOtherErrorsOnce) {
         static_cast<int>(server.Connect()->Classify("x", "a").status().code()),
         static_cast<int>(code));
     EXPECT_EQ(calls, 1);
+  }
+}
+
+// google.rpc.Status { details { [RetryInfo] { retry_delay { 0.2 s } } } }
+grpc::Status FullFor200Ms() {
+  google::protobuf::Any detail;
+  detail.set_type_url("type.googleapis.com/google.rpc.RetryInfo");
+  detail.set_value("\x0a\x05\x10\x80\x84\xaf\x5f");
+  const std::string any = detail.SerializeAsString();
+  return {grpc::StatusCode::RESOURCE_EXHAUSTED, "full",
+          absl::StrCat("\x08\x08\x1a", std::string(1, any.size()), any)};
+}
+
+TEST(ClientTest, ComesBackToAFullServerWhenItAsks) {
+  FakeServer server;
+  std::atomic<int> calls{0};
+  server.classify = [&](const auto&, auto* response) {
+    return ++calls <= 2 ? FullFor200Ms() : Answer(response);
+  };
+  const absl::Time start = absl::Now();
+  const auto answer = server.Connect()->Classify("x", "abc");
+  EXPECT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(calls, 3);
+  EXPECT_GE(absl::Now() - start, absl::Milliseconds(400));
+}
+
+TEST(ClientTest, DoesNotWaitForRoomLongerThanItMay) {
+  FakeServer server;
+  std::atomic<int> calls{0};
+  server.classify = [&](const auto&, auto*) {
+    ++calls;
+    return FullFor200Ms();
+  };
+  const auto code = [&](ClientOptions options) {
+    return server.Connect(options)->Classify("x", "abc").status().code();
+  };
+  EXPECT_EQ(code({.timeout = absl::Milliseconds(150)}),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(code({.max_attempts = 2}), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(calls, 3);
+  EXPECT_EQ(code({.max_attempts = 1}), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(calls, 4);
+}
+
+TEST(ClientTest, ComesBackWithABuildThatShowsProgressToo) {
+  FakeServer server;
+  std::atomic<int> calls{0};
+  server.build_stream = [&](const auto&, const auto& write) {
+    if (++calls == 1) return FullFor200Ms();
+    v1::BuildClassifierStreamResponse event;
+    event.mutable_result()->set_weight_set_id("abc");
+    write(event);
+    return grpc::Status::OK;
+  };
+  const auto built = server.Connect()->Build({}, [](const auto&) {});
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_EQ(built->weight_set_id, "abc");
+}
+
+TEST(ClientTest, GoesRoundTheServersOfOneName) {
+  FakeServer a, b;
+  std::atomic<int> calls_a{0}, calls_b{0};
+  a.classify = AfterRefusals(0, grpc::StatusCode::OK, &calls_a);
+  b.classify = AfterRefusals(0, grpc::StatusCode::OK, &calls_b);
+  for (const int max_attempts : {1, 5}) {
+    const auto client =
+        *Client::Connect(absl::StrCat("ipv4:", a.target(), ",", b.target()),
+                         {.max_attempts = max_attempts});
+    // Until both are connected the first takes all.
+    calls_a = calls_b = 0;
+    const absl::Time until = absl::Now() + absl::Seconds(10);
+    while ((calls_a == 0 || calls_b == 0) && absl::Now() < until) {
+      EXPECT_TRUE(client->Classify("x", "abc").ok());
+    }
+    calls_a = calls_b = 0;
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_TRUE(client->Classify("x", "abc").ok());
+    }
+    EXPECT_EQ(calls_a, 10);
+    EXPECT_EQ(calls_b, 10);
   }
 }
 

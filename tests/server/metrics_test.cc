@@ -101,6 +101,19 @@ TEST(MetricsTest, TokensSavedAreThoseSharedAndThoseOfSetsFound) {
   EXPECT_THAT(text, HasSubstr("zeroshot_build_seconds_count 1\n"));
 }
 
+TEST(MetricsTest, ABuildThatOthersWaitedForIsCountedOnce) {
+  Metrics metrics;
+  BuildResult joined = Built(/*cached=*/false, 100, 30);
+  metrics.BuildEnded(joined, /*again=*/true);
+  joined.joined = true;
+  metrics.BuildEnded(joined);
+  const std::string text = metrics.Text({});
+  EXPECT_THAT(text, HasSubstr("zeroshot_tokens_encoded_total 30\n"));
+  EXPECT_THAT(text, HasSubstr(R"(zeroshot_builds_total{result="rebuilt"} 1)"));
+  EXPECT_THAT(text, HasSubstr(R"(zeroshot_builds_total{result="joined"} 1)"));
+  EXPECT_THAT(text, HasSubstr("zeroshot_build_seconds_count 1\n"));
+}
+
 TEST(MetricsTest, ReadsTheServerWhenAsked) {
   const std::string text = Metrics().Text(LoadedServer());
   EXPECT_THAT(text, HasSubstr("zeroshot_ready 1\n"));

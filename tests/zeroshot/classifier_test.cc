@@ -166,7 +166,8 @@ class ClassifierTest : public ::testing::Test {
   clip::Tokenizer tokenizer_;
   MemoryStore store_{1 << 20};
   Embedder embedder_{&model_, &tokenizer_, EmbedderOptions()};
-  Classifier classifier_{&model_, &embedder_, &store_};
+  WeightSetFinder sets_{&store_};
+  Classifier classifier_{&model_, &embedder_, &sets_};
 };
 
 TEST_F(ClassifierTest, FindsTheClassWhoseVectorIsThePictures) {

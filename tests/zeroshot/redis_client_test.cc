@@ -1,5 +1,9 @@
 #include "zeroshot/redis_client.h"
 
+#include <memory>
+#include <string>
+#include <utility>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -50,6 +54,44 @@ TEST(RedisClientTest, NobodyThereIsUnavailable) {
   const auto client = RedisClient::Make(options);
   ASSERT_TRUE(client.ok());
   EXPECT_TRUE(absl::IsUnavailable((*client)->Run({"PING"}).status()));
+}
+
+// Takes everything, says what it was told to, and closes.
+class Scripted : public ByteStream {
+ public:
+  explicit Scripted(std::string script)
+      : ByteStream(-1), script_(std::move(script)) {}
+
+ protected:
+  absl::StatusOr<size_t> TrySend(absl::string_view bytes, Wants*) override {
+    return bytes.size();
+  }
+  absl::StatusOr<size_t> TryReceive(char* out, size_t, Wants*) override {
+    if (script_.empty()) return absl::UnavailableError("closed");
+    const size_t count = script_.copy(out, script_.size());
+    script_.clear();
+    return count;
+  }
+
+ private:
+  std::string script_;
+};
+
+absl::Status Hear(const std::string& script) {
+  const auto client = RedisClient::Over(
+      [&](absl::Time) { return std::make_unique<Scripted>(script); }, {});
+  return client->Run({"PING"}).status();
+}
+
+TEST(RedisClientTest, ReplyThatClaimsTooManyElementsTakesNoMemory) {
+  EXPECT_TRUE(Hear("*2\r\n:1\r\n:2\r\n").ok());
+  EXPECT_TRUE(absl::IsUnavailable(Hear("*2000000000\r\n")));
+}
+
+TEST(RedisClientTest, ErrorsOfTheOtherSideAreQuoted) {
+  const absl::Status status = Hear("-ERR \xff\x1b[31m\r\n");
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  EXPECT_EQ(std::string(status.message()), R"(PING: 'ERR \xff\x1b[31m')");
 }
 
 }  // namespace

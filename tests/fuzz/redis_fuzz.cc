@@ -1,0 +1,93 @@
+// What a Redis, or something in its place, may answer to the store. The first
+// byte chooses what is asked, the second how many bytes come at a time, the
+// rest is what comes.
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "tests/fuzz/fuzz.h"
+#include "zeroshot/byte_stream.h"
+#include "zeroshot/redis_client.h"
+#include "zeroshot/redis_store.h"
+
+namespace {
+
+// Takes everything, says what it was told to, and closes.
+class Scripted : public zeroshot::ByteStream {
+ public:
+  Scripted(absl::string_view script, size_t step)
+      : ByteStream(-1), script_(script), step_(step) {}
+
+ protected:
+  absl::StatusOr<size_t> TrySend(absl::string_view bytes, Wants*) override {
+    return bytes.size();
+  }
+  absl::StatusOr<size_t> TryReceive(char* out, size_t room, Wants*) override {
+    if (script_.empty()) return absl::UnavailableError("closed");
+    const size_t count = std::min({room, step_, script_.size()});
+    std::copy_n(script_.begin(), count, out);
+    script_.remove_prefix(count);
+    return count;
+  }
+
+ private:
+  absl::string_view script_;
+  const size_t step_;
+};
+
+void Check(const absl::Status& status) {
+  FUZZ_CHECK(status.ok() || absl::IsNotFound(status) ||
+             absl::IsDataLoss(status) || absl::IsUnavailable(status));
+  fuzz::CheckMessage(status.message());
+}
+
+std::shared_ptr<const zeroshot::WeightSet> SmallSet() {
+  auto set = std::make_shared<zeroshot::WeightSet>();
+  set->id = "set";
+  set->class_names = {"cat"};
+  set->embedding_dim = 2;
+  set->weights = {1, 0};
+  return set;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size < 2) return 0;
+  const size_t step = data[1] + 1;
+  const absl::string_view script = fuzz::View(data + 2, size - 2);
+  const auto client = zeroshot::RedisClient::Over(
+      [&](absl::Time) -> absl::StatusOr<std::unique_ptr<zeroshot::ByteStream>> {
+        return std::make_unique<Scripted>(script, step);
+      },
+      {.timeout = absl::Seconds(60)});
+  zeroshot::RedisStore store(client.get(), {});
+  switch (data[0]) {
+    case 'g': {
+      const auto set = store.Get("set");
+      Check(set.status());
+      if (set.ok()) FUZZ_CHECK((*set)->id == "set");
+      break;
+    }
+    case 'p':
+      Check(store.Put(SmallSet()));
+      break;
+    case 'd':
+      Check(store.Delete("set"));
+      break;
+    case 'l': {
+      const auto sets = store.List("", 3);
+      Check(sets.status());
+      if (sets.ok()) FUZZ_CHECK(sets->size() <= 3);
+      break;
+    }
+    case 't':
+      Check(store.Take("set").status());
+      store.Release("set");
+      break;
+    default:
+      break;
+  }
+  return 0;
+}

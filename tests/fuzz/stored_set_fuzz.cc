@@ -1,0 +1,136 @@
+// Stored weight sets, as a disk or Redis may give them back. The first byte
+// says how to take the rest:
+//
+//   f  a file as it is
+//   m  a header's JSON, a zero byte, the weights. Whatever the header says, its
+//      lengths and checksums are made to fit, so that what lies behind them is
+//      reached too
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "clip/sha256.h"
+#include "nlohmann/json.hpp"
+#include "tests/fuzz/fuzz.h"
+#include "zeroshot/disk_store.h"
+#include "zeroshot/stored_set.h"
+
+namespace {
+
+using nlohmann::json;
+
+const char kId[] = "set";
+
+std::string WithLength(std::string text) {
+  std::string out;
+  for (int i = 0; i < zeroshot::kHeaderPrefixBytes; ++i) {
+    out.push_back(static_cast<char>(text.size() >> (8 * i)));
+  }
+  return out + text;
+}
+
+// The header with the checksums that make it whole; as it is if it is too
+// damaged for that.
+std::string Mended(absl::string_view text, absl::string_view weights) {
+  json header = json::parse(text.begin(), text.end(), nullptr, false);
+  if (!header.is_object() || !header["__metadata__"].is_object()) {
+    return WithLength(std::string(text));
+  }
+  json& metadata = header["__metadata__"];
+  clip::Sha256 of_weights, of_metadata;
+  of_weights.Update(weights);
+  metadata["weights_sha256"] = of_weights.HexDigest();
+  for (const auto& [name, value] : metadata.items()) {
+    if (name == "checksum" || !value.is_string()) continue;
+    of_metadata.UpdateField(name);
+    of_metadata.UpdateField(value.get<std::string>());
+  }
+  metadata["checksum"] = of_metadata.HexDigest();
+  return WithLength(header.dump(-1, ' ', false, json::error_handler_t::ignore));
+}
+
+void CheckDamage(const absl::Status& status) {
+  FUZZ_CHECK(absl::IsDataLoss(status));
+  fuzz::CheckMessage(status.message());
+}
+
+void CheckSet(const zeroshot::WeightSet& set) {
+  FUZZ_CHECK(set.id == kId);
+  FUZZ_CHECK(set.num_classes() > 0 && set.embedding_dim > 0);
+  FUZZ_CHECK(set.own_prompts.empty() ||
+             set.own_prompts.size() == set.class_names.size());
+  FUZZ_CHECK(set.weights.size() == set.class_names.size() * set.embedding_dim);
+  // Stored again it is the same.
+  const auto again = zeroshot::ParseWeightSet(zeroshot::SerializeHeader(set),
+                                              zeroshot::WeightBytes(set), kId);
+  FUZZ_CHECK(again.ok());
+  FUZZ_CHECK((*again)->class_names == set.class_names);
+  FUZZ_CHECK((*again)->templates == set.templates);
+  FUZZ_CHECK((*again)->own_prompts == set.own_prompts);
+  FUZZ_CHECK((*again)->model_fingerprint == set.model_fingerprint);
+  FUZZ_CHECK((*again)->precision == set.precision);
+  FUZZ_CHECK((*again)->num_prompts == set.num_prompts);
+  FUZZ_CHECK((*again)->num_tokens == set.num_tokens);
+  FUZZ_CHECK((*again)->create_time == set.create_time);
+  FUZZ_CHECK(zeroshot::WeightBytes(**again) == zeroshot::WeightBytes(set));
+}
+
+// The header, the whole, and the file agree on whether it is sound.
+void CheckFile(const std::string& file) {
+  static const std::string folder = std::filesystem::temp_directory_path() /
+                                    ("fuzz_" + std::to_string(getpid()));
+  const auto header_bytes = zeroshot::HeaderBytes(file);
+  if (!header_bytes.ok()) CheckDamage(header_bytes.status());
+  bool sound = false;
+  if (header_bytes.ok() && *header_bytes <= static_cast<int64_t>(file.size())) {
+    const absl::string_view header =
+        absl::string_view(file).substr(0, *header_bytes);
+    const auto parsed = zeroshot::ParseHeader(header, kId);
+    const auto set = zeroshot::ParseWeightSet(
+        header, absl::string_view(file).substr(*header_bytes), kId);
+    if (!parsed.ok()) CheckDamage(parsed.status());
+    if (!set.ok()) CheckDamage(set.status());
+    if (set.ok()) {
+      FUZZ_CHECK(parsed.ok());
+      CheckSet(**set);
+      sound = true;
+    }
+  }
+  std::filesystem::create_directory(folder);
+  std::ofstream(folder + "/set.safetensors", std::ios::binary) << file;
+  const auto store = zeroshot::DiskStore::Open(folder, 1 << 20);
+  FUZZ_CHECK(store.ok());
+  const auto listed = (*store)->List("", 10);
+  FUZZ_CHECK(listed.ok());
+  const auto got = (*store)->Get(kId);
+  FUZZ_CHECK(got.ok() == sound);
+  if (got.ok()) {
+    FUZZ_CHECK(listed->size() == 1);
+    CheckSet(**got);
+  } else {
+    FUZZ_CHECK(absl::IsDataLoss(got.status()) ||
+               absl::IsNotFound(got.status()));
+    fuzz::CheckMessage(got.status().message());
+    // What is damaged does not stay.
+    FUZZ_CHECK(!std::filesystem::exists(folder + "/set.safetensors"));
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  const absl::string_view rest = fuzz::View(data + 1, size - 1);
+  if (data[0] == 'f') {
+    CheckFile(std::string(rest));
+  } else if (data[0] == 'm') {
+    const size_t end = std::min(rest.find('\0'), rest.size());
+    const absl::string_view weights =
+        rest.substr(std::min(end + 1, rest.size()));
+    CheckFile(Mended(rest.substr(0, end), weights) + std::string(weights));
+  }
+  return 0;
+}
