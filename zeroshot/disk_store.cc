@@ -184,15 +184,12 @@ absl::Status DiskStore::WriteFile(const std::string& path,
                                   absl::string_view weights) {
   const std::string unfinished =
       absl::StrCat(path, ".", getpid(), ".", files_written_++, kUnfinished);
-  bool written = false;
-  {
-    File file(unfinished, O_WRONLY | O_CREAT | O_EXCL);
-    if (file.fd() < 0) return DiskError("cannot write", errno);
-    // A header that a crash takes is no loss worth the wait.
-    written = file.Write(header) && file.Write(weights) &&
-              (weights.empty() || fsync(file.fd()) == 0);
-  }
-  if (written && rename(unfinished.c_str(), path.c_str()) == 0) {
+  File file(unfinished, O_WRONLY | O_CREAT | O_EXCL);
+  if (file.fd() < 0) return DiskError("cannot write", errno);
+  // A header that a crash takes is no loss worth the wait.
+  if (file.Write(header) && file.Write(weights) &&
+      (weights.empty() || fsync(file.fd()) == 0) &&
+      rename(unfinished.c_str(), path.c_str()) == 0) {
     return absl::OkStatus();
   }
   const int error = errno;
