@@ -154,6 +154,22 @@ void ReadTiers(const std::vector<TieredStore::TierStats>& tiers,
   }
 }
 
+void ReadVectors(const VectorCache::Stats& vectors, Snapshot* out) {
+  out->Gauge("zeroshot_vector_cache_bytes",
+             "Bytes that vectors of classes and prompts take",
+             static_cast<double>(vectors.bytes));
+  out->Gauge("zeroshot_vector_cache_max_bytes", "Bytes that they may take",
+             static_cast<double>(vectors.max_bytes));
+  const auto count = [&](const char* result, int64_t value) {
+    out->Counter("zeroshot_vector_cache_gets_total",
+                 "Vectors of classes and prompts that builds looked for, by "
+                 "what came of it",
+                 static_cast<double>(value), {{"result", result}});
+  };
+  count("hit", vectors.hits);
+  count("miss", vectors.misses);
+}
+
 void ReadServer(const Readings& readings, Snapshot* out) {
   out->Gauge("zeroshot_ready", "1 while calls are taken, as /readyz says",
              readings.ready);
@@ -178,6 +194,7 @@ void ReadServer(const Readings& readings, Snapshot* out) {
   out->Gauge("zeroshot_queue_pictures", "Pictures that wait for the device",
              readings.queued);
   ReadTiers(readings.tiers, out);
+  ReadVectors(readings.vectors, out);
 }
 
 }  // namespace

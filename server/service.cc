@@ -82,6 +82,7 @@ Readings Service::Read() {
     readings.model = engine->model->info();
     readings.queued = engine->embedder.queued();
     readings.tiers = engine->store.stats();
+    readings.vectors = engine->builder.vector_cache_stats();
   }
   return readings;
 }

@@ -59,6 +59,7 @@ Readings LoadedServer() {
        .errors = 0,
        .size = {.sets = 2, .bytes = 10, .max_bytes = 20}},
       {.name = "redis", .hits = 1, .misses = 2, .errors = 5, .size = {}}};
+  readings.vectors = {.bytes = 11, .max_bytes = 22, .hits = 5, .misses = 6};
   return readings;
 }
 
@@ -129,6 +130,9 @@ TEST(MetricsTest, ReadsTheServerWhenAsked) {
   EXPECT_THAT(text,
               HasSubstr(R"(zeroshot_store_errors_total{tier="redis"} 5)"));
   EXPECT_THAT(text, Not(HasSubstr(R"(zeroshot_store_bytes{tier="redis"})")));
+  EXPECT_THAT(text, HasSubstr("zeroshot_vector_cache_bytes 11\n"));
+  EXPECT_THAT(text,
+              HasSubstr(R"(zeroshot_vector_cache_gets_total{result="hit"} 5)"));
   EXPECT_THAT(text, HasSubstr(R"(name="a \"name\"")"));
   EXPECT_THAT(text, Not(HasSubstr("process_resident_memory_bytes 0\n")));
 }
