@@ -154,17 +154,21 @@ void ReadTiers(const std::vector<TieredStore::TierStats>& tiers,
   }
 }
 
-void ReadImageCache(const ImageCacheStats& cache, Snapshot* out) {
+// One of the caches of vectors; nothing if it is off.
+void ReadCache(const std::string& name, const std::string& what,
+               const VectorCache::Stats& cache, Snapshot* out) {
   if (cache.max_bytes == 0) return;
+  out->Gauge(name + "_bytes", "Bytes that vectors of " + what + " take",
+             static_cast<double>(cache.bytes));
+  out->Gauge(name + "_max_bytes", "Bytes that they may take",
+             static_cast<double>(cache.max_bytes));
   const auto count = [&](const char* result, int64_t value) {
-    out->Counter("zeroshot_image_cache_gets_total",
-                 "Pictures looked up by their bytes, by what came of it",
+    out->Counter(name + "_gets_total",
+                 "Vectors of " + what + " looked for, by what came of it",
                  static_cast<double>(value), {{"result", result}});
   };
   count("hit", cache.hits);
   count("miss", cache.misses);
-  out->Gauge("zeroshot_image_cache_bytes", "Bytes that pictures' vectors take",
-             static_cast<double>(cache.bytes));
 }
 
 void ReadServer(const Readings& readings, Snapshot* out) {
@@ -190,8 +194,10 @@ void ReadServer(const Readings& readings, Snapshot* out) {
               {"version", ZEROSHOT_VERSION}});
   out->Gauge("zeroshot_queue_pictures", "Pictures that wait for the device",
              readings.queued);
-  ReadImageCache(readings.image_cache, out);
   ReadTiers(readings.tiers, out);
+  ReadCache("zeroshot_image_cache", "pictures", readings.image_cache, out);
+  ReadCache("zeroshot_vector_cache", "classes and prompts", readings.vectors,
+            out);
 }
 
 }  // namespace

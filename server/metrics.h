@@ -20,6 +20,7 @@
 #include "clip/model.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/tiered_store.h"
+#include "zeroshot/vector_cache.h"
 #include "zeroshot/weight_set_builder.h"
 
 namespace zeroshot::server {
@@ -34,7 +35,8 @@ struct Readings {
   std::optional<clip::ModelInfo> model;
   int queued = 0;  // crops that wait for the device
   std::vector<TieredStore::TierStats> tiers;
-  ImageCacheStats image_cache;
+  VectorCache::Stats image_cache;
+  VectorCache::Stats vectors;  // of classes and prompts
 };
 
 // Thread rule: every method may be called from many threads at once.

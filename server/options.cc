@@ -78,6 +78,12 @@ ABSL_FLAG(std::string, redis_ca, "",
           "is checked with; empty: the system's");
 ABSL_FLAG(absl::Duration, redis_timeout, RedisOptions().timeout,
           "How long Redis may take before a call goes on without it");
+ABSL_FLAG(absl::Duration, redis_ttl, ServerOptions().redis_store.ttl,
+          "How long a weight set that no server reads stays in Redis; what it "
+          "can be built from again stays four times as long");
+ABSL_FLAG(int64_t, redis_max_set_bytes,
+          ServerOptions().redis_store.max_set_bytes,
+          "Largest weight set that is shared through Redis");
 ABSL_FLAG(int64_t, max_request_bytes, ServerOptions().max_request_bytes,
           "Bytes of one request message");
 ABSL_FLAG(int64_t, max_import_bytes, ServerOptions().max_import_bytes,
@@ -138,13 +144,12 @@ class Checks {
   }
 
   void Time(const absl::Flag<absl::Duration>& flag, absl::Duration low,
-            absl::Duration* out) {
-    constexpr absl::Duration kMax = absl::Hours(24);
+            absl::Duration* out, int max_hours = 24) {
     *out = absl::GetFlag(flag);
-    if (*out >= low && *out <= kMax) return;
-    status_.Update(NotAllowed(
-        flag.Name(), absl::FormatDuration(*out),
-        absl::StrCat(absl::FormatDuration(low), " to 24h, such as 25s")));
+    if (*out >= low && *out <= absl::Hours(max_hours)) return;
+    status_.Update(NotAllowed(flag.Name(), absl::FormatDuration(*out),
+                              absl::StrCat(absl::FormatDuration(low), " to ",
+                                           max_hours, "h, such as 25s")));
   }
 
   // Returns the index of the flag's value among `allowed`.
@@ -228,6 +233,12 @@ void ReadRedis(Checks* checks, ServerOptions* out) {
   RedisOptions limits;
   checks->Time(FLAGS_redis_timeout, absl::Milliseconds(1), &limits.timeout);
   limits.ca_file = absl::GetFlag(FLAGS_redis_ca);
+  constexpr int kTenYears = 10 * 365 * 24;
+  checks->Time(FLAGS_redis_ttl, absl::Seconds(1), &out->redis_store.ttl,
+               kTenYears);
+  // Redis itself takes no value over 512 MiB.
+  checks->Range(FLAGS_redis_max_set_bytes, int64_t{1}, int64_t{512} << 20,
+                &out->redis_store.max_set_bytes);
   if (url.empty()) return;
   absl::StatusOr<RedisOptions> redis = ParseRedisUrl(url);
   if (!redis.ok()) {

@@ -14,6 +14,7 @@
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/redis_client.h"
+#include "zeroshot/redis_store.h"
 #include "zeroshot/weight_set_builder.h"
 
 namespace zeroshot::server {
@@ -41,6 +42,7 @@ struct ServerOptions {
   std::string disk_store;  // folder; empty: none
   int64_t disk_store_bytes = int64_t{10} << 30;
   std::optional<RedisOptions> redis;  // shared by servers; or none
+  RedisStoreOptions redis_store;
   absl::Duration watchdog_timeout = absl::Seconds(30);  // see server/watchdog.h
   SecurityOptions security;
   EmbedderOptions embedder;

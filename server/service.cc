@@ -106,6 +106,7 @@ Readings Service::Read() {
     readings.queued = engine->embedder.queued();
     readings.tiers = engine->store.stats();
     readings.image_cache = engine->embedder.image_cache();
+    readings.vectors = engine->builder.vector_cache_stats();
   }
   return readings;
 }

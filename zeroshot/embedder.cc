@@ -51,7 +51,8 @@ absl::StatusOr<Embeddings> Embedder::EmbedImages(
     result.statuses[i] = CheckSize(images[i]);
     if (!result.statuses[i].ok()) continue;
     jobs[i].key = CacheKey(images[i], reuse);
-    if (VectorCache::Vector known; Find(jobs[i].key, &known)) {
+    if (VectorCache::Vector known;
+        !jobs[i].key.empty() && known_.Find(jobs[i].key, &known)) {
       std::copy(known.row.begin(), known.row.end(),
                 result.rows.begin() + i * dim);
       ++result.num_cached;
@@ -136,17 +137,6 @@ std::string Embedder::CacheKey(absl::string_view bytes, Reuse reuse) const {
                                                           : "as is");
   hash.Update(bytes);
   return hash.HexDigest();
-}
-
-bool Embedder::Find(const std::string& key, VectorCache::Vector* row) {
-  if (key.empty()) return false;
-  const bool found = known_.Find(key, row);
-  ++(found ? hits_ : misses_);
-  return found;
-}
-
-ImageCacheStats Embedder::image_cache() {
-  return {hits_, misses_, known_.bytes(), options_.image_cache_bytes};
 }
 
 absl::Status Embedder::MakeCrop(absl::string_view bytes,

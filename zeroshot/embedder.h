@@ -3,7 +3,6 @@
 #ifndef ZEROSHOT_ZEROSHOT_EMBEDDER_H_
 #define ZEROSHOT_ZEROSHOT_EMBEDDER_H_
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -43,12 +42,6 @@ using OnBatch = std::function<void(int pictures)>;
 // the row that came of it then.
 enum class Reuse { kIfKnown, kNever };
 
-// How well the pictures' cache does. All zeros if there is none.
-struct ImageCacheStats {
-  int64_t hits = 0, misses = 0;
-  int64_t bytes = 0, max_bytes = 0;
-};
-
 struct EmbedderOptions {
   int max_batch = 32;
   // Memory for the rows of pictures, by SHA-256 of their bytes; 0: none is kept
@@ -87,7 +80,8 @@ class Embedder {
   // How fast the batches are.
   Pace& pace() { return pace_; }
 
-  ImageCacheStats image_cache();
+  // How well the cache of pictures does; all zeros if there is none.
+  VectorCache::Stats image_cache() { return known_.stats(); }
 
  private:
   struct Job {
@@ -103,7 +97,6 @@ class Embedder {
                         EmbedTiming* timing) const;
   // Empty if nothing is to be kept.
   std::string CacheKey(absl::string_view bytes, Reuse reuse) const;
-  bool Find(const std::string& key, VectorCache::Vector* row);
   void RunBatch(absl::Span<Job* const> jobs);
 
   clip::Model* const model_;
@@ -111,7 +104,6 @@ class Embedder {
   const EmbedderOptions options_;
   const OnBatch on_batch_;
   VectorCache known_;  // rows of pictures
-  std::atomic<int64_t> hits_{0}, misses_{0};
   Pace pace_;
   Batcher<Job> batcher_;
 };

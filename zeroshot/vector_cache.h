@@ -37,7 +37,13 @@ class VectorCache {
   bool Find(const std::string& key, Vector* out);
   void Put(const std::string& key, Vector vector);
 
-  int64_t bytes();
+  // Now, and since the start.
+  struct Stats {
+    int64_t bytes = 0;
+    int64_t max_bytes = 0;
+    int64_t hits = 0, misses = 0;  // of Finds
+  };
+  Stats stats();
 
  private:
   struct Entry {
@@ -53,6 +59,8 @@ class VectorCache {
   Uses uses_ ABSL_GUARDED_BY(mu_);  // latest first
   std::unordered_map<std::string, Uses::iterator> places_ ABSL_GUARDED_BY(mu_);
   int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t hits_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t misses_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace zeroshot

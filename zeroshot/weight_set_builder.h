@@ -22,6 +22,7 @@
 #include "zeroshot/class_encoder.h"
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/door.h"
+#include "zeroshot/vector_cache.h"
 #include "zeroshot/weight_set.h"
 #include "zeroshot/weight_store.h"
 
@@ -82,6 +83,8 @@ class WeightSetBuilder {
   // be built here; the message says why.
   absl::StatusOr<BuildResult> Rebuild(const WeightSet& header,
                                       const Caller& caller);
+
+  VectorCache::Stats vector_cache_stats() { return encoder_.cache_stats(); }
 
  private:
   // One build under way and who waits for it. It is led by its first caller

@@ -61,6 +61,7 @@ Readings LoadedServer() {
       {.name = "redis", .hits = 1, .misses = 2, .errors = 5, .size = {}}};
   readings.image_cache = {
       .hits = 8, .misses = 9, .bytes = 100, .max_bytes = 200};
+  readings.vectors = {.bytes = 11, .max_bytes = 22, .hits = 5, .misses = 6};
   return readings;
 }
 
@@ -134,6 +135,9 @@ TEST(MetricsTest, ReadsTheServerWhenAsked) {
   EXPECT_THAT(text,
               HasSubstr(R"(zeroshot_image_cache_gets_total{result="hit"} 8)"));
   EXPECT_THAT(text, HasSubstr("zeroshot_image_cache_bytes 100\n"));
+  EXPECT_THAT(text, HasSubstr("zeroshot_vector_cache_bytes 11\n"));
+  EXPECT_THAT(text,
+              HasSubstr(R"(zeroshot_vector_cache_gets_total{result="hit"} 5)"));
   EXPECT_THAT(text, HasSubstr(R"(name="a \"name\"")"));
   EXPECT_THAT(text, Not(HasSubstr("process_resident_memory_bytes 0\n")));
 }

@@ -133,7 +133,7 @@ TEST_F(ImageCacheTest, AKnownPictureIsNeitherDecodedNorRun) {
   EXPECT_EQ(again->timing.decode, absl::ZeroDuration());
   EXPECT_EQ(again->timing.compute, absl::ZeroDuration());
   EXPECT_EQ(model_.image_batches(), 1);
-  const ImageCacheStats stats = embedder_.image_cache();
+  const VectorCache::Stats stats = embedder_.image_cache();
   EXPECT_EQ(stats.hits, 1);
   EXPECT_EQ(stats.misses, 1);
   EXPECT_GT(stats.bytes, 64 * sizeof(float));
