@@ -48,14 +48,14 @@ class Snapshot {
  public:
   using Labels = std::vector<ClientMetric::Label>;
 
-  void Gauge(const char* name, const char* help, double value,
+  void Gauge(const std::string& name, const std::string& help, double value,
              Labels labels = {}) {
     ClientMetric metric;
     metric.gauge.value = value;
     Add(name, help, MetricType::Gauge, std::move(labels), metric);
   }
 
-  void Counter(const char* name, const char* help, double value,
+  void Counter(const std::string& name, const std::string& help, double value,
                Labels labels = {}) {
     ClientMetric metric;
     metric.counter.value = value;
@@ -66,8 +66,8 @@ class Snapshot {
 
  private:
   // Metrics of one name come one after the other.
-  void Add(const char* name, const char* help, MetricType type, Labels labels,
-           ClientMetric metric) {
+  void Add(const std::string& name, const std::string& help, MetricType type,
+           Labels labels, ClientMetric metric) {
     if (families_.empty() || families_.back().name != name) {
       families_.push_back({name, help, type, {}});
     }
