@@ -60,7 +60,7 @@ Readings LoadedServer() {
        .size = {.sets = 2, .bytes = 10, .max_bytes = 20}},
       {.name = "redis", .hits = 1, .misses = 2, .errors = 5, .size = {}}};
   readings.image_cache = {
-      .hits = 8, .misses = 9, .bytes = 100, .max_bytes = 200};
+      .bytes = 100, .max_bytes = 200, .hits = 8, .misses = 9};
   readings.vectors = {.bytes = 11, .max_bytes = 22, .hits = 5, .misses = 6};
   return readings;
 }
