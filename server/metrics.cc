@@ -154,6 +154,19 @@ void ReadTiers(const std::vector<TieredStore::TierStats>& tiers,
   }
 }
 
+void ReadImageCache(const ImageCacheStats& cache, Snapshot* out) {
+  if (cache.max_bytes == 0) return;
+  const auto count = [&](const char* result, int64_t value) {
+    out->Counter("zeroshot_image_cache_gets_total",
+                 "Pictures looked up by their bytes, by what came of it",
+                 static_cast<double>(value), {{"result", result}});
+  };
+  count("hit", cache.hits);
+  count("miss", cache.misses);
+  out->Gauge("zeroshot_image_cache_bytes", "Bytes that pictures' vectors take",
+             static_cast<double>(cache.bytes));
+}
+
 void ReadServer(const Readings& readings, Snapshot* out) {
   out->Gauge("zeroshot_ready", "1 while calls are taken, as /readyz says",
              readings.ready);
@@ -177,6 +190,7 @@ void ReadServer(const Readings& readings, Snapshot* out) {
               {"version", ZEROSHOT_VERSION}});
   out->Gauge("zeroshot_queue_pictures", "Pictures that wait for the device",
              readings.queued);
+  ReadImageCache(readings.image_cache, out);
   ReadTiers(readings.tiers, out);
 }
 

@@ -34,6 +34,7 @@ struct Readings {
   std::optional<clip::ModelInfo> model;
   int queued = 0;  // crops that wait for the device
   std::vector<TieredStore::TierStats> tiers;
+  ImageCacheStats image_cache;
 };
 
 // Thread rule: every method may be called from many threads at once.
@@ -44,7 +45,7 @@ class Metrics {
   void CallEnded(absl::string_view method, const absl::Status& status,
                  absl::Duration took);
 
-  // Where the time of a call with pictures went.
+  // Where the time of a call with pictures went, not all of which were known.
   void PicturesTimed(const EmbedTiming& timing);
 
   // The tower ran on `pictures` at once.

@@ -60,6 +60,10 @@ ABSL_FLAG(int64_t, memory_store_bytes, ServerOptions().memory_store_bytes,
 ABSL_FLAG(int64_t, vector_cache_bytes, ServerOptions().vector_cache_bytes,
           "Memory for vectors of classes and prompts, so that an edited "
           "classifier costs only what is new; 0: none");
+ABSL_FLAG(int64_t, image_cache_bytes,
+          ServerOptions().embedder.image_cache_bytes,
+          "Memory for vectors of pictures, so that one sent again is neither "
+          "decoded nor run; 0: none");
 ABSL_FLAG(std::string, disk_store, "",
           "Folder for weight sets that outlive the process; empty: none");
 ABSL_FLAG(int64_t, disk_store_bytes, ServerOptions().disk_store_bytes,
@@ -76,6 +80,8 @@ ABSL_FLAG(absl::Duration, redis_timeout, RedisOptions().timeout,
           "How long Redis may take before a call goes on without it");
 ABSL_FLAG(int64_t, max_request_bytes, ServerOptions().max_request_bytes,
           "Bytes of one request message");
+ABSL_FLAG(int64_t, max_import_bytes, ServerOptions().max_import_bytes,
+          "Bytes of one imported weight-set file and its class names");
 ABSL_FLAG(int64_t, max_image_bytes, ServerOptions().embedder.max_image_bytes,
           "Bytes of one encoded picture");
 ABSL_FLAG(int64_t, max_image_pixels, ServerOptions().embedder.decode.max_pixels,
@@ -90,6 +96,8 @@ ABSL_FLAG(int64_t, max_text_bytes, ServerOptions().build.max_text_bytes,
           "Bytes of one class name, template, prompt or text");
 ABSL_FLAG(int, max_batch_items, ServerOptions().max_batch_items,
           "Items of one EmbedImages or EmbedTexts call");
+ABSL_FLAG(int, max_weight_sets, ServerOptions().max_weight_sets,
+          "Weight sets of one Classify call");
 ABSL_FLAG(bool, apply_exif_orientation,
           ServerOptions().embedder.decode.apply_exif_orientation,
           "Turn pictures upright as their EXIF data says; the CLIP reference "
@@ -250,13 +258,18 @@ void ReadServerOptions(Checks* checks, ServerOptions* out) {
   checks->Range(FLAGS_max_inflight, 1, 100'000, &out->max_inflight);
   checks->Range(FLAGS_max_builds, 1, 10'000, &out->max_builds);
   checks->Range(FLAGS_max_batch_items, 1, kMaxInt, &out->max_batch_items);
+  checks->Range(FLAGS_max_weight_sets, 1, kMaxInt, &out->max_weight_sets);
   // protobuf cannot parse a message over 2 GiB.
   checks->Range(FLAGS_max_request_bytes, int64_t{1024}, int64_t{kMaxInt},
                 &out->max_request_bytes);
+  checks->Range(FLAGS_max_import_bytes, int64_t{1}, kMaxInt64,
+                &out->max_import_bytes);
   checks->Range(FLAGS_memory_store_bytes, int64_t{0}, kMaxInt64,
                 &out->memory_store_bytes);
   checks->Range(FLAGS_vector_cache_bytes, int64_t{0}, kMaxInt64,
                 &out->vector_cache_bytes);
+  checks->Range(FLAGS_image_cache_bytes, int64_t{0}, kMaxInt64,
+                &out->embedder.image_cache_bytes);
   out->disk_store = absl::GetFlag(FLAGS_disk_store);
   checks->Range(FLAGS_disk_store_bytes, int64_t{0}, kMaxInt64,
                 &out->disk_store_bytes);

@@ -33,7 +33,9 @@ struct ServerOptions {
   int max_inflight = 128;    // Classify and Embed calls inside at once
   int max_builds = 4;        // builds at once
   int max_batch_items = 64;  // items of one Embed call
+  int max_weight_sets = 32;  // weight sets of one Classify call
   int64_t max_request_bytes = 32 << 20;
+  int64_t max_import_bytes = 256 << 20;  // of a file and its class names
   int64_t memory_store_bytes = int64_t{1} << 30;
   int64_t vector_cache_bytes = WeightSetBuilder::kVectorCacheBytes;
   std::string disk_store;  // folder; empty: none

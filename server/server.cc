@@ -68,7 +68,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   // try again: our doors must be the narrower ones.
   grpc::ResourceQuota quota("zeroshot");
   quota.SetMaxThreads(options.max_inflight + options.max_builds +
-                      Service::kMaxWaitingBuilds + kThreadHeadroom);
+                      Service::kMaxWaitingBuilds + Service::kMaxTransfers +
+                      kThreadHeadroom);
   grpc::ServerBuilder builder;
   builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_request_bytes));

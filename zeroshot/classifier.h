@@ -4,6 +4,7 @@
 #ifndef ZEROSHOT_ZEROSHOT_CLASSIFIER_H_
 #define ZEROSHOT_ZEROSHOT_CLASSIFIER_H_
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -26,16 +27,23 @@ struct Prediction {
   float logit = 0;
 };
 
-struct Answer {
+// What one weight set makes of a picture.
+struct Scores {
   std::vector<Prediction> predictions;  // best first; ties by class index
   std::vector<float> probabilities;     // [C] in class order, if asked for
+};
+
+struct Answer : Scores {
+  std::vector<Scores> more;  // of more_weight_set_ids, in their order
   EmbedTiming timing;
+  bool embedding_cached = false;  // the picture was known
 };
 
 struct ClassifyCall {
   absl::string_view image;  // encoded
   std::string weight_set_id;
-  int top_k = 5;  // more than C means C
+  std::vector<std::string> more_weight_set_ids;  // for the same image pass
+  int top_k = 5;                                 // more than C means C
   bool return_probabilities = false;
 };
 
@@ -48,13 +56,16 @@ class Classifier {
       : model_(model), embedder_(embedder), sets_(sets) {}
 
   // InvalidArgument: not a picture. NotFound: unknown weight set.
-  // FailedPrecondition: a weight set of another model. ResourceExhausted,
-  // Unavailable: see WeightSetFinder. DeadlineExceeded, Cancelled: the caller
-  // has left.
+  // FailedPrecondition: a weight set of another model; both name it.
+  // ResourceExhausted, Unavailable: see WeightSetFinder. DeadlineExceeded,
+  // Cancelled: the caller has left.
   absl::StatusOr<Answer> Classify(const ClassifyCall& call,
                                   const Caller& caller);
 
  private:
+  absl::StatusOr<std::shared_ptr<const WeightSet>> Find(const std::string& id,
+                                                        const Caller& caller);
+
   const clip::Model* const model_;
   Embedder* const embedder_;
   WeightSetFinder* const sets_;
@@ -62,7 +73,7 @@ class Classifier {
 
 // Scores one embedding ([D]) against a weight set. REQUIRES: equal D, and at
 // least one class.
-Answer Score(const WeightSet& set, absl::Span<const float> embedding,
+Scores Score(const WeightSet& set, absl::Span<const float> embedding,
              float logit_scale, int top_k, bool return_probabilities);
 
 }  // namespace zeroshot

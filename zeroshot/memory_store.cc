@@ -6,6 +6,11 @@
 namespace zeroshot {
 
 absl::Status WeightSetNotFound(absl::string_view id) {
+  if (IsImported(id)) {
+    return absl::NotFoundError(absl::StrCat(
+        "no weight set ", clip::Quoted(id),
+        ": it was imported and cannot be built again; import its file again"));
+  }
   return absl::NotFoundError(
       absl::StrCat("no weight set ", clip::Quoted(id),
                    ": call BuildClassifier again, it is idempotent"));

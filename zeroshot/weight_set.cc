@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "absl/strings/str_cat.h"
+#include "clip/quoted.h"
 
 namespace zeroshot {
 
@@ -24,9 +25,10 @@ int64_t WeightSet::SizeBytes() const {
 
 absl::Status CheckModel(const WeightSet& set, absl::string_view fingerprint) {
   if (set.model_fingerprint == fingerprint) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "the weight set was built with model ", set.model_fingerprint,
-      ", this server has ", fingerprint, ": build it again"));
+  return absl::FailedPreconditionError(
+      absl::StrCat("the weight set ", clip::Quoted(set.id),
+                   " was built with model ", set.model_fingerprint,
+                   ", this server has ", fingerprint, ": build it again"));
 }
 
 std::shared_ptr<const WeightSet> WithoutWeights(const WeightSet& set) {

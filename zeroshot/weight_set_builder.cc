@@ -67,6 +67,7 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Rebuild(const WeightSet& header,
   };
   constexpr absl::string_view kBuild =
       "call BuildClassifier again, it is idempotent";
+  if (IsImported(header.id)) return WeightSetNotFound(header.id);
   if (!header.has_specification()) {
     return unable("it was not built from prompts", "import it again");
   }

@@ -27,7 +27,8 @@ class WeightStore {
  public:
   virtual ~WeightStore() = default;
 
-  // NotFound: no such set (the message says to call BuildClassifier again).
+  // NotFound: no such set (the message says to call BuildClassifier, or to
+  // import it, again).
   // DataLoss: stored bytes do not match their checksum. Unavailable: the
   // store cannot be reached.
   virtual absl::StatusOr<std::shared_ptr<const WeightSet>> Get(

@@ -65,6 +65,28 @@ TEST(ClientClassifierTest, OtherErrorsDoNotRebuild) {
   EXPECT_EQ(fake.builds(), 1);
 }
 
+TEST(ClientClassifierTest, SeveralAreAskedAtOnceAndSurviveAServerThatForgets) {
+  FakeServer server;
+  FakeClassifiers fake(&server);
+  const auto client = server.Connect();
+  const auto animals =
+      *Classifier::Build(client.get(), {.classes = {{"cat"}, {"dog"}}});
+  const auto pets =
+      *Classifier::Build(client.get(), {.classes = {{"hamster"}, {"cat"}}});
+  for (const int builds : {2, 4}) {
+    const auto answers =
+        Classifier::ClassifyWithEach({animals.get(), pets.get()}, "cat");
+    ASSERT_TRUE(answers.ok()) << answers.status();
+    ASSERT_EQ(answers->size(), 2);
+    EXPECT_EQ((*answers)[0].predictions[1].class_name, "dog");
+    EXPECT_EQ((*answers)[1].predictions[1].class_name, "hamster");
+    EXPECT_EQ(fake.builds(), builds);
+    fake.Forget();
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      Classifier::ClassifyWithEach({}, "cat").status()));
+}
+
 TEST(ClientClassifierTest, AFailedRebuildIsTheAnswer) {
   FakeServer server;
   FakeClassifiers fake(&server);

@@ -59,6 +59,8 @@ Readings LoadedServer() {
        .errors = 0,
        .size = {.sets = 2, .bytes = 10, .max_bytes = 20}},
       {.name = "redis", .hits = 1, .misses = 2, .errors = 5, .size = {}}};
+  readings.image_cache = {
+      .hits = 8, .misses = 9, .bytes = 100, .max_bytes = 200};
   return readings;
 }
 
@@ -129,6 +131,9 @@ TEST(MetricsTest, ReadsTheServerWhenAsked) {
   EXPECT_THAT(text,
               HasSubstr(R"(zeroshot_store_errors_total{tier="redis"} 5)"));
   EXPECT_THAT(text, Not(HasSubstr(R"(zeroshot_store_bytes{tier="redis"})")));
+  EXPECT_THAT(text,
+              HasSubstr(R"(zeroshot_image_cache_gets_total{result="hit"} 8)"));
+  EXPECT_THAT(text, HasSubstr("zeroshot_image_cache_bytes 100\n"));
   EXPECT_THAT(text, HasSubstr(R"(name="a \"name\"")"));
   EXPECT_THAT(text, Not(HasSubstr("process_resident_memory_bytes 0\n")));
 }

@@ -80,6 +80,9 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("max_prompts", "22");
   Set("max_text_bytes", "23");
   Set("max_batch_items", "24");
+  Set("max_weight_sets", "25");
+  Set("max_import_bytes", "26");
+  Set("image_cache_bytes", "998");
   Set("apply_exif_orientation", "true");
   Set("fast_decode", "true");
   Set("log_format", "json");
@@ -114,6 +117,9 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(server.redis->timeout, absl::Milliseconds(250));
   EXPECT_EQ(server.max_request_bytes, 5000);
   EXPECT_EQ(server.max_batch_items, 24);
+  EXPECT_EQ(server.max_weight_sets, 25);
+  EXPECT_EQ(server.max_import_bytes, 26);
+  EXPECT_EQ(server.embedder.image_cache_bytes, 998);
   EXPECT_EQ(server.embedder.max_batch, 16);
   EXPECT_EQ(server.embedder.max_image_bytes, 4000);
   EXPECT_EQ(server.embedder.max_text_bytes, 23);
