@@ -191,8 +191,9 @@ absl::Status RedisStore::ListPage(
 absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> RedisStore::List(
     absl::string_view after, int limit) {
   std::vector<std::shared_ptr<const WeightSet>> sets;
-  std::string from = after.empty() ? "-" : absl::StrCat("(", after);
+  std::string last(after);
   while (sets.size() < limit) {
+    const std::string from = last.empty() ? "-" : absl::StrCat("(", last);
     const std::string count = absl::StrCat(limit - sets.size());
     const auto page =
         client_->Run({"ZRANGEBYLEX", kIds, from, "+", "LIMIT", "0", count});
@@ -202,11 +203,13 @@ absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> RedisStore::List(
     for (size_t i = 0; i < (*page)->elements; ++i) {
       if (!IsText((*page)->element[i])) return Unexpected();
       ids.emplace_back(Text(*(*page)->element[i]));
+      // What does not go on from there would go on for ever.
+      if (ids.back() <= last) return Unexpected();
+      last = ids.back();
     }
     if (ids.empty()) break;
     absl::Status status = ListPage(ids, &sets);
     if (!status.ok()) return status;
-    from = absl::StrCat("(", ids.back());
   }
   return sets;
 }

@@ -220,7 +220,8 @@ TEST_F(CliTest, JsonIsOneObjectALine) {
                          "[{\"class_index\":0,\"class_name\":\"cat\","
                          "\"probability\":0.75,\"logit\":0}],\"timing_ms\":"
                          "{\"decode\":0,\"preprocess\":0,\"queue\":0,"
-                         "\"compute\":0,\"total\":0}}\n{\"file\":\"",
+                         "\"compute\":0,\"total\":0},"
+                         "\"embedding_cached\":false}\n{\"file\":\"",
                          bad,
                          "\",\"error\":{\"code\":\"INVALID_ARGUMENT\","
                          "\"message\":\"not a picture\"}}\n"));

@@ -1,5 +1,6 @@
 #include "tests/testing/make_jpeg.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
@@ -64,7 +65,8 @@ std::vector<uint8_t> MakePixels(int width, int height, int channels,
       const int noise = random() % 32;
       for (int c = 0; c < channels; ++c) {
         const float value = std::sin(x * across[c]) + std::sin(y * down[c]);
-        pixels.push_back(static_cast<uint8_t>(112 + 55 * value + noise - 16));
+        const float pixel = 112 + 55 * value + noise - 16;
+        pixels.push_back(static_cast<uint8_t>(std::clamp(pixel, 0.f, 255.f)));
       }
     }
   }
