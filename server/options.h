@@ -40,6 +40,7 @@ struct ServerOptions {
   int64_t disk_store_bytes = int64_t{10} << 30;
   std::optional<RedisOptions> redis;  // shared by servers; or none
   absl::Duration watchdog_timeout = absl::Seconds(30);  // see server/watchdog.h
+  absl::Duration max_connection_age = absl::ZeroDuration();  // 0: for ever
   SecurityOptions security;
   EmbedderOptions embedder;
   BuildLimits build;
