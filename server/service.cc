@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "clip/monotonic.h"
 #include "server/wire.h"
 
 namespace zeroshot::server {
@@ -97,7 +97,7 @@ grpc::Status Service::BuildClassifierStream(
       [&](const Call& call) {
         absl::Time next_event = absl::InfinitePast();
         const auto on_progress = [&](const BuildProgress& progress) {
-          const absl::Time now = absl::Now();
+          const absl::Time now = clip::MonotonicNow();
           if (now < next_event) return;
           next_event = now + kProgressInterval;
           v1::BuildClassifierStreamResponse event;
@@ -120,7 +120,7 @@ absl::StatusOr<Door::Place> Service::Admit(const Call& call) {
   // Each call inside has a picture at least, in the queue or on its way there.
   const int ahead = std::max(door_.inside() - 1, embedder.queued());
   const absl::Duration wait = embedder.pace().TimeFor(ahead);
-  const absl::Duration left = call.caller.deadline - absl::Now();
+  const absl::Duration left = call.caller.deadline - clip::MonotonicNow();
   if (wait <= left) return place;
   absl::Status refusal = absl::ResourceExhaustedError(absl::StrCat(
       "the deadline is in ",
@@ -155,7 +155,7 @@ absl::Status Service::Build(const Call& call,
                : result.status();
   }
   metrics_->BuildEnded(*result);
-  ToProto(*result, absl::Now() - call.start, response);
+  ToProto(*result, clip::MonotonicNow() - call.start, response);
   return absl::OkStatus();
 }
 
@@ -182,7 +182,7 @@ grpc::Status Service::Classify(grpc::ServerContext* context,
             call.engine.classifier.Classify(classify, call.caller);
         if (!answer.ok()) return answer.status();
         metrics_->PicturesTimed(answer->timing);
-        ToProto(*answer, absl::Now() - call.start, response);
+        ToProto(*answer, clip::MonotonicNow() - call.start, response);
         return absl::OkStatus();
       });
 }
