@@ -5,11 +5,14 @@
 #ifndef ZEROSHOT_CLIP_MUTEX_H_
 #define ZEROSHOT_CLIP_MUTEX_H_
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
+#include "clip/monotonic.h"
 
 namespace clip {
 
@@ -45,14 +48,18 @@ class CondVar {
     lock.release();
   }
 
-  // Returns false if `deadline` passed first.
-  bool WaitUntil(Mutex* mu, std::chrono::system_clock::time_point deadline)
+  // Returns false if `deadline`, of MonotonicNow, passed first.
+  bool WaitUntil(Mutex* mu, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    // With far more than this the system's own sums overflow.
+    constexpr absl::Duration kLongest = absl::Hours(24);
+    const absl::Duration left = deadline - MonotonicNow();
+    const auto wait = absl::ToChronoNanoseconds(
+        std::clamp(left, absl::ZeroDuration(), kLongest));
     std::unique_lock<std::mutex> lock(mu->mu_, std::adopt_lock);
-    const bool in_time =
-        cv_.wait_until(lock, deadline) == std::cv_status::no_timeout;
+    const bool woken = cv_.wait_for(lock, wait) == std::cv_status::no_timeout;
     lock.release();
-    return in_time;
+    return woken || left > kLongest;
   }
 
   void NotifyOne() { cv_.notify_one(); }

@@ -5,7 +5,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
-#include "absl/time/clock.h"
+#include "clip/monotonic.h"
 #include "server/grpc_status.h"
 #include "server/log.h"
 #include "server/request_tag.h"
@@ -17,7 +17,9 @@ Caller CallerOf(const grpc::ServerContext& context) {
   Caller caller;
   // gRPC's "no deadline" is the greatest time of its clock.
   if (context.deadline() != std::chrono::system_clock::time_point::max()) {
-    caller.deadline = absl::FromChrono(context.deadline());
+    // It counts on an even clock too, but says it in the system's time of now.
+    caller.deadline = clip::MonotonicNow() +
+                      (absl::FromChrono(context.deadline()) - absl::Now());
   }
   caller.gone = [&context] { return context.IsCancelled(); };
   return caller;
@@ -38,7 +40,7 @@ void Calls::Close() {
 int Calls::WaitUntilIdle(absl::Time deadline) {
   clip::MutexLock lock(&mu_);
   while (inside_ > 0) {
-    if (!idle_.WaitUntil(&mu_, absl::ToChronoTime(deadline))) break;
+    if (!idle_.WaitUntil(&mu_, deadline)) break;
   }
   return inside_;
 }
@@ -94,13 +96,13 @@ absl::StatusOr<std::string> Calls::Identify(const grpc::ServerContext& context,
 
 grpc::Status Calls::Answer(absl::string_view method, Permission needed,
                            grpc::ServerContext* context, Handler handler) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = clip::MonotonicNow();
   const RequestTag tag = TagOf(context->client_metadata());
   context->AddInitialMetadata("x-request-id", tag.id);
   const absl::StatusOr<std::string> caller = Identify(*context, needed);
   const absl::Status status =
       caller.ok() ? Run(*context, start, handler) : caller.status();
-  const absl::Duration took = absl::Now() - start;
+  const absl::Duration took = clip::MonotonicNow() - start;
   metrics_->CallEnded(method, status, took);
   LogCall(
       {method, context->peer(), tag, caller.ok() ? *caller : "", status, took});

@@ -12,7 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
+#include "clip/monotonic.h"
 #include "clip/mutex.h"
 
 namespace zeroshot::server {
@@ -101,7 +101,7 @@ class Flood {
   // `left_out`: how many were not let through before, told once.
   bool LetThrough(absl::Time now, int* left_out) {
     const clip::MutexLock lock(&mu_);
-    if (now - second_ >= absl::Seconds(1) || now < second_) {
+    if (now - second_ >= absl::Seconds(1)) {
       second_ = now;
       count_ = 0;
       *left_out = std::exchange(left_out_, 0);
@@ -200,7 +200,7 @@ void LogCall(const CallLine& call) {
   if (!spdlog::should_log(level)) return;
   Flood& flood = level > spdlog::level::info ? bad : good;
   int left_out = 0;
-  const bool let_through = flood.LetThrough(absl::Now(), &left_out);
+  const bool let_through = flood.LetThrough(clip::MonotonicNow(), &left_out);
   if (left_out > 0) {
     spdlog::log(level, "{} more calls ended and were not logged one by one",
                 left_out);

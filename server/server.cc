@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "clip/monotonic.h"
 #include "server/credentials.h"
 #include "server/port_probe.h"
 
@@ -184,7 +185,7 @@ int Server::Drain(absl::Duration grace, absl::Duration timeout) {
   UpdateHealth();
   absl::SleepFor(grace);
   calls_.Close();
-  const int cut_off = calls_.WaitUntilIdle(absl::Now() + timeout);
+  const int cut_off = calls_.WaitUntilIdle(clip::MonotonicNow() + timeout);
   // gRPC's own Shutdown would wait for health watches too, which never end by
   // themselves: only our calls get the whole timeout.
   grpc_->Shutdown(absl::ToChronoTime(

@@ -10,7 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "absl/time/clock.h"
+#include "clip/monotonic.h"
 #include "server/transfers.h"
 #include "server/wire.h"
 
@@ -128,7 +128,7 @@ grpc::Status Service::BuildClassifierStream(
       [&](const Call& call) {
         absl::Time next_event = absl::InfinitePast();
         const auto on_progress = [&](const BuildProgress& progress) {
-          const absl::Time now = absl::Now();
+          const absl::Time now = clip::MonotonicNow();
           if (now < next_event) return;
           next_event = now + kProgressInterval;
           v1::BuildClassifierStreamResponse event;
@@ -151,7 +151,7 @@ absl::StatusOr<Door::Place> Service::Admit(const Call& call) {
   // Each call inside has a picture at least, in the queue or on its way there.
   const int ahead = std::max(door_.inside() - 1, embedder.queued());
   const absl::Duration wait = embedder.pace().TimeFor(ahead);
-  const absl::Duration left = call.caller.deadline - absl::Now();
+  const absl::Duration left = call.caller.deadline - clip::MonotonicNow();
   if (wait <= left) return place;
   absl::Status refusal = absl::ResourceExhaustedError(absl::StrCat(
       "the deadline is in ",
@@ -181,7 +181,7 @@ absl::Status Service::Build(const Call& call,
   }
   if (!result.ok()) return BuildFailure(result.status());
   metrics_->BuildEnded(*result);
-  ToProto(*result, absl::Now() - call.start, response);
+  ToProto(*result, clip::MonotonicNow() - call.start, response);
   return absl::OkStatus();
 }
 
@@ -201,7 +201,7 @@ grpc::Status Service::Classify(grpc::ServerContext* context,
             call.engine.classifier.Classify(classify, call.caller);
         if (!answer.ok()) return BuildFailure(answer.status());
         if (!answer->embedding_cached) metrics_->PicturesTimed(answer->timing);
-        ToProto(classify, *answer, absl::Now() - call.start, response);
+        ToProto(classify, *answer, clip::MonotonicNow() - call.start, response);
         return absl::OkStatus();
       });
 }

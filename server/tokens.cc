@@ -12,7 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
+#include "clip/monotonic.h"
 #include "clip/sha256.h"
 
 namespace zeroshot::server {
@@ -104,8 +104,8 @@ absl::StatusOr<std::unique_ptr<Tokens>> Tokens::Load(const std::string& file) {
 }
 
 void Tokens::ReadAgainIfChanged() {
-  const absl::Time now = absl::Now();
-  if (now < next_look_ && next_look_ - now <= kBetweenLooks) return;
+  const absl::Time now = clip::MonotonicNow();
+  if (now < next_look_) return;
   next_look_ = now + kBetweenLooks;
   const auto changed = ChangeOf(file_);
   if (changed == changed_) return;

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
+#include "clip/monotonic.h"
 #include "zeroshot/caller.h"
 
 namespace zeroshot::server {
@@ -64,7 +64,7 @@ Watchdog::~Watchdog() {
 
 absl::StatusOr<Watchdog::Row> Watchdog::FlyCanary(absl::Duration patience) {
   Caller caller;
-  caller.deadline = absl::Now() + patience;
+  caller.deadline = clip::MonotonicNow() + patience;
   const absl::string_view picture(reinterpret_cast<const char*>(kCanary),
                                   sizeof(kCanary));
   absl::StatusOr<Embeddings> embeddings =
@@ -94,7 +94,7 @@ void Watchdog::Report(const absl::Status& verdict) {
 }
 
 void Watchdog::LookAtTower() {
-  const absl::Time now = absl::Now();
+  const absl::Time now = clip::MonotonicNow();
   if (!canary_.valid()) {
     if (now - let_go_ < options_.timeout / 2) return;
     let_go_ = now;
@@ -131,7 +131,7 @@ void Watchdog::Loop() {
   while (true) {
     {
       clip::MutexLock lock(&mu_);
-      const auto until = absl::ToChronoTime(absl::Now() + options_.interval);
+      const absl::Time until = clip::MonotonicNow() + options_.interval;
       while (!ended_ && ending_.WaitUntil(&mu_, until)) {
       }
       if (ended_) return;

@@ -58,8 +58,7 @@ class Batcher {
     while (group.pending > 0) {
       if (caller.deadline == absl::InfiniteFuture()) {
         group.finished.Wait(&mu_);
-      } else if (!group.finished.WaitUntil(
-                     &mu_, absl::ToChronoTime(caller.deadline))) {
+      } else if (!group.finished.WaitUntil(&mu_, caller.deadline)) {
         DropQueued(&group);
         // What is running now cannot be taken back: wait for it.
         while (group.pending > 0) group.finished.Wait(&mu_);

@@ -18,7 +18,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "clip/monotonic.h"
 
 namespace zeroshot {
 namespace {
@@ -171,8 +171,8 @@ absl::StatusOr<Addresses> Resolve(const std::string& host, int port,
     std::thread([ask, promise = std::move(promise)]() mutable {
       promise.set_value(ask(0));
     }).detach();
-    if (answer.wait_until(absl::ToChronoTime(deadline)) !=
-        std::future_status::ready) {
+    if (answer.wait_for(absl::ToChronoNanoseconds(
+            deadline - clip::MonotonicNow())) != std::future_status::ready) {
       return absl::DeadlineExceededError("its name is not resolved in time");
     }
     found = answer.get();
@@ -255,7 +255,7 @@ absl::Status ByteStream::Send(absl::string_view bytes, absl::Time deadline) {
     const absl::StatusOr<size_t> sent = TrySend(bytes, &wants);
     if (!sent.ok()) return sent.status();
     bytes.remove_prefix(*sent);
-    if (wants == Wants::kNothing && absl::Now() < deadline) continue;
+    if (wants == Wants::kNothing && clip::MonotonicNow() < deadline) continue;
     absl::Status status = Await(wants, deadline);
     if (!status.ok()) return status;
   }
@@ -265,7 +265,7 @@ absl::Status ByteStream::Send(absl::string_view bytes, absl::Time deadline) {
 absl::StatusOr<size_t> ByteStream::Receive(char* out, size_t room,
                                            absl::Time deadline) {
   while (true) {
-    if (absl::Now() >= deadline) return TooLate();
+    if (clip::MonotonicNow() >= deadline) return TooLate();
     Wants wants = Wants::kNothing;
     const absl::StatusOr<size_t> got = TryReceive(out, room, &wants);
     if (!got.ok() || *got > 0) return got;
@@ -280,7 +280,7 @@ absl::Status ByteStream::Await(Wants wants, absl::Time deadline) const {
   waiting.events = wants == Wants::kReading ? POLLIN : POLLOUT;
   while (true) {
     const int64_t left = absl::ToInt64Milliseconds(
-        absl::Ceil(deadline - absl::Now(), absl::Milliseconds(1)));
+        absl::Ceil(deadline - clip::MonotonicNow(), absl::Milliseconds(1)));
     if (left <= 0) return TooLate();
     const int ready =
         poll(&waiting, 1, static_cast<int>(std::min<int64_t>(left, 60'000)));

@@ -6,8 +6,8 @@
 #include <functional>
 
 #include "absl/status/status.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "clip/monotonic.h"
 
 namespace zeroshot {
 
@@ -16,12 +16,12 @@ inline absl::Status DeadlinePassed() {
 }
 
 struct Caller {
-  absl::Time deadline = absl::InfiniteFuture();
+  absl::Time deadline = absl::InfiniteFuture();  // of clip::MonotonicNow
   std::function<bool()> gone;  // may be null; callable from any thread
 
   // OK while the answer is wanted, else DeadlineExceeded or Cancelled.
   absl::Status StillWaiting() const {
-    if (absl::Now() >= deadline) return DeadlinePassed();
+    if (clip::MonotonicNow() >= deadline) return DeadlinePassed();
     if (gone && gone()) return absl::CancelledError("the caller has gone");
     return absl::OkStatus();
   }

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "clip/monotonic.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/weight_set.h"
 
@@ -140,7 +140,7 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
   Sums sums(spec.num_classes(), static_cast<int>(dim));
   std::vector<std::string> keys(spec.num_classes());
   int64_t done = 0;
-  absl::Time start = absl::Now();
+  absl::Time start = clip::MonotonicNow();
   for (int c = 0; c < spec.num_classes(); ++c) {
     if (c % kPromptsBetweenChecks == 0 && !progress(done, total, 0)) {
       return NobodyWaits();
@@ -170,14 +170,14 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
     }
     const int64_t count = batch.sequences.size();
     AddKnown(&batch, &sums);
-    const absl::Time tokenized = absl::Now();
+    const absl::Time tokenized = clip::MonotonicNow();
     out.tokenize += tokenized - start;
     const int64_t known = count - batch.sequences.size();
     absl::Status status =
         EncodeUnknown(batch, done + known, total, progress, &sums, &out);
     if (!status.ok()) return status;
     done += count;
-    start = absl::Now();
+    start = clip::MonotonicNow();
     out.encode += start - tokenized;
   }
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "clip/monotonic.h"
 #include "clip/quoted.h"
 #include "clip/sha256.h"
 
@@ -62,7 +62,7 @@ absl::StatusOr<Embeddings> Embedder::EmbedImages(
     if (result.statuses[i].ok()) runnable.push_back(&jobs[i]);
   }
   if (runnable.empty()) return result;
-  const absl::Time submitted = absl::Now();
+  const absl::Time submitted = clip::MonotonicNow();
   if (absl::Status status = batcher_.Run(runnable, caller); !status.ok()) {
     return status;
   }
@@ -153,11 +153,11 @@ absl::Status Embedder::MakeCrop(absl::string_view bytes,
 }
 
 void Embedder::RunBatch(absl::Span<Job* const> jobs) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = clip::MonotonicNow();
   std::vector<absl::Span<const uint8_t>> crops;
   for (const Job* job : jobs) crops.push_back(job->crop);
   const absl::StatusOr<std::vector<float>> rows = model_->EncodeImages(crops);
-  const absl::Time end = absl::Now();
+  const absl::Time end = clip::MonotonicNow();
   pace_.BatchRan(static_cast<int>(jobs.size()), end - start);
   if (on_batch_) on_batch_(static_cast<int>(jobs.size()));
   const size_t dim = model_->info().embedding_dim;

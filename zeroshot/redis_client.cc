@@ -10,7 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "absl/time/clock.h"
+#include "clip/monotonic.h"
 #include "clip/quoted.h"
 
 namespace zeroshot {
@@ -242,11 +242,11 @@ absl::StatusOr<std::unique_ptr<RedisClient::Connection>> RedisClient::Dial(
 absl::Status RedisClient::MayTry() {
   clip::MutexLock lock(&mu_);
   if (failures_ == 0) return absl::OkStatus();
-  if (absl::Now() < try_again_) {
+  if (clip::MonotonicNow() < try_again_) {
     return absl::UnavailableError("it failed a moment ago");
   }
   // This call tries; others do not wait with it.
-  try_again_ = absl::Now() + options_.timeout;
+  try_again_ = clip::MonotonicNow() + options_.timeout;
   return absl::OkStatus();
 }
 
@@ -259,7 +259,7 @@ void RedisClient::Tried(bool went_well) {
   // Those that are idle are no better.
   idle_.clear();
   const int doublings = std::min(failures_++, 10);
-  try_again_ = absl::Now() +
+  try_again_ = clip::MonotonicNow() +
                std::min(kLongestPause, kFirstPause * (int64_t{1} << doublings));
 }
 
@@ -267,7 +267,7 @@ absl::StatusOr<std::vector<RedisClient::Reply>> RedisClient::Run(
     absl::Span<const Command> commands) {
   absl::Status may = MayTry();
   if (!may.ok()) return may;
-  const absl::Time deadline = absl::Now() + options_.timeout;
+  const absl::Time deadline = clip::MonotonicNow() + options_.timeout;
   absl::StatusOr<std::vector<Reply>> replies =
       absl::UnavailableError("not connected");
   absl::Status refused;

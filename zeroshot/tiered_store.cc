@@ -10,7 +10,8 @@ TieredStore::TieredStore(const std::vector<Tier>& tiers, OnChange on_change)
   for (const Tier& tier : tiers) states_.push_back({.tier = tier});
 }
 
-void TieredStore::Count(size_t t, const absl::Status& status, bool is_get) {
+void TieredStore::Count(size_t t, const absl::Status& status, bool is_get,
+                        bool is_put) {
   // An answer that says no is an answer: the tier works.
   const bool answered = status.ok() || absl::IsNotFound(status) ||
                         absl::IsResourceExhausted(status) ||
@@ -23,9 +24,17 @@ void TieredStore::Count(size_t t, const absl::Status& status, bool is_get) {
     if (is_get && status.ok()) ++state.hits;
     if (is_get && absl::IsNotFound(status)) ++state.misses;
     if (!answered) ++state.errors;
+    const bool was_failing = state.failing || state.failing_puts;
     const bool failing = !answered && !damaged;
-    changed = failing != state.failing;
-    state.failing = failing;
+    if (is_put && failing) {
+      state.failing_puts = true;
+    } else if (is_put || failing || state.failing) {
+      // Who answers again after an outage is well; who has only refused Puts
+      // is well when one goes through.
+      state.failing = failing;
+      state.failing_puts = state.failing_puts && failing;
+    }
+    changed = was_failing != (state.failing || state.failing_puts);
   }
   if ((changed || damaged) && on_change_) {
     on_change_(tiers_[t].name, answered ? absl::OkStatus() : status);
@@ -68,7 +77,8 @@ TieredStore::Found TieredStore::LookBelow(absl::string_view id) {
     if (!found.ok()) continue;
     // A set that has no room above is served all the same.
     for (size_t above = 0; above < t; ++above) {
-      Count(above, tiers_[above].store->Put(*found), /*is_get=*/false);
+      Count(above, tiers_[above].store->Put(*found), /*is_get=*/false,
+            /*is_put=*/true);
     }
     return found;
   }
@@ -87,7 +97,7 @@ TieredStore::Found TieredStore::GetHeader(absl::string_view id) {
 absl::Status TieredStore::Put(std::shared_ptr<const WeightSet> set) {
   for (size_t t = 0; t < tiers_.size(); ++t) {
     absl::Status status = tiers_[t].store->Put(set);
-    Count(t, status, /*is_get=*/false);
+    Count(t, status, /*is_get=*/false, /*is_put=*/true);
     if (t == 0 && !status.ok()) return status;
     // Works, but will not have this set: the others should know.
     if (absl::IsResourceExhausted(status) && on_change_) {

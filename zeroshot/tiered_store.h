@@ -59,6 +59,7 @@ class TieredStore : public WeightStore {
     Tier tier;
     int64_t hits = 0, misses = 0, errors = 0;
     bool failing = false;
+    bool failing_puts = false;  // alone, as a full disk does
   };
   // One look into the tiers below the first, and who waits for it.
   struct Look {
@@ -67,7 +68,8 @@ class TieredStore : public WeightStore {
   };
 
   // What an answer of tier `t` means for its counts and health.
-  void Count(size_t t, const absl::Status& status, bool is_get);
+  void Count(size_t t, const absl::Status& status, bool is_get,
+             bool is_put = false);
   Found LookBelow(absl::string_view id);
 
   const OnChange on_change_;

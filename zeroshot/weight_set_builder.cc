@@ -7,13 +7,14 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "clip/monotonic.h"
 #include "clip/quoted.h"
 
 namespace zeroshot {
 namespace {
 
 // How often a caller who joined a flight looks whether it still waits itself.
-constexpr std::chrono::milliseconds kLookAgain{50};
+constexpr absl::Duration kLookAgain = absl::Milliseconds(50);
 
 // How often a server looks whether another one has built the set.
 constexpr absl::Duration kLookAtLease = absl::Milliseconds(100);
@@ -88,7 +89,7 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Rebuild(const WeightSet& header,
 absl::StatusOr<BuildResult> WeightSetBuilder::FindOrBuild(
     const ResolvedSpec& spec, const std::string& id, const Caller& caller,
     const OnProgress& on_progress) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = clip::MonotonicNow();
   absl::StatusOr<BuildResult> result = BuildResult{};
   // A store that cannot answer is no reason not to build.
   if (auto stored = store_->Get(id); stored.ok()) {
@@ -99,7 +100,7 @@ absl::StatusOr<BuildResult> WeightSetBuilder::FindOrBuild(
     if (!result.ok()) return result.status();
   }
   result->warnings = spec.Warnings();
-  result->timing.total = absl::Now() - start;
+  result->timing.total = clip::MonotonicNow() - start;
   return result;
 }
 
@@ -140,7 +141,7 @@ absl::StatusOr<BuildResult> WeightSetBuilder::JoinOrLead(
 
 absl::StatusOr<BuildResult> WeightSetBuilder::WaitFor(
     Flight* flight, const Caller& caller, const OnProgress& on_progress) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = clip::MonotonicNow();
   int64_t reported = -1;
   while (true) {
     BuildProgress progress;
@@ -148,8 +149,7 @@ absl::StatusOr<BuildResult> WeightSetBuilder::WaitFor(
     {
       clip::MutexLock lock(&mu_);
       if (waiting.ok() && !flight->result.has_value()) {
-        flight->changed.WaitUntil(
-            &mu_, std::chrono::system_clock::now() + kLookAgain);
+        flight->changed.WaitUntil(&mu_, clip::MonotonicNow() + kLookAgain);
       }
       if (!waiting.ok() || flight->result.has_value()) {
         --flight->joined;
@@ -158,7 +158,7 @@ absl::StatusOr<BuildResult> WeightSetBuilder::WaitFor(
         if (result.ok()) {
           result->joined = true;
           result->timing = BuildTiming();
-          result->timing.queue = absl::Now() - start;
+          result->timing.queue = clip::MonotonicNow() - start;
         }
         return result;
       }
@@ -181,11 +181,11 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Lead(
     result.cached = true;
     return result;
   }
-  const absl::Time start = absl::Now();
+  const absl::Time start = clip::MonotonicNow();
   const auto progress = [&](int64_t done, int64_t total, int64_t tokens) {
     BuildProgress now{done, total, tokens, absl::InfiniteDuration()};
     if (done > 0) {
-      now.time_left = (absl::Now() - start) * (total - done) / done;
+      now.time_left = (clip::MonotonicNow() - start) * (total - done) / done;
     }
     const bool waits = caller.StillWaiting().ok();
     if (waits && on_progress) on_progress(now);
@@ -206,21 +206,21 @@ absl::StatusOr<BuildResult> WeightSetBuilder::LeadWithLease(
     const ResolvedSpec& spec, const std::string& id,
     const clip::TextProgress& progress) {
   if (lease_ == nullptr) return BuildNow(spec, id, progress);
-  const absl::Time start = absl::Now();
+  const absl::Time start = clip::MonotonicNow();
   const auto built_elsewhere = WaitForLease(spec, id, progress);
   if (!built_elsewhere.ok()) return built_elsewhere.status();
   absl::StatusOr<BuildResult> result = BuildResult{};
   if (*built_elsewhere != nullptr) {
     result->set = *built_elsewhere;
     result->cached = true;
-    result->timing.queue = absl::Now() - start;
+    result->timing.queue = clip::MonotonicNow() - start;
   } else {
-    absl::Time taken = absl::Now();
+    absl::Time taken = clip::MonotonicNow();
     const absl::Cleanup release = [&] { lease_->Release(id); };
     result =
         BuildNow(spec, id, [&](int64_t done, int64_t total, int64_t tokens) {
-          if (absl::Now() - taken > BuildLease::kLasts / 4) {
-            taken = absl::Now();
+          if (clip::MonotonicNow() - taken > BuildLease::kLasts / 4) {
+            taken = clip::MonotonicNow();
             // Whatever the answer: what is begun is finished, and equal.
             (void)lease_->Take(id);
           }
@@ -271,13 +271,13 @@ absl::StatusOr<BuildResult> WeightSetBuilder::BuildNow(
   result.timing.tokenize = encoded->tokenize;
   result.timing.encode = encoded->encode;
   result.num_tokens_encoded = encoded->num_tokens_encoded;
-  const absl::Time start = absl::Now();
+  const absl::Time start = clip::MonotonicNow();
   set->num_tokens = encoded->num_tokens;
   set->weights = std::move(encoded->weights);
-  set->create_time = start;
+  set->create_time = absl::Now();
   result.set = set;
   if (absl::Status status = store_->Put(set); !status.ok()) return status;
-  result.timing.finish = absl::Now() - start;
+  result.timing.finish = clip::MonotonicNow() - start;
   return result;
 }
 

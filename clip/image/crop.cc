@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "clip/image.h"
 #include "clip/image/bicubic.h"
 #include "clip/image/codecs.h"
 #include "clip/image/crop_stream.h"
+#include "clip/monotonic.h"
 
 namespace clip {
 namespace {
@@ -58,13 +58,13 @@ absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(absl::string_view bytes,
       !(options.apply_exif_orientation && ExifOrientation(bytes) != 1)) {
     return CropJpeg(bytes, size, options, timing);
   }
-  const absl::Time start = absl::Now();
+  const absl::Time start = clip::MonotonicNow();
   const absl::StatusOr<Image> image = DecodeImage(bytes, options);
-  const absl::Time decoded = absl::Now();
+  const absl::Time decoded = clip::MonotonicNow();
   timing->decode += decoded - start;
   if (!image.ok()) return image.status();
   std::vector<uint8_t> crop = CropForModel(*image, size);
-  timing->crop += absl::Now() - decoded;
+  timing->crop += clip::MonotonicNow() - decoded;
   return crop;
 }
 

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "clip/image/codecs.h"
 #include "clip/image/crop_stream.h"
+#include "clip/monotonic.h"
 
 namespace clip {
 namespace {
@@ -244,10 +245,10 @@ absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes, int64_t max_pixels) {
 absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes, int size,
                                               const DecodeOptions& options,
                                               CropTiming* timing) {
-  absl::Time last = absl::Now();
+  absl::Time last = clip::MonotonicNow();
   // Adds the time since the last call.
   const auto add_to = [&](absl::Duration* sum) {
-    const absl::Time now = absl::Now();
+    const absl::Time now = clip::MonotonicNow();
     *sum += now - last;
     last = now;
   };

@@ -4,20 +4,24 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <future>
 #include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "tests/e2e/load.h"
 
 namespace e2e {
@@ -155,6 +159,74 @@ TEST(FaultsTest, OutOfFileDescriptorsItServesOnAndRecoversOrEnds) {
   std::printf("%s\n", recovered ? "recovered" : "ended by itself");
   EXPECT_TRUE(recovered || exit == 1) << "exit " << exit << "\n"
                                       << server.process().Errors();
+}
+
+// What is common to the two ways a disk can be full.
+void ExpectServesWhileFull(DemoServer& server, Caller& caller,
+                           const std::string& folder,
+                           const std::function<void()>& make_room) {
+  const auto stub = v1::ZeroShot::NewStub(grpc::CreateChannel(
+      server.address(), grpc::InsecureChannelCredentials()));
+  const auto build = [&stub](const std::string& name) {
+    grpc::ClientContext context;
+    v1::BuildClassifierRequest request;
+    for (int i = 0; i < 200; ++i) {
+      request.add_classes()->set_name(absl::StrCat(name, " ", i));
+    }
+    v1::BuildClassifierResponse response;
+    return stub->BuildClassifier(&context, request, &response);
+  };
+  const auto files = [&folder] {
+    const std::filesystem::directory_iterator list(folder);
+    return std::distance(begin(list), end(list));
+  };
+  for (int i = 0; i < 3; ++i) {
+    const grpc::Status status = build(absl::StrCat("thing ", i));
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    EXPECT_TRUE(caller.Classify().ok());
+  }
+  EXPECT_EQ(files(), 1);  // the caller's own, of before; no parts of others
+  const std::string log = server.process().Errors();
+  const absl::string_view line = "the disk store fails and is passed over";
+  EXPECT_EQ(std::vector<std::string>(absl::StrSplit(log, line)).size(), 2)
+      << log;
+  make_room();
+  EXPECT_TRUE(build("after all").ok());
+  EXPECT_EQ(files(), 2);
+  EXPECT_NE(server.process().WaitForLine("the disk store is well again"), "");
+}
+
+TEST(FaultsTest, FullDiskIsToldOfOnceAndWhatItCannotTakeIsServedAllTheSame) {
+  const std::string folder = testing_certificates::NewFolder();
+  // Three small classes have room, two hundred have none.
+  if (mount("tmpfs", folder.c_str(), "tmpfs", 0, "size=64k") != 0) {
+    GTEST_SKIP() << "no file system can be mounted here";
+  }
+  const absl::Cleanup unmount = [&] { umount2(folder.c_str(), MNT_DETACH); };
+  DemoServer server({"--disk_store=" + folder});
+  ASSERT_NE(server.address(), "") << server.process().Errors();
+  Caller caller(server.address());
+  ASSERT_TRUE(caller.Build().ok());
+  ExpectServesWhileFull(server, caller, folder, [&] {
+    ASSERT_EQ(mount("tmpfs", folder.c_str(), "tmpfs", MS_REMOUNT, "size=64m"),
+              0);
+  });
+}
+
+TEST(FaultsTest, FileSizeLimitIsLikeAFullDisk) {
+  const std::string folder = testing_certificates::NewFolder();
+  DemoServer server({"--disk_store=" + folder});
+  ASSERT_NE(server.address(), "") << server.process().Errors();
+  Caller caller(server.address());
+  ASSERT_TRUE(caller.Build().ok());
+  rlimit limit{};
+  ASSERT_EQ(prlimit(server.process().pid(), RLIMIT_FSIZE, nullptr, &limit), 0);
+  const rlimit small{64 << 10, limit.rlim_max};
+  ASSERT_EQ(prlimit(server.process().pid(), RLIMIT_FSIZE, &small, nullptr), 0);
+  ExpectServesWhileFull(server, caller, folder, [&] {
+    ASSERT_EQ(prlimit(server.process().pid(), RLIMIT_FSIZE, &limit, nullptr),
+              0);
+  });
 }
 
 TEST(FaultsTest, LogThatCannotBeWrittenDoesNotStopIt) {

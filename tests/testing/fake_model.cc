@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "clip/monotonic.h"
 #include "clip/sha256.h"
 #include "clip/tokenizer.h"
 
@@ -64,8 +65,7 @@ bool FakeModel::PassGate(const TextProgress& progress, int64_t done,
     if (!closed_) return true;
     ++at_gate_;
     changed_.NotifyAll();
-    changed_.WaitUntil(&mu_,
-                       absl::ToChronoTime(absl::Now() + absl::Milliseconds(2)));
+    changed_.WaitUntil(&mu_, MonotonicNow() + absl::Milliseconds(2));
     --at_gate_;
   }
 }
@@ -141,7 +141,7 @@ void FakeModel::AnswerWrongly(bool wrongly) {
 }
 
 bool FakeModel::WaitForCallsAtGate(int n, absl::Duration timeout) {
-  const auto deadline = absl::ToChronoTime(absl::Now() + timeout);
+  const auto deadline = MonotonicNow() + timeout;
   MutexLock lock(&mu_);
   while (at_gate_ < n) {
     if (!changed_.WaitUntil(&mu_, deadline)) return at_gate_ >= n;

@@ -130,7 +130,7 @@ TEST_F(BatcherTest, AQueuedCallReturnsAtItsDeadlineWhileTheDeviceIsStillBusy) {
   std::thread a = Start(&first, &first_status);
   device_.WaitForBatches(1);
   Caller caller;
-  caller.deadline = absl::Now() + absl::Milliseconds(20);
+  caller.deadline = clip::MonotonicNow() + absl::Milliseconds(20);
   EXPECT_EQ(batcher_.Run({&late}, caller).code(),
             absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(batcher_.queued(), 0);
@@ -144,7 +144,7 @@ TEST_F(BatcherTest, AJobRunningAtItsDeadlineIsWaitedFor) {
   Job job{1};
   absl::Status status;
   Caller caller;
-  caller.deadline = absl::Now() + absl::Milliseconds(20);
+  caller.deadline = clip::MonotonicNow() + absl::Milliseconds(20);
   std::thread a = Start(&job, &status, caller);
   device_.WaitForBatches(1);
   absl::SleepFor(absl::Milliseconds(40));
@@ -204,7 +204,8 @@ TEST_F(BatcherTest, CallersThatComeAndGoLeaveNothingBehind) {
         std::vector<Job*> pointers;
         for (Job& job : jobs) pointers.push_back(&job);
         Caller caller;
-        caller.deadline = absl::Now() + absl::Microseconds(random() % 200);
+        caller.deadline =
+            clip::MonotonicNow() + absl::Microseconds(random() % 200);
         const bool gone = random() % 4 == 0;
         caller.gone = [gone] { return gone; };
         if (batcher_.Run(pointers, caller).ok()) {

@@ -304,7 +304,7 @@ TEST_F(SharedBuildTest, WhoWaitsForAnothersBuildMayLeave) {
   ASSERT_TRUE(replica.store.Delete(id).ok());
   ASSERT_TRUE(*other.store.Take(id));
   Caller caller;
-  caller.deadline = absl::Now() + absl::Milliseconds(300);
+  caller.deadline = clip::MonotonicNow() + absl::Milliseconds(300);
   EXPECT_TRUE(absl::IsDeadlineExceeded(replica.Build(caller).status()));
 }
 

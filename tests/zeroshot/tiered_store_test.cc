@@ -30,6 +30,7 @@ class Flaky : public WeightStore {
   }
   absl::Status Put(std::shared_ptr<const WeightSet> set) override {
     absl::Status status = Status();
+    if (puts_fail) status = absl::UnavailableError("full");
     return status.ok() ? store_.Put(std::move(set)) : status;
   }
   absl::Status Delete(absl::string_view id) override {
@@ -44,6 +45,7 @@ class Flaky : public WeightStore {
   StoreSize size() override { return store_.size(); }
 
   std::atomic<absl::StatusCode> fails{absl::StatusCode::kOk};
+  std::atomic<bool> puts_fail{false};
   std::atomic<int> delay_ms{0};
   std::atomic<int> gets{0};
 
@@ -127,6 +129,19 @@ TEST_F(TieredStoreTest, AFailingTierIsPassedOverAndToldOfOnceAnOutage) {
   EXPECT_EQ(store_.stats()[1].errors, 5);
   disk_.fails = absl::StatusCode::kOk;
   EXPECT_TRUE(absl::IsNotFound(store_.Get("nothing").status()));
+  EXPECT_THAT(changes_, ::testing::ElementsAre("disk UNAVAILABLE", "disk OK"));
+}
+
+TEST_F(TieredStoreTest, ATierThatOnlyTakesNothingIsToldOfOnceToo) {
+  disk_.puts_fail = true;
+  for (const char* id : {"a", "b", "c"}) {
+    EXPECT_TRUE(absl::IsNotFound(store_.Get(id).status()));
+    EXPECT_TRUE(store_.Put(MakeWeightSet(id)).ok());
+  }
+  EXPECT_THAT(changes_, ::testing::ElementsAre("disk UNAVAILABLE"));
+  EXPECT_EQ(store_.stats()[1].errors, 3);
+  disk_.puts_fail = false;
+  EXPECT_TRUE(store_.Put(MakeWeightSet("d")).ok());
   EXPECT_THAT(changes_, ::testing::ElementsAre("disk UNAVAILABLE", "disk OK"));
 }
 
