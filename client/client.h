@@ -52,6 +52,11 @@ struct ClientOptions {
   // is time for it. 1 turns both off.
   int max_attempts = 5;
 
+  // For a target that has the servers' own addresses (a headless Service, a
+  // list): one that loads or stops is left out as soon as it says so. Not
+  // through a proxy: of the servers behind it one would be asked for all.
+  bool watch_health = false;
+
   // Of a request and of an answer.
   int max_message_bytes = 64 << 20;
 

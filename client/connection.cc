@@ -10,22 +10,27 @@
 namespace zeroshot::client {
 namespace {
 
-// A name that stands for several servers: their calls go round.
-constexpr char kRoundRobin[] =
-    R"("loadBalancingConfig": [{"round_robin": {}}])";
-
-std::string ServiceConfig(int max_attempts) {
-  if (max_attempts == 1) return absl::StrCat("{", kRoundRobin, "}");
-  return absl::Substitute(R"({$0, "methodConfig": [{
-    "name": [{"service": "$1"}],
-    "retryPolicy": {
-      "maxAttempts": $2,
-      "initialBackoff": "0.1s",
-      "maxBackoff": "2s",
-      "backoffMultiplier": 2,
-      "retryableStatusCodes": ["UNAVAILABLE"]
-    }}]})",
-                          kRoundRobin, kService, max_attempts);
+// A name that stands for several servers: calls go round them. A call that
+// arrives just as a server closes its port ends as CANCELLED; we never cancel.
+std::string ServiceConfig(const ClientOptions& options) {
+  std::string config = R"({"loadBalancingConfig": [{"round_robin": {}}])";
+  if (options.watch_health) {
+    absl::SubstituteAndAppend(
+        &config, R"(, "healthCheckConfig": {"serviceName": "$0"})", kService);
+  }
+  if (options.max_attempts > 1) {
+    absl::SubstituteAndAppend(&config, R"(, "methodConfig": [{
+      "name": [{"service": "$0"}],
+      "retryPolicy": {
+        "maxAttempts": $1,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "2s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"]
+      }}])",
+                              kService, options.max_attempts);
+  }
+  return absl::StrCat(config, "}");
 }
 
 }  // namespace
@@ -42,7 +47,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target,
   // When a server goes its name is asked anew, by default every 30 s at most:
   // a rolling restart can replace them all in that time.
   arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000);
-  arguments.SetServiceConfigJSON(ServiceConfig(options.max_attempts));
+  arguments.SetServiceConfigJSON(ServiceConfig(options));
   if (options.max_attempts > 1) {
     // A request over this size (256 KiB unless told) is not tried again:
     // that would leave out most photographs.

@@ -117,6 +117,10 @@ ABSL_FLAG(std::string, log_level, "info",
 ABSL_FLAG(absl::Duration, watchdog_timeout, ServerOptions().watchdog_timeout,
           "How long the device may finish nothing while a canary picture waits "
           "before health turns NOT_SERVING");
+ABSL_FLAG(absl::Duration, max_connection_age,
+          ServerOptions().max_connection_age,
+          "How long a connection is kept; then its client connects anew, "
+          "without losing a call, and finds servers that came; 0: for ever");
 ABSL_FLAG(absl::Duration, drain_grace, Options().drain_grace,
           "How long calls are still taken after SIGTERM, with health turned "
           "NOT_SERVING already, so that load balancers look elsewhere");
@@ -266,6 +270,8 @@ void ReadServerOptions(Checks* checks, ServerOptions* out) {
   checks->Update(CheckSecurity(out->security, out->listen));
   checks->Time(FLAGS_watchdog_timeout, absl::Seconds(1),
                &out->watchdog_timeout);
+  checks->Time(FLAGS_max_connection_age, absl::ZeroDuration(),
+               &out->max_connection_age);
   checks->Range(FLAGS_max_inflight, 1, 100'000, &out->max_inflight);
   checks->Range(FLAGS_max_builds, 1, 10'000, &out->max_builds);
   checks->Range(FLAGS_max_batch_items, 1, kMaxInt, &out->max_batch_items);

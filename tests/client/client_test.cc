@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <google/protobuf/any.pb.h>
+#include <google/protobuf/duration.pb.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
 #include <gtest/gtest.h>
@@ -329,11 +330,15 @@ TEST(ClientTest, TriesOtherErrorsOnce) {
   }
 }
 
-// google.rpc.Status { details { [RetryInfo] { retry_delay { 0.2 s } } } }
-grpc::Status FullFor200Ms() {
+// google.rpc.Status { details { [RetryInfo] { retry_delay { `delay` } } } }
+grpc::Status FullFor(absl::Duration delay) {
+  google::protobuf::Duration asked;
+  asked.set_seconds(absl::ToInt64Seconds(delay));
+  asked.set_nanos(absl::ToInt64Nanoseconds(delay % absl::Seconds(1)));
+  const std::string bytes = asked.SerializeAsString();
   google::protobuf::Any detail;
   detail.set_type_url("type.googleapis.com/google.rpc.RetryInfo");
-  detail.set_value("\x0a\x05\x10\x80\x84\xaf\x5f");
+  detail.set_value(absl::StrCat("\x0a", std::string(1, bytes.size()), bytes));
   const std::string any = detail.SerializeAsString();
   return {grpc::StatusCode::RESOURCE_EXHAUSTED, "full",
           absl::StrCat("\x08\x08\x1a", std::string(1, any.size()), any)};
@@ -343,7 +348,7 @@ TEST(ClientTest, ComesBackToAFullServerWhenItAsks) {
   FakeServer server;
   std::atomic<int> calls{0};
   server.classify = [&](const auto&, auto* response) {
-    return ++calls <= 2 ? FullFor200Ms() : Answer(response);
+    return ++calls <= 2 ? FullFor(absl::Milliseconds(200)) : Answer(response);
   };
   const absl::Time start = absl::Now();
   const auto answer = server.Connect()->Classify("x", "abc");
@@ -352,19 +357,20 @@ TEST(ClientTest, ComesBackToAFullServerWhenItAsks) {
   EXPECT_GE(absl::Now() - start, absl::Milliseconds(400));
 }
 
-TEST(ClientTest, DoesNotWaitForRoomLongerThanItMay) {
+TEST(ClientTest, DoesNotWaitForRoomLongerOrOftenerThanItMay) {
   FakeServer server;
   std::atomic<int> calls{0};
+  std::atomic<int> ask_ms{3'600'000};
   server.classify = [&](const auto&, auto*) {
     ++calls;
-    return FullFor200Ms();
+    return FullFor(absl::Milliseconds(ask_ms.load()));
   };
   const auto code = [&](ClientOptions options) {
     return server.Connect(options)->Classify("x", "abc").status().code();
   };
-  EXPECT_EQ(code({.timeout = absl::Milliseconds(150)}),
-            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(code({}), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(calls, 1);
+  ask_ms = 100;
   EXPECT_EQ(code({.max_attempts = 2}), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(calls, 3);
   EXPECT_EQ(code({.max_attempts = 1}), absl::StatusCode::kResourceExhausted);
@@ -375,7 +381,7 @@ TEST(ClientTest, ComesBackWithABuildThatShowsProgressToo) {
   FakeServer server;
   std::atomic<int> calls{0};
   server.build_stream = [&](const auto&, const auto& write) {
-    if (++calls == 1) return FullFor200Ms();
+    if (++calls == 1) return FullFor(absl::Milliseconds(200));
     v1::BuildClassifierStreamResponse event;
     event.mutable_result()->set_weight_set_id("abc");
     write(event);
@@ -408,6 +414,31 @@ TEST(ClientTest, GoesRoundTheServersOfOneName) {
     EXPECT_EQ(calls_a, 10);
     EXPECT_EQ(calls_b, 10);
   }
+}
+
+TEST(ClientTest, LeavesOutServersThatSayTheyDoNotServe) {
+  FakeServer a, b;
+  std::atomic<int> calls_a{0}, calls_b{0};
+  a.classify = AfterRefusals(0, grpc::StatusCode::OK, &calls_a);
+  b.classify = AfterRefusals(0, grpc::StatusCode::OK, &calls_b);
+  const auto client =
+      *Client::Connect(absl::StrCat("ipv4:", a.target(), ",", b.target()),
+                       {.watch_health = true});
+  const auto call_until = [&](const auto& enough) {
+    const absl::Time until = absl::Now() + absl::Seconds(10);
+    while (!enough() && absl::Now() < until) {
+      EXPECT_TRUE(client->Classify("x", "abc").ok());
+    }
+    EXPECT_TRUE(enough());
+  };
+  call_until([&] { return calls_a > 0 && calls_b > 0; });
+  a.SetServing(false);
+  absl::SleepFor(absl::Milliseconds(200));
+  calls_a = calls_b = 0;
+  call_until([&] { return calls_b >= 20; });
+  EXPECT_EQ(calls_a, 0);
+  a.SetServing(true);
+  call_until([&] { return calls_a > 0; });
 }
 
 TEST(ClientTest, SurvivesARestartOfTheServer) {

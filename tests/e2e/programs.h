@@ -25,7 +25,7 @@ inline std::unique_ptr<Process> StartServer(std::vector<std::string> flags = {
 // HOST:PORT from the line that says what is served, waited for.
 inline std::string AddressOf(Process& server) {
   const std::string line = server.WaitForLine(" serving ");
-  const size_t begin = line.find("127.0.0.1:");
+  const size_t begin = line.find("127.0.0.");
   if (begin == line.npos) return "";
   return line.substr(begin, line.find(';', begin) - begin);
 }
