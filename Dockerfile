@@ -26,7 +26,7 @@ FROM debian:bookworm-slim AS libtorch
 ARG DEVICE
 WORKDIR /src
 COPY scripts/setup scripts/steps.sh scripts/
-COPY scripts/wheels/ scripts/wheels/
+COPY scripts/wheels/libtorch.txt scripts/wheels/libtorch-cuda.txt scripts/wheels/nvcc.txt scripts/wheels/
 RUN --mount=type=cache,target=/var/cache/pip \
     --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
     export PIP_CACHE_DIR=/var/cache/pip && \
