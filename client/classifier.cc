@@ -32,10 +32,41 @@ absl::StatusOr<Answer> Classifier::Classify(absl::string_view image,
                                             const ClassifyOptions& options) {
   const Current tried = current();
   absl::StatusOr<Answer> answer = client_->Classify(image, tried.id, options);
-  if (!absl::IsNotFound(answer.status())) return answer;
+  // The set is unknown to the server, or is one of the model it had before.
+  if (!absl::IsNotFound(answer.status()) &&
+      !absl::IsFailedPrecondition(answer.status())) {
+    return answer;
+  }
   absl::StatusOr<Current> rebuilt = Rebuild(tried);
   if (!rebuilt.ok()) return rebuilt.status();
   return client_->Classify(image, rebuilt->id, options);
+}
+
+absl::StatusOr<std::vector<Answer>> Classifier::ClassifyWithEach(
+    absl::Span<Classifier* const> classifiers, absl::string_view image,
+    const ClassifyOptions& options) {
+  if (classifiers.empty()) {
+    return absl::InvalidArgumentError("no classifier is given");
+  }
+  std::vector<Current> tried;
+  std::vector<std::string> ids;
+  for (const Classifier* classifier : classifiers) {
+    tried.push_back(classifier->current());
+    ids.push_back(tried.back().id);
+  }
+  Client* const client = classifiers.front()->client_;
+  absl::StatusOr<std::vector<Answer>> answers =
+      client->ClassifyWithEach(image, ids, options);
+  if (!absl::IsNotFound(answers.status()) &&
+      !absl::IsFailedPrecondition(answers.status())) {
+    return answers;
+  }
+  for (size_t i = 0; i < classifiers.size(); ++i) {
+    absl::StatusOr<Current> rebuilt = classifiers[i]->Rebuild(tried[i]);
+    if (!rebuilt.ok()) return rebuilt.status();
+    ids[i] = rebuilt->id;
+  }
+  return client->ClassifyWithEach(image, ids, options);
 }
 
 // Many threads miss the same weight set at once: the first builds it, the

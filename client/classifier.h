@@ -11,9 +11,11 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "client/client.h"
 #include "client/types.h"
 
@@ -28,11 +30,20 @@ class Classifier {
       Client* client, ClassifierSpec spec,
       const OnBuildProgress& on_progress = {});
 
-  // As Client::Classify, but if the weight set is unknown to the server it is
-  // built again (once for all threads that miss it) and the picture is tried
-  // once more.
+  // As Client::Classify, but if the weight set is unknown to the server, or is
+  // of another model than it has now, it is built again (once for all threads
+  // that miss it) and the picture is tried once more.
   absl::StatusOr<Answer> Classify(absl::string_view image,
                                   const ClassifyOptions& options = {});
+
+  // As Client::ClassifyWithEach: one answer a classifier for one pass of the
+  // picture through the image tower. If one of them is unknown to the server,
+  // or of another model, all are built again, which costs nothing for those
+  // that it knows. InvalidArgument: no classifier. REQUIRES: all borrow the
+  // same client.
+  static absl::StatusOr<std::vector<Answer>> ClassifyWithEach(
+      absl::Span<Classifier* const> classifiers, absl::string_view image,
+      const ClassifyOptions& options = {});
 
   // The first build's result. Its id changes with a rebuild only if the server
   // has changed its model meanwhile: weight_set_id() is the one in use.

@@ -5,23 +5,15 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/substitute.h"
 #include "absl/time/clock.h"
+#include "client/connection.h"
 #include "client/convert.h"
-#include "client/grpc_status.h"
 #include "google/protobuf/wrappers.pb.h"
-#include "grpcpp/channel.h"
-#include "grpcpp/client_context.h"
 #include "grpcpp/completion_queue.h"
-#include "grpcpp/create_channel.h"
 #include "grpcpp/generic/generic_stub.h"
-#include "grpcpp/security/credentials.h"
-#include "zeroshot/v1/zeroshot.grpc.pb.h"
 
 namespace zeroshot::client {
 namespace {
-
-constexpr char kService[] = "zeroshot.v1.ZeroShot";
 
 // RFC 6750, section 2.1.
 constexpr char kTokenCharacters[] =
@@ -33,99 +25,7 @@ constexpr int kMaxAttempts = 5;
 // Between two questions to a server that is starting.
 constexpr absl::Duration kHealthInterval = absl::Milliseconds(100);
 
-std::string ServiceConfig(int max_attempts) {
-  return absl::Substitute(R"({"methodConfig": [{
-    "name": [{"service": "$0"}],
-    "retryPolicy": {
-      "maxAttempts": $1,
-      "initialBackoff": "0.1s",
-      "maxBackoff": "2s",
-      "backoffMultiplier": 2,
-      "retryableStatusCodes": ["UNAVAILABLE"]
-    }}]})",
-                          kService, max_attempts);
-}
-
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target,
-                                           const ClientOptions& options) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(options.max_message_bytes);
-  arguments.SetMaxSendMessageSize(options.max_message_bytes);
-  // By default gRPC looks for a server that is away first after a second and
-  // then ever more seldom: the first would be after all our attempts.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  if (options.max_attempts > 1) {
-    arguments.SetServiceConfigJSON(ServiceConfig(options.max_attempts));
-    // A request over this size (256 KiB unless told) is not tried again:
-    // that would leave out most photographs.
-    arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE,
-                     options.max_message_bytes);
-  } else {
-    arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  }
-  return grpc::CreateCustomChannel(target,
-                                   options.credentials != nullptr
-                                       ? options.credentials
-                                       : grpc::InsecureChannelCredentials(),
-                                   arguments);
-}
-
-void SetTimeout(absl::Duration timeout, grpc::ClientContext* context) {
-  if (timeout == absl::InfiniteDuration()) return;
-  context->set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-}
-
 }  // namespace
-
-struct Client::Connection {
-  Connection(const std::string& target, ClientOptions client_options)
-      : options(std::move(client_options)),
-        channel(MakeChannel(target, options)),
-        stub(v1::ZeroShot::NewStub(channel)) {}
-
-  // Makes one unary call: `method` is a method of the stub.
-  template <typename Request, typename Response>
-  absl::StatusOr<Response> Call(
-      grpc::Status (v1::ZeroShot::Stub::*method)(grpc::ClientContext*,
-                                                 const Request&, Response*),
-      const Request& request, absl::Duration timeout) {
-    grpc::ClientContext context;
-    Prepare(timeout, &context);
-    Response response;
-    const grpc::Status status =
-        (stub.get()->*method)(&context, request, &response);
-    if (!status.ok()) return FromGrpcStatus(status);
-    return response;
-  }
-
-  template <typename Request, typename Response>
-  absl::StatusOr<Response> Call(
-      grpc::Status (v1::ZeroShot::Stub::*method)(grpc::ClientContext*,
-                                                 const Request&, Response*),
-      const Request& request) {
-    return Call(method, request, options.timeout);
-  }
-
-  // What every call of the service sends.
-  void Prepare(absl::Duration timeout, grpc::ClientContext* context) const {
-    SetTimeout(timeout, context);
-    if (!options.token.empty()) {
-      context->AddMetadata("authorization",
-                           absl::StrCat("Bearer ", options.token));
-    }
-  }
-
-  absl::StatusOr<BuildResult> BuildStream(const ClassifierSpec& spec,
-                                          const OnBuildProgress& on_progress);
-
-  // Asks grpc.health.v1 once.
-  absl::Status CheckHealth();
-
-  const ClientOptions options;
-  const std::shared_ptr<grpc::Channel> channel;
-  const std::unique_ptr<v1::ZeroShot::Stub> stub;
-};
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(
     const std::string& target, ClientOptions options) {
@@ -176,17 +76,23 @@ absl::StatusOr<BuildResult> Client::Build(const ClassifierSpec& spec,
 
 absl::StatusOr<BuildResult> Client::Connection::BuildStream(
     const ClassifierSpec& spec, const OnBuildProgress& on_progress) {
-  grpc::ClientContext context;
-  Prepare(options.build_timeout, &context);
-  const auto reader = stub->BuildClassifierStream(&context, ToProto(spec));
+  const absl::Time until = absl::Now() + options.build_timeout;
   std::optional<BuildResult> result;
-  v1::BuildClassifierStreamResponse event;
-  while (reader->Read(&event)) {
-    if (event.has_progress()) on_progress(FromProto(event.progress()));
-    if (event.has_result()) result = FromProto(event.result());
+  for (int attempt = 1;; ++attempt) {
+    grpc::ClientContext context;
+    Prepare(until, &context);
+    const auto reader = stub->BuildClassifierStream(&context, ToProto(spec));
+    v1::BuildClassifierStreamResponse event;
+    while (reader->Read(&event)) {
+      if (event.has_progress()) on_progress(FromProto(event.progress()));
+      if (event.has_result()) result = FromProto(event.result());
+    }
+    const grpc::Status status = reader->Finish();
+    if (status.ok()) break;
+    if (attempt >= options.max_attempts || !WaitedForRoom(status, until)) {
+      return FromGrpcStatus(status);
+    }
   }
-  const grpc::Status status = reader->Finish();
-  if (!status.ok()) return FromGrpcStatus(status);
   if (!result.has_value()) {
     return absl::InternalError("the server ended a build without a result");
   }
@@ -196,18 +102,33 @@ absl::StatusOr<BuildResult> Client::Connection::BuildStream(
 absl::StatusOr<Answer> Client::Classify(absl::string_view image,
                                         absl::string_view weight_set_id,
                                         const ClassifyOptions& options) {
+  absl::StatusOr<std::vector<Answer>> answers =
+      ClassifyWithEach(image, {std::string(weight_set_id)}, options);
+  if (!answers.ok()) return answers.status();
+  return std::move(answers->front());
+}
+
+absl::StatusOr<std::vector<Answer>> Client::ClassifyWithEach(
+    absl::string_view image, absl::Span<const std::string> weight_set_ids,
+    const ClassifyOptions& options) {
   if (options.top_k < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("top_k is ", options.top_k, "; it must be at least 1"));
   }
+  if (weight_set_ids.empty()) {
+    return absl::InvalidArgumentError("no weight set is named");
+  }
   v1::ClassifyRequest request;
   request.set_image(image.data(), image.size());
-  request.set_weight_set_id(std::string(weight_set_id));
+  request.set_weight_set_id(weight_set_ids.front());
+  for (const std::string& id : weight_set_ids.subspan(1)) {
+    request.add_more_weight_set_ids(id);
+  }
   request.set_top_k(options.top_k);
   request.set_return_probabilities(options.return_probabilities);
   auto response = connection_->Call(&v1::ZeroShot::Stub::Classify, request);
   if (!response.ok()) return response.status();
-  return FromProto(*response);
+  return FromProto(*response, static_cast<int>(weight_set_ids.size()));
 }
 
 absl::StatusOr<std::vector<absl::StatusOr<Embedding>>> Client::EmbedImages(
@@ -281,7 +202,7 @@ absl::Status Client::Connection::CheckHealth() {
   service.set_value(kService);
   google::protobuf::Int32Value serving_status;
   grpc::ClientContext context;
-  SetTimeout(options.timeout, &context);
+  SetDeadline(absl::Now() + options.timeout, &context);
   grpc::CompletionQueue queue;
   grpc::TemplatedGenericStub<google::protobuf::StringValue,
                              google::protobuf::Int32Value>

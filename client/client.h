@@ -47,7 +47,9 @@ struct ClientOptions {
 
   // Attempts of one call while the server answers Unavailable, 1 to 5. gRPC
   // makes them itself, after 0.1, 0.2, 0.4, 0.8 s at most (each drawn at
-  // random), all within the timeout. 1 turns this off.
+  // random), all within the timeout. As often a call is made again that a
+  // full server refused (ResourceExhausted) with a delay to wait for, if there
+  // is time for it. 1 turns both off.
   int max_attempts = 5;
 
   // Of a request and of an answer.
@@ -64,11 +66,16 @@ struct ClientOptions {
 
 using OnBuildProgress = std::function<void(const BuildProgress&)>;
 
+// Takes the next piece of a file; an error ends the call and is its answer.
+using OnPiece = std::function<absl::Status(absl::string_view)>;
+
 // Thread rule: every method may be called from many threads at once. A call
 // blocks its thread; calls of all threads share one connection.
 class Client {
  public:
-  // Does not wait for the server: the first call does, for a moment.
+  // Does not wait for the server: the first call does, for a moment. Calls to
+  // a name that has several addresses ("dns:///HOST:PORT") go to them in turn;
+  // those that are away are left out.
   // InvalidArgument: an empty target, or an option out of its range.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(
       const std::string& target, ClientOptions options = {});
@@ -88,6 +95,14 @@ class Client {
                                   absl::string_view weight_set_id,
                                   const ClassifyOptions& options = {});
 
+  // The same with several weight sets for one pass of the picture through the
+  // image tower: one answer an id, in their order, all with the same timing.
+  // Fails as a whole if one of the ids does; the message names it.
+  // InvalidArgument: no id, or more than Limits::max_weight_sets.
+  absl::StatusOr<std::vector<Answer>> ClassifyWithEach(
+      absl::string_view image, absl::Span<const std::string> weight_set_ids,
+      const ClassifyOptions& options = {});
+
   // One result an item, in the same order; a bad item fails alone. At most
   // Limits::max_batch_items items.
   absl::StatusOr<std::vector<absl::StatusOr<Embedding>>> EmbedImages(
@@ -101,6 +116,16 @@ class Client {
   absl::StatusOr<std::vector<WeightSetInfo>> ListWeightSets();
   absl::StatusOr<WeightSet> GetWeightSet(absl::string_view weight_set_id);
   absl::Status DeleteWeightSet(absl::string_view weight_set_id);
+
+  // Hands the weight set's file to `on_piece`, in order, on this thread. Has
+  // the timeout of a build. DataLoss: pieces are missing at the end.
+  absl::Status Export(absl::string_view weight_set_id,
+                      const ExportOptions& options, const OnPiece& on_piece);
+
+  // Makes a weight set of a file's bytes. Safe to repeat. Has the timeout of a
+  // build. FailedPrecondition: the file is of another model.
+  absl::StatusOr<ImportResult> Import(absl::string_view file,
+                                      const ImportOptions& options = {});
 
   // OK if the server takes calls, or begins to within `wait`. Unavailable: it
   // is starting or stopping, or cannot be reached.

@@ -40,7 +40,9 @@ Limits FromProto(const v1::Limits& limits) {
           .max_batch_items = limits.max_batch_items(),
           .max_inflight = limits.max_inflight(),
           .max_builds = limits.max_builds(),
-          .max_request_bytes = limits.max_request_bytes()};
+          .max_request_bytes = limits.max_request_bytes(),
+          .max_weight_sets = limits.max_weight_sets(),
+          .max_import_bytes = limits.max_import_bytes()};
 }
 
 // EmbedImagesResponse and EmbedTextsResponse have the same fields.
@@ -68,6 +70,25 @@ absl::StatusOr<std::vector<absl::StatusOr<Embedding>>> Embeddings(
     }
   }
   return results;
+}
+
+// ClassifyResponse and WeightSetAnswer have these fields alike.
+template <typename Response>
+absl::StatusOr<Answer> ScoresFromProto(const Response& response) {
+  if (response.predictions().empty()) {
+    return absl::InternalError("the server answered without a prediction");
+  }
+  Answer answer;
+  answer.predictions.reserve(response.predictions_size());
+  for (const v1::Prediction& prediction : response.predictions()) {
+    answer.predictions.push_back({.class_index = prediction.class_index(),
+                                  .class_name = prediction.class_name(),
+                                  .probability = prediction.probability(),
+                                  .logit = prediction.logit()});
+  }
+  answer.probabilities.assign(response.probabilities().begin(),
+                              response.probabilities().end());
+  return answer;
 }
 
 }  // namespace
@@ -141,22 +162,27 @@ ModelInfo FromProto(const v1::GetModelResponse& response) {
           .server_version = response.server_version()};
 }
 
-absl::StatusOr<Answer> FromProto(const v1::ClassifyResponse& response) {
-  if (response.predictions().empty()) {
-    return absl::InternalError("the server answered without a prediction");
+absl::StatusOr<std::vector<Answer>> FromProto(
+    const v1::ClassifyResponse& response, int count) {
+  if (response.more_size() != count - 1) {
+    return absl::InternalError(
+        absl::StrCat("the server answered for ", response.more_size() + 1,
+                     " weight sets, asked for were ", count));
   }
-  Answer answer;
-  answer.predictions.reserve(response.predictions_size());
-  for (const v1::Prediction& prediction : response.predictions()) {
-    answer.predictions.push_back({.class_index = prediction.class_index(),
-                                  .class_name = prediction.class_name(),
-                                  .probability = prediction.probability(),
-                                  .logit = prediction.logit()});
-  }
-  answer.probabilities.assign(response.probabilities().begin(),
-                              response.probabilities().end());
-  answer.timing = FromProto(response.timing());
-  return answer;
+  std::vector<Answer> answers;
+  answers.reserve(count);
+  absl::Status status;
+  const auto add = [&](const auto& of_one_set) {
+    absl::StatusOr<Answer> answer = ScoresFromProto(of_one_set);
+    if (!answer.ok()) return status.Update(answer.status());
+    answer->timing = FromProto(response.timing());
+    answer->embedding_cached = response.embedding_cached();
+    answers.push_back(*std::move(answer));
+  };
+  add(response);
+  for (const v1::WeightSetAnswer& more : response.more()) add(more);
+  if (!status.ok()) return status;
+  return answers;
 }
 
 absl::StatusOr<std::vector<absl::StatusOr<Embedding>>> FromProto(

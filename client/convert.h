@@ -19,8 +19,10 @@ BuildResult FromProto(const v1::BuildClassifierResponse& response);
 WeightSetInfo FromProto(const v1::WeightSetInfo& info);
 ModelInfo FromProto(const v1::GetModelResponse& response);
 
-// Internal: an answer without a prediction.
-absl::StatusOr<Answer> FromProto(const v1::ClassifyResponse& response);
+// One answer a weight set, of `count`. Internal: another number of them, or one
+// without a prediction.
+absl::StatusOr<std::vector<Answer>> FromProto(
+    const v1::ClassifyResponse& response, int count);
 
 // The answer to `count` items. Internal: it has another number of statuses or
 // floats than that.

@@ -3,12 +3,17 @@
 #define ZEROSHOT_CLIENT_GRPC_STATUS_H_
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "grpcpp/support/status.h"
 
 namespace zeroshot::client {
 
 // Code, message, and the binary details as the payload of kErrorDetailsUrl.
 absl::Status FromGrpcStatus(const grpc::Status& status);
+
+// When the server wants the call again (google.rpc.RetryInfo in the details of
+// RESOURCE_EXHAUSTED), from now; zero if it does not say.
+absl::Duration RetryDelay(const grpc::Status& status);
 
 }  // namespace zeroshot::client
 

@@ -74,6 +74,7 @@ struct Answer {
   std::vector<Prediction> predictions;  // best first, never empty
   std::vector<float> probabilities;     // [classes], if asked for
   ClassifyTiming timing;
+  bool embedding_cached = false;  // the server knew the picture's bytes
 };
 
 using Embedding = std::vector<float>;  // [embedding_dim], of length 1
@@ -94,6 +95,27 @@ struct WeightSet {
   std::vector<std::string> class_names;  // [info.num_classes]
 };
 
+// How a weight set stands in a file; the wire contract says what each means.
+enum class WeightSetFormat { kSafetensors, kNpy };
+enum class MatrixLayout { kUnspecified, kClassRows, kClassColumns };
+
+struct ExportOptions {
+  WeightSetFormat format = WeightSetFormat::kSafetensors;
+  MatrixLayout layout = MatrixLayout::kUnspecified;
+};
+
+struct ImportOptions {
+  std::vector<std::string> class_names = {};  // for a file that has none
+  MatrixLayout layout = MatrixLayout::kUnspecified;
+  std::string model_fingerprint = {};  // if known, and the file has none
+};
+
+struct ImportResult {
+  WeightSetInfo info;
+  bool cached = false;  // was there already
+  std::vector<std::string> warnings;
+};
+
 struct Limits {
   int64_t max_image_bytes = 0;
   int64_t max_image_pixels = 0;
@@ -105,6 +127,8 @@ struct Limits {
   int64_t max_inflight = 0;
   int64_t max_builds = 0;
   int64_t max_request_bytes = 0;
+  int64_t max_weight_sets = 0;
+  int64_t max_import_bytes = 0;
 };
 
 struct ModelInfo {

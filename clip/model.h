@@ -19,7 +19,9 @@ namespace clip {
 struct ModelOptions {
   std::string device = "auto";     // auto, cpu, cuda, cuda:N
   std::string precision = "auto";  // auto, fp32, bf16, fp16, int8
-  int threads = 0;                 // of the CPU towers; 0: one a core
+  // Of the CPU towers; 0: one a core, but no more than the control group's quota
+  // of processor time lets run all the time (clip/cpu_quota.h).
+  int threads = 0;
   int max_batch = 32;              // images a turn; more are split
 };
 
@@ -31,6 +33,7 @@ struct ModelInfo {
                             // preprocessing: all that determines the numbers
   std::string device;       // "cpu", "cuda:0"
   std::string precision;    // "fp32", "fp16", ...
+  int threads = 0;          // of the CPU towers; 0 on a GPU
   int image_size = 0;       // crops are [image_size, image_size, 3]
   int context_length = 0;   // longest token sequence
   int vocab_size = 0;

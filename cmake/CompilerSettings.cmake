@@ -34,18 +34,15 @@ if(ZEROSHOT_WERROR)
 endif()
 
 if(ZEROSHOT_SANITIZER STREQUAL "address")
-  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  # The fuzzers' executables add libFuzzer's main: tests/fuzz.
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+    $<$<CXX_COMPILER_ID:Clang>:-fsanitize=fuzzer-no-link>)
   add_link_options(-fsanitize=address,undefined)
 elseif(ZEROSHOT_SANITIZER STREQUAL "thread")
   add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
   add_link_options(-fsanitize=thread)
-elseif(ZEROSHOT_SANITIZER STREQUAL "fuzzer")
-  # The fuzzers' executables add libFuzzer's main: tests/fuzz.
-  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
-    -fno-omit-frame-pointer)
-  add_link_options(-fsanitize=address,undefined)
 elseif(ZEROSHOT_SANITIZER)
-  message(FATAL_ERROR "ZEROSHOT_SANITIZER is '${ZEROSHOT_SANITIZER}'; allowed: address, thread, fuzzer")
+  message(FATAL_ERROR "ZEROSHOT_SANITIZER is '${ZEROSHOT_SANITIZER}'; allowed: address, thread")
 endif()
 
 # zeroshot_add_library(NAME SOURCES ... HEADERS ... DEPS ... [PRIVATE_DEPS ...])

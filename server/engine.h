@@ -14,6 +14,7 @@
 #include "zeroshot/embedder.h"
 #include "zeroshot/tiered_store.h"
 #include "zeroshot/weight_set_builder.h"
+#include "zeroshot/weight_set_finder.h"
 
 namespace zeroshot::server {
 
@@ -21,7 +22,7 @@ namespace zeroshot::server {
 struct Engine {
   // `stores` and `metrics` are borrowed.
   Engine(std::unique_ptr<clip::Model> loaded, const ServerOptions& options,
-         Stores* stores, Metrics* metrics)
+         Stores* stores, Metrics* metrics, FinderOptions finding)
       : model(std::move(loaded)),
         store(stores->all()),
         embedder(model.get(), &tokenizer, options.embedder,
@@ -29,7 +30,8 @@ struct Engine {
         builder(model.get(), &tokenizer, &store, options.build,
                 options.max_builds, stores->lease(),
                 options.vector_cache_bytes),
-        classifier(model.get(), &embedder, &store) {}
+        sets(&store, &builder, std::move(finding)),
+        classifier(model.get(), &embedder, &sets) {}
 
   // In the order in which each borrows those above it.
   const std::unique_ptr<clip::Model> model;
@@ -37,6 +39,7 @@ struct Engine {
   TieredStore& store;
   Embedder embedder;
   WeightSetBuilder builder;
+  WeightSetFinder sets;
   Classifier classifier;
 };
 

@@ -67,11 +67,13 @@ std::string Address(const std::string& listen, int port) {
 
 std::string StartLine(const clip::ModelInfo& info, absl::string_view address,
                       absl::Duration load_time) {
+  const std::string threads =
+      info.threads == 0 ? "" : absl::StrCat(" x ", info.threads);
   return absl::StrFormat(
-      "zeroshot %s serving %s (%s, %d-d) on %s %s at %s; loaded and warmed up "
-      "in %.2f s",
+      "zeroshot %s serving %s (%s, %d-d) on %s%s %s at %s; loaded and warmed "
+      "up in %.2f s",
       ZEROSHOT_VERSION, info.name, info.family, info.embedding_dim, info.device,
-      info.precision, address, absl::ToDoubleSeconds(load_time));
+      threads, info.precision, address, absl::ToDoubleSeconds(load_time));
 }
 
 int Run(const Options& options) {

@@ -48,14 +48,14 @@ class Snapshot {
  public:
   using Labels = std::vector<ClientMetric::Label>;
 
-  void Gauge(const char* name, const char* help, double value,
+  void Gauge(const std::string& name, const std::string& help, double value,
              Labels labels = {}) {
     ClientMetric metric;
     metric.gauge.value = value;
     Add(name, help, MetricType::Gauge, std::move(labels), metric);
   }
 
-  void Counter(const char* name, const char* help, double value,
+  void Counter(const std::string& name, const std::string& help, double value,
                Labels labels = {}) {
     ClientMetric metric;
     metric.counter.value = value;
@@ -66,8 +66,8 @@ class Snapshot {
 
  private:
   // Metrics of one name come one after the other.
-  void Add(const char* name, const char* help, MetricType type, Labels labels,
-           ClientMetric metric) {
+  void Add(const std::string& name, const std::string& help, MetricType type,
+           Labels labels, ClientMetric metric) {
     if (families_.empty() || families_.back().name != name) {
       families_.push_back({name, help, type, {}});
     }
@@ -154,6 +154,23 @@ void ReadTiers(const std::vector<TieredStore::TierStats>& tiers,
   }
 }
 
+// One of the caches of vectors; nothing if it is off.
+void ReadCache(const std::string& name, const std::string& what,
+               const VectorCache::Stats& cache, Snapshot* out) {
+  if (cache.max_bytes == 0) return;
+  out->Gauge(name + "_bytes", "Bytes that vectors of " + what + " take",
+             static_cast<double>(cache.bytes));
+  out->Gauge(name + "_max_bytes", "Bytes that they may take",
+             static_cast<double>(cache.max_bytes));
+  const auto count = [&](const char* result, int64_t value) {
+    out->Counter(name + "_gets_total",
+                 "Vectors of " + what + " looked for, by what came of it",
+                 static_cast<double>(value), {{"result", result}});
+  };
+  count("hit", cache.hits);
+  count("miss", cache.misses);
+}
+
 void ReadServer(const Readings& readings, Snapshot* out) {
   out->Gauge("zeroshot_ready", "1 while calls are taken, as /readyz says",
              readings.ready);
@@ -178,6 +195,9 @@ void ReadServer(const Readings& readings, Snapshot* out) {
   out->Gauge("zeroshot_queue_pictures", "Pictures that wait for the device",
              readings.queued);
   ReadTiers(readings.tiers, out);
+  ReadCache("zeroshot_image_cache", "pictures", readings.image_cache, out);
+  ReadCache("zeroshot_vector_cache", "classes and prompts", readings.vectors,
+            out);
 }
 
 }  // namespace
@@ -220,7 +240,9 @@ Metrics::Metrics()
                           .Add({}, BatchSizes())),
       builds_(BuildCounter()
                   .Name("zeroshot_builds_total")
-                  .Help("Builds that went well: built, or found (cached)")
+                  .Help("Builds that went well: built, found (cached), waited "
+                        "for as another call's (joined), or built again from "
+                        "a stored specification (rebuilt)")
                   .Register(registry_)),
       build_seconds_(BuildHistogram()
                          .Name("zeroshot_build_seconds")
@@ -265,15 +287,21 @@ void Metrics::PicturesTimed(const EmbedTiming& timing) {
 
 void Metrics::BatchRan(int pictures) { batch_pictures_.Observe(pictures); }
 
-void Metrics::BuildEnded(const BuildResult& result) {
-  builds_.Add({{"result", result.cached ? "cached" : "built"}}).Increment();
+void Metrics::BuildEnded(const BuildResult& result, bool again) {
+  const bool waited = result.cached || result.joined;
+  builds_
+      .Add({{"result", result.cached   ? "cached"
+                       : result.joined ? "joined"
+                       : again         ? "rebuilt"
+                                       : "built"}})
+      .Increment();
   const int64_t tokens = result.set->num_tokens;
-  const int64_t encoded = result.num_tokens_encoded;
+  const int64_t encoded = waited ? 0 : result.num_tokens_encoded;
   tokens_encoded_.Increment(static_cast<double>(encoded));
   // Padding may make the tower work more than the prompts have tokens.
   tokens_saved_.Increment(
       static_cast<double>(std::max<int64_t>(0, tokens - encoded)));
-  if (!result.cached) {
+  if (!waited) {
     build_seconds_.Observe(absl::ToDoubleSeconds(result.timing.total));
   }
 }

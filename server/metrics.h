@@ -20,6 +20,7 @@
 #include "clip/model.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/tiered_store.h"
+#include "zeroshot/vector_cache.h"
 #include "zeroshot/weight_set_builder.h"
 
 namespace zeroshot::server {
@@ -34,6 +35,8 @@ struct Readings {
   std::optional<clip::ModelInfo> model;
   int queued = 0;  // crops that wait for the device
   std::vector<TieredStore::TierStats> tiers;
+  VectorCache::Stats image_cache;
+  VectorCache::Stats vectors;  // of classes and prompts
 };
 
 // Thread rule: every method may be called from many threads at once.
@@ -44,13 +47,14 @@ class Metrics {
   void CallEnded(absl::string_view method, const absl::Status& status,
                  absl::Duration took);
 
-  // Where the time of a call with pictures went.
+  // Where the time of a call with pictures went, not all of which were known.
   void PicturesTimed(const EmbedTiming& timing);
 
   // The tower ran on `pictures` at once.
   void BatchRan(int pictures);
 
-  void BuildEnded(const BuildResult& result);
+  // `again`: from a stored specification, not for a build call.
+  void BuildEnded(const BuildResult& result, bool again = false);
 
   // Everything in Prometheus' text format.
   std::string Text(const Readings& readings) const;

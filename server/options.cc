@@ -45,8 +45,10 @@ ABSL_FLAG(std::string, device, clip::ModelOptions().device,
           "Device of the towers: auto, cpu, cuda or cuda:N[,N...]");
 ABSL_FLAG(std::string, precision, clip::ModelOptions().precision,
           "Precision of the towers: auto, fp32, bf16, fp16 or int8");
-ABSL_FLAG(int, threads, clip::ModelOptions().threads,
-          "Threads of the CPU towers; 0: one a core");
+ABSL_FLAG(
+    int, threads, clip::ModelOptions().threads,
+    "Threads of the CPU towers; 0: one a core, or what the container's CPU "
+    "limit grants");
 ABSL_FLAG(int, max_batch, ServerOptions().embedder.max_batch,
           "Largest batch of pictures that goes through the tower at once");
 ABSL_FLAG(int, max_inflight, ServerOptions().max_inflight,
@@ -58,6 +60,10 @@ ABSL_FLAG(int64_t, memory_store_bytes, ServerOptions().memory_store_bytes,
 ABSL_FLAG(int64_t, vector_cache_bytes, ServerOptions().vector_cache_bytes,
           "Memory for vectors of classes and prompts, so that an edited "
           "classifier costs only what is new; 0: none");
+ABSL_FLAG(int64_t, image_cache_bytes,
+          ServerOptions().embedder.image_cache_bytes,
+          "Memory for vectors of pictures, so that one sent again is neither "
+          "decoded nor run; 0: none");
 ABSL_FLAG(std::string, disk_store, "",
           "Folder for weight sets that outlive the process; empty: none");
 ABSL_FLAG(int64_t, disk_store_bytes, ServerOptions().disk_store_bytes,
@@ -72,8 +78,16 @@ ABSL_FLAG(std::string, redis_ca, "",
           "is checked with; empty: the system's");
 ABSL_FLAG(absl::Duration, redis_timeout, RedisOptions().timeout,
           "How long Redis may take before a call goes on without it");
+ABSL_FLAG(absl::Duration, redis_ttl, ServerOptions().redis_store.ttl,
+          "How long a weight set that no server reads stays in Redis; what it "
+          "can be built from again stays four times as long");
+ABSL_FLAG(int64_t, redis_max_set_bytes,
+          ServerOptions().redis_store.max_set_bytes,
+          "Largest weight set that is shared through Redis");
 ABSL_FLAG(int64_t, max_request_bytes, ServerOptions().max_request_bytes,
           "Bytes of one request message");
+ABSL_FLAG(int64_t, max_import_bytes, ServerOptions().max_import_bytes,
+          "Bytes of one imported weight-set file and its class names");
 ABSL_FLAG(int64_t, max_image_bytes, ServerOptions().embedder.max_image_bytes,
           "Bytes of one encoded picture");
 ABSL_FLAG(int64_t, max_image_pixels, ServerOptions().embedder.decode.max_pixels,
@@ -88,6 +102,8 @@ ABSL_FLAG(int64_t, max_text_bytes, ServerOptions().build.max_text_bytes,
           "Bytes of one class name, template, prompt or text");
 ABSL_FLAG(int, max_batch_items, ServerOptions().max_batch_items,
           "Items of one EmbedImages or EmbedTexts call");
+ABSL_FLAG(int, max_weight_sets, ServerOptions().max_weight_sets,
+          "Weight sets of one Classify call");
 ABSL_FLAG(bool, apply_exif_orientation,
           ServerOptions().embedder.decode.apply_exif_orientation,
           "Turn pictures upright as their EXIF data says; the CLIP reference "
@@ -128,13 +144,12 @@ class Checks {
   }
 
   void Time(const absl::Flag<absl::Duration>& flag, absl::Duration low,
-            absl::Duration* out) {
-    constexpr absl::Duration kMax = absl::Hours(24);
+            absl::Duration* out, int max_hours = 24) {
     *out = absl::GetFlag(flag);
-    if (*out >= low && *out <= kMax) return;
-    status_.Update(NotAllowed(
-        flag.Name(), absl::FormatDuration(*out),
-        absl::StrCat(absl::FormatDuration(low), " to 24h, such as 25s")));
+    if (*out >= low && *out <= absl::Hours(max_hours)) return;
+    status_.Update(NotAllowed(flag.Name(), absl::FormatDuration(*out),
+                              absl::StrCat(absl::FormatDuration(low), " to ",
+                                           max_hours, "h, such as 25s")));
   }
 
   // Returns the index of the flag's value among `allowed`.
@@ -218,6 +233,12 @@ void ReadRedis(Checks* checks, ServerOptions* out) {
   RedisOptions limits;
   checks->Time(FLAGS_redis_timeout, absl::Milliseconds(1), &limits.timeout);
   limits.ca_file = absl::GetFlag(FLAGS_redis_ca);
+  constexpr int kTenYears = 10 * 365 * 24;
+  checks->Time(FLAGS_redis_ttl, absl::Seconds(1), &out->redis_store.ttl,
+               kTenYears);
+  // Redis itself takes no value over 512 MiB.
+  checks->Range(FLAGS_redis_max_set_bytes, int64_t{1}, int64_t{512} << 20,
+                &out->redis_store.max_set_bytes);
   if (url.empty()) return;
   absl::StatusOr<RedisOptions> redis = ParseRedisUrl(url);
   if (!redis.ok()) {
@@ -248,13 +269,18 @@ void ReadServerOptions(Checks* checks, ServerOptions* out) {
   checks->Range(FLAGS_max_inflight, 1, 100'000, &out->max_inflight);
   checks->Range(FLAGS_max_builds, 1, 10'000, &out->max_builds);
   checks->Range(FLAGS_max_batch_items, 1, kMaxInt, &out->max_batch_items);
+  checks->Range(FLAGS_max_weight_sets, 1, kMaxInt, &out->max_weight_sets);
   // protobuf cannot parse a message over 2 GiB.
   checks->Range(FLAGS_max_request_bytes, int64_t{1024}, int64_t{kMaxInt},
                 &out->max_request_bytes);
+  checks->Range(FLAGS_max_import_bytes, int64_t{1}, kMaxInt64,
+                &out->max_import_bytes);
   checks->Range(FLAGS_memory_store_bytes, int64_t{0}, kMaxInt64,
                 &out->memory_store_bytes);
   checks->Range(FLAGS_vector_cache_bytes, int64_t{0}, kMaxInt64,
                 &out->vector_cache_bytes);
+  checks->Range(FLAGS_image_cache_bytes, int64_t{0}, kMaxInt64,
+                &out->embedder.image_cache_bytes);
   out->disk_store = absl::GetFlag(FLAGS_disk_store);
   checks->Range(FLAGS_disk_store_bytes, int64_t{0}, kMaxInt64,
                 &out->disk_store_bytes);

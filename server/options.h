@@ -14,6 +14,7 @@
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/redis_client.h"
+#include "zeroshot/redis_store.h"
 #include "zeroshot/weight_set_builder.h"
 
 namespace zeroshot::server {
@@ -33,12 +34,15 @@ struct ServerOptions {
   int max_inflight = 128;    // Classify and Embed calls inside at once
   int max_builds = 4;        // builds at once
   int max_batch_items = 64;  // items of one Embed call
+  int max_weight_sets = 32;  // weight sets of one Classify call
   int64_t max_request_bytes = 32 << 20;
+  int64_t max_import_bytes = 256 << 20;  // of a file and its class names
   int64_t memory_store_bytes = int64_t{1} << 30;
   int64_t vector_cache_bytes = WeightSetBuilder::kVectorCacheBytes;
   std::string disk_store;  // folder; empty: none
   int64_t disk_store_bytes = int64_t{10} << 30;
   std::optional<RedisOptions> redis;  // shared by servers; or none
+  RedisStoreOptions redis_store;
   absl::Duration watchdog_timeout = absl::Seconds(30);  // see server/watchdog.h
   SecurityOptions security;
   EmbedderOptions embedder;

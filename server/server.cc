@@ -28,6 +28,10 @@ constexpr int kThreadHeadroom = 64;
 // How long answers may take to leave after their calls are done.
 constexpr absl::Duration kFlushTime = absl::Seconds(1);
 
+// Of the Classify calls inside, one in so many may wait for a set to be built
+// again: the others have sets that are there.
+constexpr int kRebuildShare = 2;
+
 // Between two looks of the watchdog.
 constexpr absl::Duration kWatchInterval = absl::Seconds(5);
 
@@ -65,7 +69,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   // try again: our doors must be the narrower ones.
   grpc::ResourceQuota quota("zeroshot");
   quota.SetMaxThreads(options.max_inflight + options.max_builds +
-                      Service::kMaxWaitingBuilds + kThreadHeadroom);
+                      Service::kMaxWaitingBuilds + Service::kMaxTransfers +
+                      kThreadHeadroom);
   grpc::ServerBuilder builder;
   builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_request_bytes));
@@ -105,9 +110,23 @@ void Server::UpdateHealth() {
   health->SetServingStatus(v1::ZeroShot::service_full_name(), ready);
 }
 
+FinderOptions Server::FindingOptions() {
+  return {.max_waiting = std::max(1, options_.max_inflight / kRebuildShare),
+          .stopping = [this] { return calls_.closed(); },
+          .on_rebuilt =
+              [this](const BuildResult& built) {
+                spdlog::info(
+                    "weight set {} was built again from its specification: {} "
+                    "tokens in {:.2f} s",
+                    built.set->id, built.num_tokens_encoded,
+                    absl::ToDoubleSeconds(built.timing.total));
+                metrics_.BuildEnded(built, /*again=*/true);
+              }};
+}
+
 void Server::Serve(std::unique_ptr<clip::Model> model) {
   engine_ = std::make_unique<Engine>(std::move(model), options_, stores_.get(),
-                                     &metrics_);
+                                     &metrics_, FindingOptions());
   watchdog_ = std::make_unique<Watchdog>(
       &engine_->embedder,
       Watchdog::Options{

@@ -64,6 +64,10 @@ class Server {
   Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens,
          std::unique_ptr<Stores> stores);
 
+  // Builds that Classify calls lead to: how many, until when, and what is
+  // told of them.
+  FinderOptions FindingOptions();
+
   // OK while calls should be sent here.
   absl::Status Ready();
   // Tells grpc.health.v1 what Ready says.

@@ -1,8 +1,6 @@
 #include "server/service.h"
 
 #include <algorithm>
-#include <cstdint>
-#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -11,13 +9,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "clip/monotonic.h"
+#include "server/transfers.h"
 #include "server/wire.h"
 
 namespace zeroshot::server {
 namespace {
 
-constexpr int kDefaultTopK = 5;
 constexpr int kDefaultPageSize = 100;
 constexpr int kMaxPageSize = 1000;
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
@@ -25,7 +24,28 @@ constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
 absl::Status RequireWeightSetId(absl::string_view id) {
   if (!id.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      "weight_set_id is empty; expected the id that BuildClassifier returned");
+      "weight_set_id is empty; expected the id that BuildClassifier or "
+      "ImportWeightSet returned");
+}
+
+// One id, and maybe more for the same picture.
+absl::Status CheckWeightSetIds(const v1::ClassifyRequest& request,
+                               int max_weight_sets) {
+  absl::Status named = RequireWeightSetId(request.weight_set_id());
+  if (!named.ok()) return named;
+  const int more = request.more_weight_set_ids_size();
+  if (more > max_weight_sets - 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("weight_set_id and more_weight_set_ids name ", more + 1,
+                     " weight sets; allowed are at most ", max_weight_sets));
+  }
+  for (int i = 0; i < more; ++i) {
+    if (!request.more_weight_set_ids(i).empty()) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "more_weight_set_ids[", i,
+        "] is empty; expected the id that BuildClassifier returned"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckBatch(absl::string_view field, int items, int max_items) {
@@ -43,13 +63,20 @@ absl::Status CheckPage(const v1::ListWeightSetsRequest& request) {
         kDefaultPageSize, ") and more"));
   }
   const std::string& token = request.page_token();
-  const bool is_id =
-      token.size() == 64 &&
-      std::all_of(token.begin(), token.end(), absl::ascii_isxdigit);
+  absl::string_view hash = token;
+  absl::ConsumePrefix(&hash, kImportedPrefix);
+  const bool is_id = hash.size() == 64 && std::all_of(hash.begin(), hash.end(),
+                                                      absl::ascii_isxdigit);
   if (token.empty() || is_id) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "page_token of ", token.size(),
       " bytes is none that this server gave; expected a next_page_token"));
+}
+
+// Of what is inside the doors only the builds' own say when to return.
+absl::Status BuildFailure(const absl::Status& status) {
+  return RetryDelay(status) > absl::ZeroDuration() ? Because("builds", status)
+                                                   : status;
 }
 
 std::vector<absl::string_view> Views(
@@ -65,7 +92,9 @@ Service::Service(const ServerOptions& options, Calls* calls, Metrics* metrics)
       metrics_(metrics),
       door_("Classify and Embed calls", options.max_inflight),
       build_door_("BuildClassifier calls",
-                  options.max_builds + kMaxWaitingBuilds) {}
+                  options.max_builds + kMaxWaitingBuilds),
+      transfer_door_("ExportWeightSet and ImportWeightSet calls",
+                     kMaxTransfers) {}
 
 Readings Service::Read() {
   Readings readings;
@@ -76,6 +105,8 @@ Readings Service::Read() {
     readings.model = engine->model->info();
     readings.queued = engine->embedder.queued();
     readings.tiers = engine->store.stats();
+    readings.image_cache = engine->embedder.image_cache();
+    readings.vectors = engine->builder.vector_cache_stats();
   }
   return readings;
 }
@@ -148,12 +179,7 @@ absl::Status Service::Build(const Call& call,
                    absl::UnavailableError(
                        "the server is stopping: ask for the build again"));
   }
-  if (!result.ok()) {
-    // The builder's own door is the only one inside that says when to return.
-    return RetryDelay(result.status()) > absl::ZeroDuration()
-               ? Because("builds", result.status())
-               : result.status();
-  }
+  if (!result.ok()) return BuildFailure(result.status());
   metrics_->BuildEnded(*result);
   ToProto(*result, clip::MonotonicNow() - call.start, response);
   return absl::OkStatus();
@@ -167,22 +193,15 @@ grpc::Status Service::Classify(grpc::ServerContext* context,
       [&](const Call& call) -> absl::Status {
         const absl::StatusOr<Door::Place> place = Admit(call);
         if (!place.ok()) return place.status();
-        absl::Status named = RequireWeightSetId(request->weight_set_id());
+        absl::Status named =
+            CheckWeightSetIds(*request, options_.max_weight_sets);
         if (!named.ok()) return named;
-        ClassifyCall classify;
-        classify.image = request->image();
-        classify.weight_set_id = request->weight_set_id();
-        classify.return_probabilities = request->return_probabilities();
-        constexpr uint32_t kMaxTopK = std::numeric_limits<int>::max();
-        classify.top_k =
-            request->top_k() == 0
-                ? kDefaultTopK
-                : static_cast<int>(std::min(request->top_k(), kMaxTopK));
+        const ClassifyCall classify = FromProto(*request);
         const absl::StatusOr<zeroshot::Answer> answer =
             call.engine.classifier.Classify(classify, call.caller);
-        if (!answer.ok()) return answer.status();
-        metrics_->PicturesTimed(answer->timing);
-        ToProto(*answer, clip::MonotonicNow() - call.start, response);
+        if (!answer.ok()) return BuildFailure(answer.status());
+        if (!answer->embedding_cached) metrics_->PicturesTimed(answer->timing);
+        ToProto(classify, *answer, clip::MonotonicNow() - call.start, response);
         return absl::OkStatus();
       });
 }
@@ -195,7 +214,12 @@ grpc::Status Service::GetWeightSet(grpc::ServerContext* context,
       [&](const Call& call) -> absl::Status {
         absl::Status named = RequireWeightSetId(request->weight_set_id());
         if (!named.ok()) return named;
-        const auto set = call.engine.store.Get(request->weight_set_id());
+        TieredStore& store = call.engine.store;
+        auto set = store.Get(request->weight_set_id());
+        // What is asked for outlives the weights.
+        if (absl::IsNotFound(set.status())) {
+          set = store.GetHeader(request->weight_set_id());
+        }
         if (!set.ok()) return set.status();
         ToProto(**set, response->mutable_weight_set());
         response->mutable_class_names()->Assign((*set)->class_names.begin(),
@@ -241,6 +265,50 @@ grpc::Status Service::DeleteWeightSet(grpc::ServerContext* context,
       });
 }
 
+// A file has the prompts too, which GetWeightSet does not show: to classify is
+// not enough to take a classifier away.
+grpc::Status Service::ExportWeightSet(
+    grpc::ServerContext* context, const v1::ExportWeightSetRequest* request,
+    grpc::ServerWriter<v1::ExportWeightSetResponse>* writer) {
+  return calls_->Answer(
+      "ExportWeightSet", Permission::kBuild, context,
+      [&](const Call& call) -> absl::Status {
+        const absl::StatusOr<Door::Place> place = transfer_door_.Enter();
+        if (!place.ok()) return Because("transfers", place.status());
+        absl::Status named = RequireWeightSetId(request->weight_set_id());
+        if (!named.ok()) return named;
+        return BuildFailure(server::ExportWeightSet(
+            call, *request, [&](const v1::ExportWeightSetResponse& piece) {
+              return writer->Write(piece);
+            }));
+      });
+}
+
+grpc::Status Service::ImportWeightSet(
+    grpc::ServerContext* context,
+    grpc::ServerReader<v1::ImportWeightSetRequest>* reader,
+    v1::ImportWeightSetResponse* response) {
+  return calls_->Answer(
+      "ImportWeightSet", Permission::kBuild, context,
+      [&](const Call& call) -> absl::Status {
+        const absl::StatusOr<Door::Place> place = transfer_door_.Enter();
+        if (!place.ok()) return Because("transfers", place.status());
+        return server::ImportWeightSet(
+            call, options_,
+            [&](v1::ImportWeightSetRequest* piece) {
+              return reader->Read(piece);
+            },
+            [&]() -> absl::Status {
+              if (!calls_->closed()) return absl::OkStatus();
+              return Because(
+                  "stopping",
+                  absl::UnavailableError("the server is stopping: import the "
+                                         "file again"));
+            },
+            response);
+      });
+}
+
 grpc::Status Service::EmbedImages(grpc::ServerContext* context,
                                   const v1::EmbedImagesRequest* request,
                                   v1::EmbedImagesResponse* response) {
@@ -256,7 +324,9 @@ grpc::Status Service::EmbedImages(grpc::ServerContext* context,
             call.engine.embedder.EmbedImages(Views(request->images()),
                                              call.caller);
         if (!embeddings.ok()) return embeddings.status();
-        metrics_->PicturesTimed(embeddings->timing);
+        if (embeddings->num_cached < request->images_size()) {
+          metrics_->PicturesTimed(embeddings->timing);
+        }
         ToProto(*embeddings, call.engine.model->info().embedding_dim, response);
         return absl::OkStatus();
       });

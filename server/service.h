@@ -22,6 +22,8 @@ class Service final : public v1::ZeroShot::Service {
  public:
   // Build calls that may wait for a build that another call runs.
   static constexpr int kMaxWaitingBuilds = 64;
+  // Exports and imports at once: each may take long, and memory for a file.
+  static constexpr int kMaxTransfers = 4;
 
   // Borrows calls and metrics.
   Service(const ServerOptions& options, Calls* calls, Metrics* metrics);
@@ -47,6 +49,13 @@ class Service final : public v1::ZeroShot::Service {
   grpc::Status DeleteWeightSet(grpc::ServerContext* context,
                                const v1::DeleteWeightSetRequest* request,
                                v1::DeleteWeightSetResponse* response) override;
+  grpc::Status ExportWeightSet(
+      grpc::ServerContext* context, const v1::ExportWeightSetRequest* request,
+      grpc::ServerWriter<v1::ExportWeightSetResponse>* writer) override;
+  grpc::Status ImportWeightSet(
+      grpc::ServerContext* context,
+      grpc::ServerReader<v1::ImportWeightSetRequest>* reader,
+      v1::ImportWeightSetResponse* response) override;
   grpc::Status EmbedImages(grpc::ServerContext* context,
                            const v1::EmbedImagesRequest* request,
                            v1::EmbedImagesResponse* response) override;
@@ -73,6 +82,7 @@ class Service final : public v1::ZeroShot::Service {
   Metrics* const metrics_;
   Door door_;        // Classify and Embed calls
   Door build_door_;  // build calls, waiting ones included
+  Door transfer_door_;
 };
 
 }  // namespace zeroshot::server

@@ -47,7 +47,7 @@ absl::StatusOr<std::unique_ptr<Stores>> Stores::Open(
     }
     stores->redis_client_ = *std::move(client);
     stores->redis_ = std::make_unique<RedisStore>(stores->redis_client_.get(),
-                                                  RedisStoreOptions());
+                                                  options.redis_store);
     tiers.push_back({"redis", stores->redis_.get()});
   }
   stores->all_ = std::make_unique<TieredStore>(tiers, &LogChange);

@@ -25,7 +25,7 @@
 namespace zeroshot::server {
 
 // What a call needs. To classify is also to embed and to look at the model and
-// the weight sets.
+// the weight sets; to build is also to export and import them.
 enum class Permission { kClassify, kBuild, kDelete };
 
 // Thread rule: every method may be called from many threads at once.

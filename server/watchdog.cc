@@ -68,7 +68,7 @@ absl::StatusOr<Watchdog::Row> Watchdog::FlyCanary(absl::Duration patience) {
   const absl::string_view picture(reinterpret_cast<const char*>(kCanary),
                                   sizeof(kCanary));
   absl::StatusOr<Embeddings> embeddings =
-      embedder_->EmbedImages({picture}, caller);
+      embedder_->EmbedImages({picture}, caller, Reuse::kNever);
   if (!embeddings.ok()) return embeddings.status();
   if (!embeddings->statuses[0].ok()) return embeddings->statuses[0];
   return std::move(embeddings->rows);

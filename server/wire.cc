@@ -2,7 +2,9 @@
 
 #include <google/protobuf/timestamp.pb.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "absl/status/status.h"
@@ -32,6 +34,20 @@ void EmbeddingsToProto(const Embeddings& embeddings, int embedding_dim,
   }
 }
 
+// ClassifyResponse and WeightSetAnswer have these fields alike.
+template <typename Response>
+void ScoresToProto(const Scores& scores, Response* out) {
+  for (const Prediction& prediction : scores.predictions) {
+    v1::Prediction* p = out->add_predictions();
+    p->set_class_index(prediction.class_index);
+    p->set_class_name(prediction.class_name);
+    p->set_probability(prediction.probability);
+    p->set_logit(prediction.logit);
+  }
+  out->mutable_probabilities()->Add(scores.probabilities.begin(),
+                                    scores.probabilities.end());
+}
+
 void ToProto(const ServerOptions& options, v1::Limits* out) {
   out->set_max_image_bytes(options.embedder.max_image_bytes);
   out->set_max_image_pixels(options.embedder.decode.max_pixels);
@@ -43,6 +59,8 @@ void ToProto(const ServerOptions& options, v1::Limits* out) {
   out->set_max_inflight(options.max_inflight);
   out->set_max_builds(options.max_builds);
   out->set_max_request_bytes(options.max_request_bytes);
+  out->set_max_weight_sets(options.max_weight_sets);
+  out->set_max_import_bytes(options.max_import_bytes);
 }
 
 }  // namespace
@@ -90,17 +108,30 @@ void ToProto(const BuildProgress& progress, v1::BuildProgress* out) {
   }
 }
 
-void ToProto(const Answer& answer, absl::Duration total,
-             v1::ClassifyResponse* out) {
-  for (const Prediction& prediction : answer.predictions) {
-    v1::Prediction* p = out->add_predictions();
-    p->set_class_index(prediction.class_index);
-    p->set_class_name(prediction.class_name);
-    p->set_probability(prediction.probability);
-    p->set_logit(prediction.logit);
+ClassifyCall FromProto(const v1::ClassifyRequest& request) {
+  constexpr int kDefaultTopK = 5;
+  constexpr uint32_t kMaxTopK = std::numeric_limits<int>::max();
+  ClassifyCall call;
+  call.image = request.image();
+  call.weight_set_id = request.weight_set_id();
+  call.more_weight_set_ids = {request.more_weight_set_ids().begin(),
+                              request.more_weight_set_ids().end()};
+  call.return_probabilities = request.return_probabilities();
+  call.top_k = request.top_k() == 0
+                   ? kDefaultTopK
+                   : static_cast<int>(std::min(request.top_k(), kMaxTopK));
+  return call;
+}
+
+void ToProto(const ClassifyCall& call, const Answer& answer,
+             absl::Duration total, v1::ClassifyResponse* out) {
+  ScoresToProto(answer, out);
+  for (size_t i = 0; i < answer.more.size(); ++i) {
+    v1::WeightSetAnswer* more = out->add_more();
+    more->set_weight_set_id(call.more_weight_set_ids[i]);
+    ScoresToProto(answer.more[i], more);
   }
-  out->mutable_probabilities()->Add(answer.probabilities.begin(),
-                                    answer.probabilities.end());
+  out->set_embedding_cached(answer.embedding_cached);
   v1::ClassifyTiming* timing = out->mutable_timing();
   ToProto(answer.timing.decode, timing->mutable_decode());
   ToProto(answer.timing.preprocess, timing->mutable_preprocess());
@@ -116,13 +147,16 @@ void ToProto(const WeightSet& set, v1::WeightSetInfo* out) {
   out->set_num_prompts(set.num_prompts);
   out->set_model_fingerprint(set.model_fingerprint);
   out->set_precision(set.precision);
-  out->set_size_bytes(set.weights.size() * sizeof(set.weights[0]));
+  // Of a set in a list the weights may not have been read.
+  out->set_size_bytes(int64_t{set.num_classes()} * set.embedding_dim *
+                      sizeof(set.weights[0]));
   ToProto(set.create_time, out->mutable_create_time());
 }
 
 void ToProto(const Embeddings& embeddings, int embedding_dim,
              v1::EmbedImagesResponse* out) {
   EmbeddingsToProto(embeddings, embedding_dim, out);
+  out->set_num_cached(embeddings.num_cached);
 }
 
 void ToProto(const Embeddings& embeddings, int embedding_dim,

@@ -19,12 +19,15 @@ namespace zeroshot::server {
 
 ClassifierSpec FromProto(const v1::BuildClassifierRequest& request);
 
+// Borrows the request's picture.
+ClassifyCall FromProto(const v1::ClassifyRequest& request);
+
 // `total` is the whole call's time inside the server.
 void ToProto(const BuildResult& result, absl::Duration total,
              v1::BuildClassifierResponse* out);
 void ToProto(const BuildProgress& progress, v1::BuildProgress* out);
-void ToProto(const Answer& answer, absl::Duration total,
-             v1::ClassifyResponse* out);
+void ToProto(const ClassifyCall& call, const Answer& answer,
+             absl::Duration total, v1::ClassifyResponse* out);
 void ToProto(const WeightSet& set, v1::WeightSetInfo* out);
 void ToProto(const Embeddings& embeddings, int embedding_dim,
              v1::EmbedImagesResponse* out);

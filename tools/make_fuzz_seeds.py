@@ -65,6 +65,16 @@ def safetensors():
               "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}.items())}, bytes(80)))
 
 
+def weight_set_files():
+    rows = struct.pack("<4f", 1, 0, 0.6, 0.8)
+    write("npy", "safetensors", safetensors_bytes({"weights": tensor("F32", [2, 2], 0, 16)}, rows))
+    metadata = {"labels": json.dumps(["a", "b", "a"]), "model_fingerprint": "model"}
+    write("npy", "labels", safetensors_bytes(
+        {"__metadata__": metadata, "w": tensor("F64", [2, 3], 0, 48)}, struct.pack("<6d", 1, 0, 0.6, 0, 1, 0.8)))
+    write("npy", "scalar", b"\x93NUMPY\x01\x00\x38\x00"
+          + b"{'descr': '<f4', 'fortran_order': False, 'shape': (), }\n" + rows[:4])
+
+
 # --- Pickles as PyTorch writes them --------------------------------------------
 
 def text(value):
@@ -309,6 +319,7 @@ def main():
     classifier_specs()
     stored_sets()
     redis_answers()
+    weight_set_files()
     requests()
 
 

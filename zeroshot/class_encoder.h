@@ -43,6 +43,8 @@ class ClassEncoder {
   absl::StatusOr<EncodedClasses> Encode(const ResolvedSpec& spec,
                                         const clip::TextProgress& progress);
 
+  VectorCache::Stats cache_stats() { return cache_.stats(); }
+
  private:
   class Sums;
   struct Batch;

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 
 namespace zeroshot {
 namespace {
@@ -59,7 +58,7 @@ std::vector<Scored> Best(const std::vector<float>& logits, int k) {
 
 }  // namespace
 
-Answer Score(const WeightSet& set, absl::Span<const float> embedding,
+Scores Score(const WeightSet& set, absl::Span<const float> embedding,
              float logit_scale, int top_k, bool return_probabilities) {
   const int num_classes = set.num_classes();
   const size_t dim = set.embedding_dim;
@@ -74,7 +73,7 @@ Answer Score(const WeightSet& set, absl::Span<const float> embedding,
     return static_cast<float>(std::exp(double{logit} - max) / sum);
   };
 
-  Answer answer;
+  Scores answer;
   for (const Scored& best : Best(logits, std::min(top_k, num_classes))) {
     answer.predictions.push_back({best.class_index,
                                   set.class_names[best.class_index],
@@ -88,24 +87,46 @@ Answer Score(const WeightSet& set, absl::Span<const float> embedding,
   return answer;
 }
 
+absl::StatusOr<std::shared_ptr<const WeightSet>> Classifier::Find(
+    const std::string& id, const Caller& caller) {
+  absl::StatusOr<std::shared_ptr<const WeightSet>> set =
+      sets_->Find(id, caller);
+  if (!set.ok()) return set.status();
+  absl::Status own = CheckModel(**set, model_->info().fingerprint);
+  if (!own.ok()) return own;
+  return set;
+}
+
 absl::StatusOr<Answer> Classifier::Classify(const ClassifyCall& call,
                                             const Caller& caller) {
+  // All of them before the picture, so that a wrong id costs no image pass.
+  std::vector<std::shared_ptr<const WeightSet>> sets;
+  sets.reserve(1 + call.more_weight_set_ids.size());
   absl::StatusOr<std::shared_ptr<const WeightSet>> set =
-      store_->Get(call.weight_set_id);
+      Find(call.weight_set_id, caller);
   if (!set.ok()) return set.status();
-  const clip::ModelInfo& info = model_->info();
-  if ((*set)->model_fingerprint != info.fingerprint) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the weight set was built with model ", (*set)->model_fingerprint,
-        ", this server has ", info.fingerprint, ": build it again"));
+  sets.push_back(*std::move(set));
+  for (const std::string& id : call.more_weight_set_ids) {
+    if (absl::Status wanted = caller.StillWaiting(); !wanted.ok()) {
+      return wanted;
+    }
+    set = Find(id, caller);
+    if (!set.ok()) return set.status();
+    sets.push_back(*std::move(set));
   }
   absl::StatusOr<Embeddings> embeddings =
       embedder_->EmbedImages({call.image}, caller);
   if (!embeddings.ok()) return embeddings.status();
   if (!embeddings->statuses[0].ok()) return embeddings->statuses[0];
-  Answer answer = Score(**set, embeddings->rows, info.logit_scale, call.top_k,
-                        call.return_probabilities);
-  answer.timing = embeddings->timing;
+  const auto score = [&](const WeightSet& scored) {
+    return Score(scored, embeddings->rows, model_->info().logit_scale,
+                 call.top_k, call.return_probabilities);
+  };
+  Answer answer{
+      score(*sets[0]), {}, embeddings->timing, embeddings->num_cached > 0};
+  for (size_t i = 1; i < sets.size(); ++i) {
+    answer.more.push_back(score(*sets[i]));
+  }
   return answer;
 }
 

@@ -4,6 +4,7 @@
 #ifndef ZEROSHOT_ZEROSHOT_CLASSIFIER_H_
 #define ZEROSHOT_ZEROSHOT_CLASSIFIER_H_
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,7 @@
 #include "zeroshot/caller.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/weight_set.h"
-#include "zeroshot/weight_store.h"
+#include "zeroshot/weight_set_finder.h"
 
 namespace zeroshot {
 
@@ -26,16 +27,23 @@ struct Prediction {
   float logit = 0;
 };
 
-struct Answer {
+// What one weight set makes of a picture.
+struct Scores {
   std::vector<Prediction> predictions;  // best first; ties by class index
   std::vector<float> probabilities;     // [C] in class order, if asked for
+};
+
+struct Answer : Scores {
+  std::vector<Scores> more;  // of more_weight_set_ids, in their order
   EmbedTiming timing;
+  bool embedding_cached = false;  // the picture was known
 };
 
 struct ClassifyCall {
   absl::string_view image;  // encoded
   std::string weight_set_id;
-  int top_k = 5;  // more than C means C
+  std::vector<std::string> more_weight_set_ids;  // for the same image pass
+  int top_k = 5;                                 // more than C means C
   bool return_probabilities = false;
 };
 
@@ -43,24 +51,29 @@ struct ClassifyCall {
 class Classifier {
  public:
   // Borrows all three.
-  Classifier(const clip::Model* model, Embedder* embedder, WeightStore* store)
-      : model_(model), embedder_(embedder), store_(store) {}
+  Classifier(const clip::Model* model, Embedder* embedder,
+             WeightSetFinder* sets)
+      : model_(model), embedder_(embedder), sets_(sets) {}
 
   // InvalidArgument: not a picture. NotFound: unknown weight set.
-  // FailedPrecondition: a weight set of another model. DeadlineExceeded,
+  // FailedPrecondition: a weight set of another model; both name it.
+  // ResourceExhausted, Unavailable: see WeightSetFinder. DeadlineExceeded,
   // Cancelled: the caller has left.
   absl::StatusOr<Answer> Classify(const ClassifyCall& call,
                                   const Caller& caller);
 
  private:
+  absl::StatusOr<std::shared_ptr<const WeightSet>> Find(const std::string& id,
+                                                        const Caller& caller);
+
   const clip::Model* const model_;
   Embedder* const embedder_;
-  WeightStore* const store_;
+  WeightSetFinder* const sets_;
 };
 
 // Scores one embedding ([D]) against a weight set. REQUIRES: equal D, and at
 // least one class.
-Answer Score(const WeightSet& set, absl::Span<const float> embedding,
+Scores Score(const WeightSet& set, absl::Span<const float> embedding,
              float logit_scale, int top_k, bool return_probabilities);
 
 }  // namespace zeroshot

@@ -21,6 +21,7 @@ namespace zeroshot {
 namespace {
 
 constexpr absl::string_view kSuffix = ".safetensors";
+constexpr absl::string_view kHeaderSuffix = ".header";
 constexpr absl::string_view kUnfinished = ".unfinished";
 
 // A file that is closed when this goes.
@@ -73,29 +74,41 @@ absl::Status DiskError(absl::string_view what, int error) {
       "disk store: ", what, ": ", std::generic_category().message(error)));
 }
 
-absl::StatusOr<StoredHeader> ReadHeader(File* file, absl::string_view id) {
+absl::Status Truncated() {
+  return absl::DataLossError("a stored weight set is truncated");
+}
+
+// The bytes of the header that a file begins with, unchecked.
+absl::StatusOr<std::string> ReadHeaderBytes(File* file) {
   const auto failed = [] {
-    return errno != 0 ? DiskError("cannot read", errno)
-                      : absl::DataLossError("a stored weight set is truncated");
+    return errno != 0 ? DiskError("cannot read", errno) : Truncated();
   };
   std::string header(kHeaderPrefixBytes, '\0');
   if (!file->Read(header.data(), kHeaderPrefixBytes)) return failed();
   const absl::StatusOr<int64_t> size = HeaderBytes(header);
   if (!size.ok()) return size.status();
-  if (*size > file->Size()) {
-    errno = 0;
-    return failed();
-  }
+  if (*size > file->Size()) return Truncated();
   header.resize(*size);
   if (!file->Read(&header[kHeaderPrefixBytes], *size - kHeaderPrefixBytes)) {
     return failed();
   }
-  absl::StatusOr<StoredHeader> parsed = ParseHeader(header, id);
+  return header;
+}
+
+// The header of the file, and whether the file is as long as it says.
+struct ReadHeader {
+  StoredHeader header;
+  absl::Status whole;
+};
+
+absl::StatusOr<ReadHeader> ReadHeaderOf(File* file, absl::string_view id) {
+  const absl::StatusOr<std::string> bytes = ReadHeaderBytes(file);
+  if (!bytes.ok()) return bytes.status();
+  absl::StatusOr<StoredHeader> parsed = ParseHeader(*bytes, id);
   if (!parsed.ok()) return parsed.status();
-  if (*size + parsed->num_weights * int64_t{sizeof(float)} != file->Size()) {
-    return absl::DataLossError("a stored weight set is truncated");
-  }
-  return parsed;
+  const int64_t weights = parsed->num_weights * int64_t{sizeof(float)};
+  const bool whole = bytes->size() + weights == file->Size();
+  return ReadHeader{*std::move(parsed), whole ? absl::OkStatus() : Truncated()};
 }
 
 }  // namespace
@@ -120,6 +133,7 @@ absl::Status DiskStore::Scan() {
   struct Found {
     std::filesystem::file_time_type time;
     std::string id;
+    bool is_set;
     int64_t bytes;
   };
   std::vector<Found> found;
@@ -136,15 +150,24 @@ absl::Status DiskStore::Scan() {
       std::filesystem::remove(it->path(), gone);
     }
     absl::string_view id = name;
-    if (!absl::ConsumeSuffix(&id, kSuffix) || !IsPlainId(id)) continue;
+    const bool is_set = absl::ConsumeSuffix(&id, kSuffix);
+    if (!is_set && !absl::ConsumeSuffix(&id, kHeaderSuffix)) continue;
+    if (!IsPlainId(id)) continue;
     const int64_t bytes = static_cast<int64_t>(it->file_size(gone));
-    if (!gone) found.push_back({time, std::string(id), bytes});
+    if (!gone) found.push_back({time, std::string(id), is_set, bytes});
   }
   if (error) return DiskError("cannot list the folder", error.value());
   std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
     return std::tie(a.time, a.id) < std::tie(b.time, b.id);
   });
-  for (const Found& file : found) Note(file.id, file.bytes);
+  // Sets last: the headers of those that must go now are the latest.
+  for (const Found& file : found) {
+    clip::MutexLock lock(&mu_);
+    if (!file.is_set) NoteHeader(file.id, file.bytes);
+  }
+  for (const Found& file : found) {
+    if (file.is_set) NoteSet(file.id, file.bytes);
+  }
   return absl::OkStatus();
 }
 
@@ -152,30 +175,42 @@ std::string DiskStore::PathOf(absl::string_view id) const {
   return absl::StrCat(folder_, "/", id, kSuffix);
 }
 
-void DiskStore::Note(const std::string& id, int64_t bytes) {
+std::string DiskStore::HeaderPathOf(absl::string_view id) const {
+  return absl::StrCat(folder_, "/", id, kHeaderSuffix);
+}
+
+absl::Status DiskStore::WriteFile(const std::string& path,
+                                  absl::string_view header,
+                                  absl::string_view weights) {
+  const std::string unfinished =
+      absl::StrCat(path, ".", getpid(), ".", files_written_++, kUnfinished);
+  File file(unfinished, O_WRONLY | O_CREAT | O_EXCL);
+  if (file.fd() < 0) return DiskError("cannot write", errno);
+  // A header that a crash takes is no loss worth the wait.
+  if (file.Write(header) && file.Write(weights) &&
+      (weights.empty() || fsync(file.fd()) == 0) &&
+      rename(unfinished.c_str(), path.c_str()) == 0) {
+    return absl::OkStatus();
+  }
+  const int error = errno;
+  unlink(unfinished.c_str());
+  return DiskError("cannot write", error);
+}
+
+void DiskStore::NoteSet(const std::string& id, int64_t bytes) {
   clip::MutexLock lock(&mu_);
-  ForgetLocked(id);
-  uses_.push_front(id);
-  entries_[id] = {bytes, uses_.begin()};
-  bytes_ += bytes;
-  while (bytes_ > max_bytes_) {
-    const std::string victim = uses_.back();
-    unlink(PathOf(victim).c_str());
-    ForgetLocked(victim);
+  for (const auto& [victim, nothing] : sets_.Put(id, {}, bytes)) Evict(victim);
+}
+
+void DiskStore::NoteHeader(const std::string& id, int64_t bytes) {
+  for (const auto& [victim, nothing] : headers_.Put(id, {}, bytes)) {
+    unlink(HeaderPathOf(victim).c_str());
   }
 }
 
 void DiskStore::Forget(absl::string_view id) {
   clip::MutexLock lock(&mu_);
-  ForgetLocked(std::string(id));
-}
-
-void DiskStore::ForgetLocked(const std::string& id) {
-  const auto it = entries_.find(id);
-  if (it == entries_.end()) return;
-  bytes_ -= it->second.bytes;
-  uses_.erase(it->second.use);
-  entries_.erase(it);
+  sets_.Erase(id);
 }
 
 absl::Status DiskStore::Drop(absl::string_view id, absl::Status why) {
@@ -184,6 +219,19 @@ absl::Status DiskStore::Drop(absl::string_view id, absl::Status why) {
     Forget(id);
   }
   return why;
+}
+
+void DiskStore::Evict(const std::string& id) {
+  const std::string path = PathOf(id);
+  if (File file(path, O_RDONLY); file.fd() >= 0) {
+    const absl::StatusOr<std::string> header = ReadHeaderBytes(&file);
+    if (header.ok() && header->size() <= headers_.max_bytes() &&
+        WriteFile(HeaderPathOf(id), *header, "").ok()) {
+      NoteHeader(id, header->size());
+    }
+  }
+  unlink(path.c_str());
+  sets_.Erase(id);
 }
 
 absl::StatusOr<std::shared_ptr<const WeightSet>> DiskStore::Get(
@@ -195,18 +243,53 @@ absl::StatusOr<std::shared_ptr<const WeightSet>> DiskStore::Get(
     Forget(id);
     return WeightSetNotFound(id);
   }
-  absl::StatusOr<StoredHeader> header = ReadHeader(&file, id);
-  if (!header.ok()) return Drop(id, header.status());
-  header->set->weights = MakeWeights(header->num_weights);
-  if (!file.Read(reinterpret_cast<char*>(header->set->weights.data()),
-                 header->num_weights * sizeof(float))) {
-    return DiskError("cannot read", errno);
+  absl::StatusOr<ReadHeader> read = ReadHeaderOf(&file, id);
+  if (!read.ok()) return Drop(id, read.status());
+  const StoredHeader& header = read->header;
+  absl::Status intact = read->whole;
+  if (intact.ok()) {
+    header.set->weights = MakeWeights(header.num_weights);
+    if (!file.Read(reinterpret_cast<char*>(header.set->weights.data()),
+                   header.num_weights * sizeof(float))) {
+      return DiskError("cannot read", errno);
+    }
+    intact = CheckWeights(header);
   }
-  absl::Status intact = CheckWeights(*header);
-  if (!intact.ok()) return Drop(id, std::move(intact));
+  if (!intact.ok()) {
+    clip::MutexLock lock(&mu_);
+    Evict(std::string(id));
+    return intact;
+  }
   futimens(file.fd(), nullptr);  // used now
-  Note(std::string(id), file.Size());
-  return std::shared_ptr<const WeightSet>(std::move(header->set));
+  NoteSet(std::string(id), file.Size());
+  return std::shared_ptr<const WeightSet>(header.set);
+}
+
+absl::StatusOr<std::shared_ptr<const WeightSet>> DiskStore::GetHeader(
+    absl::string_view id) {
+  if (!IsPlainId(id)) return WeightSetNotFound(id);
+  absl::Status failure = WeightSetNotFound(id);
+  for (const std::string& path : {HeaderPathOf(id), PathOf(id)}) {
+    File file(path, O_RDONLY);
+    if (file.fd() < 0) {
+      if (errno != ENOENT) failure = DiskError("cannot open", errno);
+      continue;
+    }
+    absl::StatusOr<ReadHeader> read = ReadHeaderOf(&file, id);
+    clip::MutexLock lock(&mu_);
+    if (read.ok()) {
+      futimens(file.fd(), nullptr);  // used now
+      (void)headers_.Find(id);
+      return std::shared_ptr<const WeightSet>(std::move(read->header.set));
+    }
+    failure = read.status();
+    // A set's own damage is for Get to find.
+    if (absl::IsDataLoss(failure) && path == HeaderPathOf(id)) {
+      unlink(path.c_str());
+      headers_.Erase(id);
+    }
+  }
+  return failure;
 }
 
 absl::Status DiskStore::Put(std::shared_ptr<const WeightSet> set) {
@@ -216,46 +299,38 @@ absl::Status DiskStore::Put(std::shared_ptr<const WeightSet> set) {
   const std::string header = SerializeHeader(*set);
   const absl::string_view weights = WeightBytes(*set);
   const int64_t bytes = header.size() + weights.size();
-  if (bytes > max_bytes_) {
+  if (const int64_t max_bytes = size().max_bytes; bytes > max_bytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the weight set takes ", bytes,
-                     " bytes and all weight sets on disk may take ", max_bytes_,
+                     " bytes and all weight sets on disk may take ", max_bytes,
                      " (--disk_store_bytes)"));
   }
   const std::string path = PathOf(set->id);
   struct stat info {};
-  if (stat(path.c_str(), &info) == 0 && info.st_size == bytes) {
-    Note(set->id, bytes);
-    return absl::OkStatus();
+  if (stat(path.c_str(), &info) != 0 || info.st_size != bytes) {
+    absl::Status written = WriteFile(path, header, weights);
+    if (!written.ok()) return written;
   }
-  const std::string unfinished =
-      absl::StrCat(path, ".", getpid(), ".", files_written_++, kUnfinished);
-  {
-    File file(unfinished, O_WRONLY | O_CREAT | O_EXCL);
-    if (file.fd() < 0) return DiskError("cannot write", errno);
-    if (!file.Write(header) || !file.Write(weights) || fsync(file.fd()) != 0) {
-      const int error = errno;
-      unlink(unfinished.c_str());
-      return DiskError("cannot write", error);
-    }
-  }
-  if (rename(unfinished.c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    unlink(unfinished.c_str());
-    return DiskError("cannot write", error);
-  }
-  Note(set->id, bytes);
+  NoteSet(set->id, bytes);
+  clip::MutexLock lock(&mu_);
+  if (headers_.Erase(set->id)) unlink(HeaderPathOf(set->id).c_str());
   return absl::OkStatus();
 }
 
 absl::Status DiskStore::Delete(absl::string_view id) {
   if (!IsPlainId(id)) return WeightSetNotFound(id);
-  const bool removed = unlink(PathOf(id).c_str()) == 0;
-  const int error = errno;
-  if (removed || error == ENOENT) Forget(id);
-  if (removed) return absl::OkStatus();
-  return error == ENOENT ? WeightSetNotFound(id)
-                         : DiskError("cannot remove", error);
+  clip::MutexLock lock(&mu_);
+  sets_.Erase(id);
+  headers_.Erase(id);
+  bool removed = false;
+  for (const std::string& path : {HeaderPathOf(id), PathOf(id)}) {
+    if (unlink(path.c_str()) == 0) {
+      removed = true;
+    } else if (errno != ENOENT) {
+      return DiskError("cannot remove", errno);
+    }
+  }
+  return removed ? absl::OkStatus() : WeightSetNotFound(id);
 }
 
 absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> DiskStore::List(
@@ -265,22 +340,25 @@ absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> DiskStore::List(
   while (sets.size() < limit) {
     {
       clip::MutexLock lock(&mu_);
-      const auto it = entries_.upper_bound(last);
-      if (it == entries_.end()) break;
+      const auto it = sets_.entries().upper_bound(last);
+      if (it == sets_.entries().end()) break;
       last = it->first;
     }
     File file(PathOf(last), O_RDONLY);
     if (file.fd() < 0) continue;
-    absl::StatusOr<StoredHeader> header = ReadHeader(&file, last);
-    if (header.ok()) sets.push_back(std::move(header->set));
-    if (!header.ok()) (void)Drop(last, header.status());
+    absl::StatusOr<ReadHeader> read = ReadHeaderOf(&file, last);
+    if (!read.ok()) (void)Drop(last, read.status());
+    if (read.ok() && read->whole.ok()) {
+      sets.push_back(std::move(read->header.set));
+    }
   }
   return sets;
 }
 
 StoreSize DiskStore::size() {
   clip::MutexLock lock(&mu_);
-  return {static_cast<int64_t>(entries_.size()), bytes_, max_bytes_};
+  return {static_cast<int64_t>(sets_.entries().size()), sets_.bytes(),
+          sets_.max_bytes()};
 }
 
 }  // namespace zeroshot

@@ -1,20 +1,24 @@
 // The disk tier: one safetensors file a weight set (zeroshot/stored_set.h),
 // written beside its place and renamed, so that a file is whole or not there.
 // The folder is bounded by bytes; the least recently used go first, also after
-// a restart: use is kept as the file's time of change.
+// a restart: use is kept as the file's time of change. Of a set that had to go,
+// or whose weights are damaged, the header stays in a file of its own, within a
+// bound of their own.
+//
+//   ID.safetensors  a set      ID.header  the first bytes of one that is gone
 #ifndef ZEROSHOT_ZEROSHOT_DISK_STORE_H_
 #define ZEROSHOT_ZEROSHOT_DISK_STORE_H_
 
 #include <atomic>
 #include <cstdint>
-#include <list>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "clip/mutex.h"
+#include "zeroshot/lru_map.h"
 #include "zeroshot/weight_store.h"
 
 namespace zeroshot {
@@ -33,6 +37,8 @@ class DiskStore : public WeightStore {
   // be read.
   absl::StatusOr<std::shared_ptr<const WeightSet>> Get(
       absl::string_view id) override;
+  absl::StatusOr<std::shared_ptr<const WeightSet>> GetHeader(
+      absl::string_view id) override;
   // Unavailable: the disk is full or broken.
   absl::Status Put(std::shared_ptr<const WeightSet> set) override;
   absl::Status Delete(absl::string_view id) override;
@@ -42,32 +48,37 @@ class DiskStore : public WeightStore {
   StoreSize size() override;
 
  private:
-  struct Entry {
-    int64_t bytes = 0;
-    std::list<std::string>::iterator use;  // its place in uses_
-  };
+  using Files = LruMap<std::monostate>;
 
   DiskStore(std::string folder, int64_t max_bytes)
-      : folder_(std::move(folder)), max_bytes_(max_bytes) {}
+      : folder_(std::move(folder)),
+        sets_(max_bytes),
+        headers_(max_bytes / kHeaderShare) {}
 
   absl::Status Scan();
   std::string PathOf(absl::string_view id) const;
+  std::string HeaderPathOf(absl::string_view id) const;
+
+  // Writes a file beside its place and renames it.
+  absl::Status WriteFile(const std::string& path, absl::string_view header,
+                         absl::string_view weights);
 
   // Takes note of a file, as the latest used, and makes room for it.
-  void Note(const std::string& id, int64_t bytes);
+  void NoteSet(const std::string& id, int64_t bytes);
+  void NoteHeader(const std::string& id, int64_t bytes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Forget(absl::string_view id);
-  void ForgetLocked(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-
-  // DataLoss: a damaged file was found, and removed.
+  // DataLoss: a file without a good header was found, and removed.
   absl::Status Drop(absl::string_view id, absl::Status why);
 
+  // Removes a set's file but for its header, which gets a file of its own.
+  void Evict(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   const std::string folder_;
-  const int64_t max_bytes_;
   std::atomic<int64_t> files_written_{0};  // names files in the making
   clip::Mutex mu_;
-  std::map<std::string, Entry, std::less<>> entries_ ABSL_GUARDED_BY(mu_);
-  std::list<std::string> uses_ ABSL_GUARDED_BY(mu_);  // latest first
-  int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  Files sets_ ABSL_GUARDED_BY(mu_);
+  Files headers_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace zeroshot

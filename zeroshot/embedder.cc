@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "clip/monotonic.h"
 #include "clip/quoted.h"
+#include "clip/sha256.h"
 
 namespace zeroshot {
 
@@ -31,11 +32,13 @@ Embedder::Embedder(clip::Model* model, const clip::Tokenizer* tokenizer,
       tokenizer_(tokenizer),
       options_(options),
       on_batch_(std::move(on_batch)),
+      known_(options.image_cache_bytes),
       batcher_(options.max_batch,
                [this](absl::Span<Job* const> jobs) { RunBatch(jobs); }) {}
 
 absl::StatusOr<Embeddings> Embedder::EmbedImages(
-    absl::Span<const absl::string_view> images, const Caller& caller) {
+    absl::Span<const absl::string_view> images, const Caller& caller,
+    Reuse reuse) {
   const size_t dim = model_->info().embedding_dim;
   Embeddings result;
   result.rows.resize(images.size() * dim);
@@ -45,6 +48,16 @@ absl::StatusOr<Embeddings> Embedder::EmbedImages(
   for (size_t i = 0; i < images.size(); ++i) {
     if (absl::Status status = caller.StillWaiting(); !status.ok())
       return status;
+    result.statuses[i] = CheckSize(images[i]);
+    if (!result.statuses[i].ok()) continue;
+    jobs[i].key = CacheKey(images[i], reuse);
+    if (VectorCache::Vector known;
+        !jobs[i].key.empty() && known_.Find(jobs[i].key, &known)) {
+      std::copy(known.row.begin(), known.row.end(),
+                result.rows.begin() + i * dim);
+      ++result.num_cached;
+      continue;
+    }
     result.statuses[i] = MakeCrop(images[i], &jobs[i].crop, &result.timing);
     if (result.statuses[i].ok()) runnable.push_back(&jobs[i]);
   }
@@ -53,13 +66,13 @@ absl::StatusOr<Embeddings> Embedder::EmbedImages(
   if (absl::Status status = batcher_.Run(runnable, caller); !status.ok()) {
     return status;
   }
-  for (size_t i = 0; i < images.size(); ++i) {
-    if (!result.statuses[i].ok()) continue;
-    const Job& job = jobs[i];
-    if (!job.status.ok()) return job.status;
-    std::copy(job.row.begin(), job.row.end(), result.rows.begin() + i * dim);
-    result.timing.queue += job.start - submitted;
-    result.timing.compute += job.end - job.start;
+  for (Job* job : runnable) {
+    if (!job->status.ok()) return job->status;
+    const size_t i = job - jobs.data();
+    std::copy(job->row.begin(), job->row.end(), result.rows.begin() + i * dim);
+    result.timing.queue += job->start - submitted;
+    result.timing.compute += job->end - job->start;
+    if (!job->key.empty()) known_.Put(job->key, {std::move(job->row)});
   }
   return result;
 }
@@ -106,14 +119,29 @@ absl::StatusOr<Embeddings> Embedder::EmbedTexts(
   return result;
 }
 
+absl::Status Embedder::CheckSize(absl::string_view bytes) const {
+  if (bytes.size() <= options_.max_image_bytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("the image has ", bytes.size(), " bytes, ",
+                   options_.max_image_bytes, " are allowed"));
+}
+
+// Hashed is all that the row depends on, but for the model, with which the
+// cache goes.
+std::string Embedder::CacheKey(absl::string_view bytes, Reuse reuse) const {
+  if (options_.image_cache_bytes == 0 || reuse == Reuse::kNever) return "";
+  clip::Sha256 hash;
+  hash.UpdateField("picture");
+  hash.UpdateField(options_.decode.fast ? "fast" : "exact");
+  hash.UpdateField(options_.decode.apply_exif_orientation ? "upright"
+                                                          : "as is");
+  hash.Update(bytes);
+  return hash.HexDigest();
+}
+
 absl::Status Embedder::MakeCrop(absl::string_view bytes,
                                 std::vector<uint8_t>* crop,
                                 EmbedTiming* timing) const {
-  if (bytes.size() > options_.max_image_bytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the image has ", bytes.size(), " bytes, ",
-                     options_.max_image_bytes, " are allowed"));
-  }
   clip::CropTiming crop_timing;
   absl::StatusOr<std::vector<uint8_t>> made = clip::DecodeAndCrop(
       bytes, model_->info().image_size, options_.decode, &crop_timing);

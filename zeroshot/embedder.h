@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -18,6 +19,7 @@
 #include "zeroshot/batcher.h"
 #include "zeroshot/caller.h"
 #include "zeroshot/pace.h"
+#include "zeroshot/vector_cache.h"
 
 namespace zeroshot {
 
@@ -30,13 +32,23 @@ struct Embeddings {
   std::vector<float> rows;             // [n, D], unit rows; zeros where failed
   std::vector<absl::Status> statuses;  // n
   EmbedTiming timing;                  // of pictures; summed over items
+  int num_cached = 0;                  // pictures that were known: no timing
 };
 
 // Told of each batch that the tower has run, on the batch thread.
 using OnBatch = std::function<void(int pictures)>;
 
+// Whether a picture whose very bytes were encoded before may be answered with
+// the row that came of it then.
+enum class Reuse { kIfKnown, kNever };
+
 struct EmbedderOptions {
   int max_batch = 32;
+  // Memory for the rows of pictures, by SHA-256 of their bytes; 0: none is kept
+  // and none is hashed. Off by default: most traffic shows a picture once, a
+  // load test of few pictures would measure the cache, and how soon an answer
+  // comes tells a caller whether someone sent the same picture before.
+  int64_t image_cache_bytes = 0;
   int64_t max_image_bytes = 20 << 20;
   int64_t max_text_bytes = 2'048;
   clip::DecodeOptions decode;
@@ -51,9 +63,11 @@ class Embedder {
 
   // Encoded pictures to rows. An item that is no picture fails alone, as
   // InvalidArgument. The call as a whole fails when the caller has left
-  // (DeadlineExceeded, Cancelled) or the tower did.
+  // (DeadlineExceeded, Cancelled) or the tower did. A known picture is neither
+  // decoded nor run.
   absl::StatusOr<Embeddings> EmbedImages(
-      absl::Span<const absl::string_view> images, const Caller& caller);
+      absl::Span<const absl::string_view> images, const Caller& caller,
+      Reuse reuse = Reuse::kIfKnown);
 
   // Texts to rows. A text that is not UTF-8, has more than max_text_bytes or
   // is too long for the model fails alone, as InvalidArgument.
@@ -66,22 +80,30 @@ class Embedder {
   // How fast the batches are.
   Pace& pace() { return pace_; }
 
+  // How well the cache of pictures does; all zeros if there is none.
+  VectorCache::Stats image_cache() { return known_.stats(); }
+
  private:
   struct Job {
+    std::string key;  // under which the row is kept; empty: it is not
     std::vector<uint8_t> crop;
     std::vector<float> row;
     absl::Status status;
     absl::Time start, end;  // of the batch that it was in
   };
 
+  absl::Status CheckSize(absl::string_view bytes) const;
   absl::Status MakeCrop(absl::string_view bytes, std::vector<uint8_t>* crop,
                         EmbedTiming* timing) const;
+  // Empty if nothing is to be kept.
+  std::string CacheKey(absl::string_view bytes, Reuse reuse) const;
   void RunBatch(absl::Span<Job* const> jobs);
 
   clip::Model* const model_;
   const clip::Tokenizer* const tokenizer_;
   const EmbedderOptions options_;
   const OnBatch on_batch_;
+  VectorCache known_;  // rows of pictures
   Pace pace_;
   Batcher<Job> batcher_;
 };

@@ -1,13 +1,16 @@
 #include "zeroshot/memory_store.h"
 
-#include <utility>
-
 #include "absl/strings/str_cat.h"
 #include "clip/quoted.h"
 
 namespace zeroshot {
 
 absl::Status WeightSetNotFound(absl::string_view id) {
+  if (IsImported(id)) {
+    return absl::NotFoundError(absl::StrCat(
+        "no weight set ", clip::Quoted(id),
+        ": it was imported and cannot be built again; import its file again"));
+  }
   return absl::NotFoundError(
       absl::StrCat("no weight set ", clip::Quoted(id),
                    ": call BuildClassifier again, it is idempotent"));
@@ -16,58 +19,61 @@ absl::Status WeightSetNotFound(absl::string_view id) {
 absl::StatusOr<std::shared_ptr<const WeightSet>> MemoryStore::Get(
     absl::string_view id) {
   clip::MutexLock lock(&mu_);
-  const auto it = entries_.find(std::string(id));
-  if (it == entries_.end()) return WeightSetNotFound(id);
-  uses_.splice(uses_.begin(), uses_, it->second.use);
-  return it->second.set;
+  const auto* set = sets_.Find(id);
+  if (set == nullptr) return WeightSetNotFound(id);
+  return *set;
+}
+
+absl::StatusOr<std::shared_ptr<const WeightSet>> MemoryStore::GetHeader(
+    absl::string_view id) {
+  clip::MutexLock lock(&mu_);
+  const auto* set = sets_.Find(id);
+  if (set == nullptr) set = headers_.Find(id);
+  if (set == nullptr) return WeightSetNotFound(id);
+  return *set;
 }
 
 absl::Status MemoryStore::Put(std::shared_ptr<const WeightSet> set) {
   const int64_t size = set->SizeBytes();
-  if (size > max_bytes_) {
+  Sets::Gone gone;  // freed unlocked
+  clip::MutexLock lock(&mu_);
+  if (size > sets_.max_bytes()) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the weight set takes ", size,
                      " bytes and all weight sets in memory may take ",
-                     max_bytes_, " (--memory_store_bytes)"));
+                     sets_.max_bytes(), " (--memory_store_bytes)"));
   }
-  clip::MutexLock lock(&mu_);
-  if (entries_.contains(set->id)) return absl::OkStatus();
-  while (bytes_ + size > max_bytes_) Remove(entries_.find(uses_.back()));
-  bytes_ += size;
-  uses_.push_front(set->id);
-  const std::string& id = uses_.front();
-  entries_.emplace(id, Entry{std::move(set), uses_.begin()});
+  if (sets_.Find(set->id) != nullptr) return absl::OkStatus();
+  headers_.Erase(set->id);
+  gone = sets_.Put(set->id, set, size);
+  for (const auto& [id, victim] : gone) {
+    const auto header = WithoutWeights(*victim);
+    (void)headers_.Put(id, header, header->SizeBytes());
+  }
   return absl::OkStatus();
 }
 
 absl::Status MemoryStore::Delete(absl::string_view id) {
   clip::MutexLock lock(&mu_);
-  const auto it = entries_.find(std::string(id));
-  if (it == entries_.end()) return WeightSetNotFound(id);
-  Remove(it);
-  return absl::OkStatus();
+  const bool had_set = sets_.Erase(id), had_header = headers_.Erase(id);
+  return had_set || had_header ? absl::OkStatus() : WeightSetNotFound(id);
 }
 
 absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> MemoryStore::List(
     absl::string_view after, int limit) {
   std::vector<std::shared_ptr<const WeightSet>> sets;
   clip::MutexLock lock(&mu_);
-  for (auto it = entries_.upper_bound(std::string(after));
-       it != entries_.end() && sets.size() < limit; ++it) {
-    sets.push_back(it->second.set);
+  for (auto it = sets_.entries().upper_bound(after);
+       it != sets_.entries().end() && sets.size() < limit; ++it) {
+    sets.push_back(it->second.value);
   }
   return sets;
 }
 
 StoreSize MemoryStore::size() {
   clip::MutexLock lock(&mu_);
-  return {static_cast<int64_t>(entries_.size()), bytes_, max_bytes_};
-}
-
-void MemoryStore::Remove(Entries::iterator it) {
-  bytes_ -= it->second.set->SizeBytes();
-  uses_.erase(it->second.use);
-  entries_.erase(it);
+  return {static_cast<int64_t>(sets_.entries().size()), sets_.bytes(),
+          sets_.max_bytes()};
 }
 
 }  // namespace zeroshot

@@ -82,8 +82,30 @@ absl::StatusOr<std::shared_ptr<const WeightSet>> RedisStore::Get(
     return WeightSetNotFound(id);
   }
   auto set = ParseWeightSet(Text(*got.element[0]), Text(*got.element[1]), id);
-  if (absl::IsDataLoss(set.status())) (void)Delete(id);
+  if (absl::IsDataLoss(set.status())) {
+    if (ParseHeader(Text(*got.element[0]), id).ok()) {
+      (void)client_->Run({"DEL", weights});
+    } else {
+      (void)Delete(id);
+    }
+  }
   return set;
+}
+
+absl::StatusOr<std::shared_ptr<const WeightSet>> RedisStore::GetHeader(
+    absl::string_view id) {
+  if (!IsPlainId(id)) return WeightSetNotFound(id);
+  const std::string header = HeaderKey(id);
+  const RedisClient::Command commands[] = {{"GET", header},
+                                           {"PEXPIRE", header, header_ttl_ms_}};
+  const auto replies = client_->Run(commands);
+  if (!replies.ok()) return replies.status();
+  const redisReply& got = *(*replies)[0];
+  if (!IsText(&got)) return WeightSetNotFound(id);
+  absl::StatusOr<StoredHeader> parsed = ParseHeader(Text(got), id);
+  if (absl::IsDataLoss(parsed.status())) (void)Delete(id);
+  if (!parsed.ok()) return parsed.status();
+  return std::shared_ptr<const WeightSet>(std::move(parsed->set));
 }
 
 absl::Status RedisStore::Put(std::shared_ptr<const WeightSet> set) {
@@ -133,8 +155,9 @@ absl::Status RedisStore::Delete(absl::string_view id) {
   if (!replies.ok()) return replies.status();
   const redisReply& done = *replies->back();
   if (done.type != REDIS_REPLY_ARRAY || done.elements != 3) return Unexpected();
-  return done.element[0]->integer > 0 ? absl::OkStatus()
-                                      : WeightSetNotFound(id);
+  const bool deleted =
+      done.element[0]->integer > 0 || done.element[1]->integer > 0;
+  return deleted ? absl::OkStatus() : WeightSetNotFound(id);
 }
 
 absl::Status RedisStore::ListPage(

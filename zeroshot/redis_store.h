@@ -31,9 +31,12 @@ class RedisStore : public WeightStore, public BuildLease {
   // Borrows the client.
   RedisStore(RedisClient* client, const RedisStoreOptions& options);
 
-  // A Get lets the set live on for its TTL. DataLoss: damaged; it is gone by
-  // then. Unavailable, DeadlineExceeded: see RedisClient::Run.
+  // A Get lets the set live on for its TTL. DataLoss: damaged; what is
+  // damaged of it is gone by then. Unavailable, DeadlineExceeded: see
+  // RedisClient::Run.
   absl::StatusOr<std::shared_ptr<const WeightSet>> Get(
+      absl::string_view id) override;
+  absl::StatusOr<std::shared_ptr<const WeightSet>> GetHeader(
       absl::string_view id) override;
   // ResourceExhausted: larger than max_set_bytes.
   absl::Status Put(std::shared_ptr<const WeightSet> set) override;

@@ -85,6 +85,15 @@ TieredStore::Found TieredStore::LookBelow(absl::string_view id) {
   return WeightSetNotFound(id);
 }
 
+TieredStore::Found TieredStore::GetHeader(absl::string_view id) {
+  for (size_t t = 0; t < tiers_.size(); ++t) {
+    Found found = tiers_[t].store->GetHeader(id);
+    Count(t, found.status(), /*is_get=*/false);
+    if (found.ok()) return found;
+  }
+  return WeightSetNotFound(id);
+}
+
 absl::Status TieredStore::Put(std::shared_ptr<const WeightSet> set) {
   for (size_t t = 0; t < tiers_.size(); ++t) {
     absl::Status status = tiers_[t].store->Put(set);

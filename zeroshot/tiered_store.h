@@ -42,6 +42,8 @@ class TieredStore : public WeightStore {
 
   absl::StatusOr<std::shared_ptr<const WeightSet>> Get(
       absl::string_view id) override;
+  absl::StatusOr<std::shared_ptr<const WeightSet>> GetHeader(
+      absl::string_view id) override;
   // The first tier must take the set; the others' failures are passed over.
   absl::Status Put(std::shared_ptr<const WeightSet> set) override;
   // From every tier. Unavailable: a tier that fails may still have it.

@@ -27,7 +27,11 @@ std::string VectorCache::KeyOfClass(const ResolvedSpec& spec, int c) {
 bool VectorCache::Find(const std::string& key, Vector* out) {
   clip::MutexLock lock(&mu_);
   const auto it = places_.find(key);
-  if (it == places_.end()) return false;
+  if (it == places_.end()) {
+    ++misses_;
+    return false;
+  }
+  ++hits_;
   uses_.splice(uses_.begin(), uses_, it->second);
   *out = it->second->vector;
   return true;
@@ -49,9 +53,9 @@ void VectorCache::Put(const std::string& key, Vector vector) {
   places_.emplace(key, uses_.begin());
 }
 
-int64_t VectorCache::bytes() {
+VectorCache::Stats VectorCache::stats() {
   clip::MutexLock lock(&mu_);
-  return bytes_;
+  return {bytes_, max_bytes_, hits_, misses_};
 }
 
 int64_t VectorCache::SizeOf(const Entry& entry) const {

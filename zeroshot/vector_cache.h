@@ -1,6 +1,7 @@
-// Text vectors that builds made, so that the next build encodes only what is
-// new: of prompts, by their tokens, and of classes, by their prompts. Bounded
-// by bytes; the least recently used go first.
+// Vectors that were made, so that nothing known is encoded again: of prompts,
+// by their tokens, and of classes, by their prompts (for the next build), or
+// of pictures, by their bytes (zeroshot/embedder.h). Bounded by bytes; the
+// least recently used go first.
 #ifndef ZEROSHOT_ZEROSHOT_VECTOR_CACHE_H_
 #define ZEROSHOT_ZEROSHOT_VECTOR_CACHE_H_
 
@@ -22,7 +23,7 @@ class VectorCache {
  public:
   struct Vector {
     std::vector<float> row;  // [D], unit length
-    int64_t num_tokens = 0;  // of the prompts that it is made of
+    int64_t num_tokens = 0;  // of the prompts that it is made of, if any
   };
 
   // 0 bytes: keeps nothing.
@@ -36,7 +37,13 @@ class VectorCache {
   bool Find(const std::string& key, Vector* out);
   void Put(const std::string& key, Vector vector);
 
-  int64_t bytes();
+  // Now, and since the start.
+  struct Stats {
+    int64_t bytes = 0;
+    int64_t max_bytes = 0;
+    int64_t hits = 0, misses = 0;  // of Finds
+  };
+  Stats stats();
 
  private:
   struct Entry {
@@ -52,6 +59,8 @@ class VectorCache {
   Uses uses_ ABSL_GUARDED_BY(mu_);  // latest first
   std::unordered_map<std::string, Uses::iterator> places_ ABSL_GUARDED_BY(mu_);
   int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t hits_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t misses_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace zeroshot

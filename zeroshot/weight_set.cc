@@ -2,6 +2,9 @@
 
 #include <sys/mman.h>
 
+#include "absl/strings/str_cat.h"
+#include "clip/quoted.h"
+
 namespace zeroshot {
 
 int64_t WeightSet::SizeBytes() const {
@@ -18,6 +21,29 @@ int64_t WeightSet::SizeBytes() const {
     add(prompts);
   }
   return bytes;
+}
+
+absl::Status CheckModel(const WeightSet& set, absl::string_view fingerprint) {
+  if (set.model_fingerprint == fingerprint) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the weight set ", clip::Quoted(set.id),
+                   " was built with model ", set.model_fingerprint,
+                   ", this server has ", fingerprint, ": build it again"));
+}
+
+std::shared_ptr<const WeightSet> WithoutWeights(const WeightSet& set) {
+  auto header = std::make_shared<WeightSet>();
+  header->id = set.id;
+  header->model_fingerprint = set.model_fingerprint;
+  header->precision = set.precision;
+  header->class_names = set.class_names;
+  header->embedding_dim = set.embedding_dim;
+  header->templates = set.templates;
+  header->own_prompts = set.own_prompts;
+  header->num_prompts = set.num_prompts;
+  header->num_tokens = set.num_tokens;
+  header->create_time = set.create_time;
+  return header;
 }
 
 std::vector<float> MakeWeights(size_t count) {

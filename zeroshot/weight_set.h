@@ -5,16 +5,20 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace zeroshot {
 
 // Immutable once built; shared as std::shared_ptr<const WeightSet>.
 struct WeightSet {
-  std::string id;                        // see ResolvedSpec::Id
+  std::string id;                        // ResolvedSpec::Id, or imported
   std::string model_fingerprint;         // of the model that encoded it
   std::string precision;                 // of its text tower
   std::vector<std::string> class_names;  // C names, in class order
@@ -30,9 +34,28 @@ struct WeightSet {
 
   int num_classes() const { return static_cast<int>(class_names.size()); }
 
+  // False: it was not built from prompts and cannot be built anew.
+  bool has_specification() const {
+    return !templates.empty() || !own_prompts.empty();
+  }
+
   // Memory held, for stores that are bounded by bytes.
   int64_t SizeBytes() const;
 };
+
+// FailedPrecondition: another model than `fingerprint`'s encoded the set.
+absl::Status CheckModel(const WeightSet& set, absl::string_view fingerprint);
+
+// The set's header: all of it but its weights.
+std::shared_ptr<const WeightSet> WithoutWeights(const WeightSet& set);
+
+// How ids of imported sets begin (zeroshot/weight_set_file.h). They have no
+// prompts, so that they cannot be built again.
+inline constexpr absl::string_view kImportedPrefix = "imported-";
+
+inline bool IsImported(absl::string_view id) {
+  return absl::StartsWith(id, kImportedPrefix);
+}
 
 // `count` zeros for WeightSet::weights. Scoring reads a set from end to end, a
 // large one at the speed of memory: in huge pages, where the system gives them

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "clip/monotonic.h"
+#include "clip/quoted.h"
 
 namespace zeroshot {
 namespace {
@@ -17,6 +18,18 @@ constexpr absl::Duration kLookAgain = absl::Milliseconds(50);
 
 // How often a server looks whether another one has built the set.
 constexpr absl::Duration kLookAtLease = absl::Milliseconds(100);
+
+// What was asked for when the set was built.
+ClassifierSpec SpecOf(const WeightSet& header) {
+  ClassifierSpec spec;
+  for (int c = 0; c < header.num_classes(); ++c) {
+    ClassDefinition definition{header.class_names[c], {}};
+    if (!header.own_prompts.empty()) definition.prompts = header.own_prompts[c];
+    spec.classes.push_back(std::move(definition));
+  }
+  spec.templates = header.templates;
+  return spec;
+}
 
 }  // namespace
 
@@ -36,23 +49,57 @@ WeightSetBuilder::WeightSetBuilder(clip::Model* model,
 absl::StatusOr<BuildResult> WeightSetBuilder::Build(
     const ClassifierSpec& spec, const Caller& caller,
     const OnProgress& on_progress) {
-  const absl::Time start = clip::MonotonicNow();
   const absl::StatusOr<ResolvedSpec> resolved =
       ResolvedSpec::Resolve(spec, limits_);
   if (!resolved.ok()) return resolved.status();
   const clip::ModelInfo& info = model_->info();
   const std::string id = resolved->Id(info.fingerprint, info.precision);
+  return FindOrBuild(*resolved, id, caller, on_progress);
+}
 
+absl::StatusOr<BuildResult> WeightSetBuilder::Rebuild(const WeightSet& header,
+                                                      const Caller& caller) {
+  const clip::ModelInfo& info = model_->info();
+  absl::Status own = CheckModel(header, info.fingerprint);
+  if (!own.ok()) return own;
+  const auto unable = [&](absl::string_view why, absl::string_view cure) {
+    return absl::NotFoundError(absl::StrCat(
+        "no weight set ", clip::Quoted(header.id), ": ", why, "; ", cure));
+  };
+  constexpr absl::string_view kBuild =
+      "call BuildClassifier again, it is idempotent";
+  if (IsImported(header.id)) return WeightSetNotFound(header.id);
+  if (!header.has_specification()) {
+    return unable("it was not built from prompts", "import it again");
+  }
+  if (header.precision != info.precision) {
+    return unable(absl::StrCat("it was built in ", header.precision,
+                               " and this server computes in ", info.precision),
+                  kBuild);
+  }
+  const absl::StatusOr<ResolvedSpec> resolved =
+      ResolvedSpec::Resolve(SpecOf(header), limits_);
+  if (!resolved.ok()) return unable(resolved.status().message(), kBuild);
+  if (resolved->Id(info.fingerprint, info.precision) != header.id) {
+    return unable("what is stored of it gives another id", kBuild);
+  }
+  return FindOrBuild(*resolved, header.id, caller, nullptr);
+}
+
+absl::StatusOr<BuildResult> WeightSetBuilder::FindOrBuild(
+    const ResolvedSpec& spec, const std::string& id, const Caller& caller,
+    const OnProgress& on_progress) {
+  const absl::Time start = clip::MonotonicNow();
   absl::StatusOr<BuildResult> result = BuildResult{};
   // A store that cannot answer is no reason not to build.
   if (auto stored = store_->Get(id); stored.ok()) {
     result->set = *std::move(stored);
     result->cached = true;
   } else {
-    result = JoinOrLead(*resolved, id, caller, on_progress);
+    result = JoinOrLead(spec, id, caller, on_progress);
     if (!result.ok()) return result.status();
   }
-  result->warnings = resolved->Warnings();
+  result->warnings = spec.Warnings();
   result->timing.total = clip::MonotonicNow() - start;
   return result;
 }
@@ -109,6 +156,7 @@ absl::StatusOr<BuildResult> WeightSetBuilder::WaitFor(
         if (!flight->result.has_value()) return waiting;
         absl::StatusOr<BuildResult> result = *flight->result;
         if (result.ok()) {
+          result->joined = true;
           result->timing = BuildTiming();
           result->timing.queue = clip::MonotonicNow() - start;
         }

@@ -22,6 +22,7 @@
 #include "zeroshot/class_encoder.h"
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/door.h"
+#include "zeroshot/vector_cache.h"
 #include "zeroshot/weight_set.h"
 #include "zeroshot/weight_store.h"
 
@@ -41,6 +42,7 @@ struct BuildTiming {
 struct BuildResult {
   std::shared_ptr<const WeightSet> set;
   bool cached = false;             // the set was there already
+  bool joined = false;             // another call's build, waited for
   int64_t num_tokens_encoded = 0;  // positions computed; 0 if cached
   std::vector<std::string> warnings;
   BuildTiming timing;
@@ -76,6 +78,14 @@ class WeightSetBuilder {
                                     const Caller& caller,
                                     const OnProgress& on_progress);
 
+  // Builds the set that the header (its weights are not needed) belongs to, as
+  // Build does. FailedPrecondition: it is another model's. NotFound: it cannot
+  // be built here; the message says why.
+  absl::StatusOr<BuildResult> Rebuild(const WeightSet& header,
+                                      const Caller& caller);
+
+  VectorCache::Stats vector_cache_stats() { return encoder_.cache_stats(); }
+
  private:
   // One build under way and who waits for it. It is led by its first caller
   // and goes on while anyone waits; once nobody does it is abandoned, and
@@ -88,6 +98,10 @@ class WeightSetBuilder {
     clip::CondVar changed;
   };
 
+  absl::StatusOr<BuildResult> FindOrBuild(const ResolvedSpec& spec,
+                                          const std::string& id,
+                                          const Caller& caller,
+                                          const OnProgress& on_progress);
   // Joins the flight to `id`, or takes off and leads it.
   absl::StatusOr<BuildResult> JoinOrLead(const ResolvedSpec& spec,
                                          const std::string& id,

@@ -27,17 +27,24 @@ class WeightStore {
  public:
   virtual ~WeightStore() = default;
 
-  // NotFound: no such set (the message says to call BuildClassifier again).
+  // NotFound: no such set (the message says to call BuildClassifier, or to
+  // import it, again).
   // DataLoss: stored bytes do not match their checksum. Unavailable: the
   // store cannot be reached.
   virtual absl::StatusOr<std::shared_ptr<const WeightSet>> Get(
+      absl::string_view id) = 0;
+
+  // The set's header, which outlives its weights in the store: from it the set
+  // can be built anew (see WeightSet::has_specification). Weights may be there
+  // or not. NotFound, DataLoss, Unavailable as above.
+  virtual absl::StatusOr<std::shared_ptr<const WeightSet>> GetHeader(
       absl::string_view id) = 0;
 
   // Stores a set under its id; putting the same id again changes nothing.
   // ResourceExhausted: the set alone is larger than the store may hold.
   virtual absl::Status Put(std::shared_ptr<const WeightSet> set) = 0;
 
-  // NotFound: no such set.
+  // Deletes a set, or what is left of it. NotFound: no such set.
   virtual absl::Status Delete(absl::string_view id) = 0;
 
   // Up to `limit` sets with ids greater than `after`, in the order of ids.
@@ -47,6 +54,10 @@ class WeightStore {
 
   virtual StoreSize size() { return {}; }
 };
+
+// A store's headers of sets that had to go may take this part of the bytes
+// that its sets may take, beside them.
+constexpr int64_t kHeaderShare = 16;
 
 // The status every store gives for an unknown id.
 absl::Status WeightSetNotFound(absl::string_view id);

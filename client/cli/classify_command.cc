@@ -13,25 +13,29 @@ namespace {
 constexpr char kDetails[] = R"(
 Says what each picture shows: one line a file, best guess first, in the order of
 the files. The classifier is an id from `build`, or is described by the flags of
-`build` and built first. `-` reads a picture from stdin.
+`build` and built first. Several ids (--weight_set given again) cost one pass of
+each picture and give a line each. `-` reads a picture from stdin.
 
   zeroshot_client classify --weight_set=$ID pictures/*.jpg
+  zeroshot_client classify --weight_set=$ANIMALS --weight_set=$PLACES a.jpg
   zeroshot_client classify --classes=cat,dog,horse --top_k=2 a.jpg b.png
   curl -s https://example.org/a.jpg | zeroshot_client classify --classes=cat,dog -
   zeroshot_client classify --weight_set=$ID --json *.jpg | jq -r .predictions[0].class_name
 
 A file that fails is reported on stderr and the others go on; the exit code is
 then 1. With --json every file has one line on stdout: {"file", "weight_set_id",
-"predictions", "timing_ms"}, or {"file", "error"}.
+"predictions", "timing_ms", "embedding_cached"}, or {"file", "error"}; with
+several ids also "more": [{"weight_set_id", "predictions"}].
 )";
 
 constexpr int kMaxClassColumns = 20;  // longer names do not widen the table
 constexpr int kBarColumns = 20;
+constexpr int kIdBytes = 12;  // of an id that people see
 
 // What a run needs to know, read from the flags.
 struct Options {
   std::vector<std::string> files;
-  std::string weight_set_id;  // or:
+  std::vector<std::string> weight_set_ids;  // or:
   ClassifierSpec spec;
   int top_k = 5;
   int parallel = 8;
@@ -50,12 +54,11 @@ absl::StatusOr<Options> ReadOptions(const Arguments& arguments) {
     return absl::InvalidArgumentError(
         "say either --weight_set=ID or what to build (--classes=NAME,...)");
   }
-  if (arguments.Has("weight_set")) {
-    options.weight_set_id = arguments.Text("weight_set");
-    if (options.weight_set_id.empty()) {
-      return absl::InvalidArgumentError("--weight_set is empty");
-    }
-  } else {
+  options.weight_set_ids = arguments.Texts("weight_set");
+  for (const std::string& id : options.weight_set_ids) {
+    if (id.empty()) return absl::InvalidArgumentError("--weight_set is empty");
+  }
+  if (options.weight_set_ids.empty()) {
     absl::StatusOr<ClassifierSpec> spec = ReadSpec(arguments);
     if (!spec.ok()) return spec.status();
     options.spec = *std::move(spec);
@@ -71,16 +74,16 @@ absl::StatusOr<Options> ReadOptions(const Arguments& arguments) {
   return options;
 }
 
-std::string ToJson(const std::string& file, const std::string& weight_set_id,
-                   const absl::StatusOr<Answer>& answer) {
-  JsonObject line;
-  line.Text("file", file);
-  if (!answer.ok()) {
-    return line.Json("error", JsonError(answer.status())).str();
-  }
-  std::string predictions;
-  for (const Prediction& prediction : answer->predictions) {
-    absl::StrAppend(&predictions, predictions.empty() ? "" : ",",
+// What the server said of one picture: an answer a weight set, in their order.
+struct Shown {
+  std::vector<std::string> ids;
+  std::vector<Answer> answers;
+};
+
+std::string ToJson(const std::vector<Prediction>& predictions) {
+  std::string items;
+  for (const Prediction& prediction : predictions) {
+    absl::StrAppend(&items, items.empty() ? "" : ",",
                     JsonObject()
                         .Integer("class_index", prediction.class_index)
                         .Text("class_name", prediction.class_name)
@@ -88,9 +91,20 @@ std::string ToJson(const std::string& file, const std::string& weight_set_id,
                         .Float("logit", prediction.logit)
                         .str());
   }
-  const ClassifyTiming& timing = answer->timing;
-  return line.Text("weight_set_id", weight_set_id)
-      .Json("predictions", absl::StrCat("[", predictions, "]"))
+  return absl::StrCat("[", items, "]");
+}
+
+std::string ToJson(const std::string& file,
+                   const absl::StatusOr<Shown>& shown) {
+  JsonObject line;
+  line.Text("file", file);
+  if (!shown.ok()) {
+    return line.Json("error", JsonError(shown.status())).str();
+  }
+  const Answer& answer = shown->answers.front();
+  const ClassifyTiming& timing = answer.timing;
+  line.Text("weight_set_id", shown->ids.front())
+      .Json("predictions", ToJson(answer.predictions))
       .Json("timing_ms", JsonObject()
                              .Milliseconds("decode", timing.decode)
                              .Milliseconds("preprocess", timing.preprocess)
@@ -98,7 +112,18 @@ std::string ToJson(const std::string& file, const std::string& weight_set_id,
                              .Milliseconds("compute", timing.compute)
                              .Milliseconds("total", timing.total)
                              .str())
-      .str();
+      .Bool("embedding_cached", answer.embedding_cached);
+  std::string more;
+  for (size_t i = 1; i < shown->ids.size(); ++i) {
+    absl::StrAppend(
+        &more, more.empty() ? "" : ",",
+        JsonObject()
+            .Text("weight_set_id", shown->ids[i])
+            .Json("predictions", ToJson(shown->answers[i].predictions))
+            .str());
+  }
+  if (!more.empty()) line.Json("more", absl::StrCat("[", more, "]"));
+  return line.str();
 }
 
 int LongestOf(const std::vector<std::string>& texts) {
@@ -109,27 +134,44 @@ int LongestOf(const std::vector<std::string>& texts) {
   return longest;
 }
 
-// Lines such as `frog.png   frog 93.1 %   turtle  2.0 %`, in columns.
+// Lines such as `frog.png   frog 93.1 %   turtle  2.0 %`, in columns; of
+// several weight sets a line each, the beginning of its id before the guesses.
 class AnswerTable {
  public:
   AnswerTable(const Console& console, std::vector<std::string> labels,
-              const std::vector<std::string>& class_names)
+              const std::vector<WeightSet>& sets)
       : console_(console),
         colour_(console.colour && console.out_is_terminal),
         labels_(std::move(labels)),
         label_columns_(LongestOf(labels_)) {
-    for (const std::string& name : class_names) {
-      const int columns = ColumnsOf(Printable(name));
-      if (columns <= kMaxClassColumns) {
-        class_columns_ = std::max(class_columns_, columns);
+    for (const WeightSet& set : sets) {
+      for (const std::string& name : set.class_names) {
+        const int columns = ColumnsOf(Printable(name));
+        if (columns <= kMaxClassColumns) {
+          class_columns_ = std::max(class_columns_, columns);
+        }
       }
     }
   }
 
   const std::string& label(int64_t i) const { return labels_[i]; }
 
-  void Print(int64_t i, const Answer& answer) const {
-    std::string line = PadRight(labels_[i], label_columns_);
+  void Print(int64_t i, const Shown& shown) const {
+    for (size_t set = 0; set < shown.ids.size(); ++set) {
+      std::string line =
+          PadRight(set == 0 ? labels_[i] : std::string(), label_columns_);
+      if (shown.ids.size() > 1) {
+        absl::StrAppend(
+            &line, "  ",
+            PadRight(Printable(shown.ids[set].substr(0, kIdBytes)), kIdBytes));
+      }
+      *console_.out << line << Guesses(shown.answers[set]) << std::endl;
+    }
+  }
+
+ private:
+  std::string Guesses(const Answer& answer) const {
+    std::string line;
     const Prediction& best = answer.predictions.front();
     if (console_.out_is_terminal) {
       absl::StrAppend(&line, "  ",
@@ -143,10 +185,9 @@ class AnswerTable {
           &line, "  ",
           &prediction == &best ? Bold(guess, colour_) : Dim(guess, colour_));
     }
-    *console_.out << line << std::endl;
+    return line;
   }
 
- private:
   const Console& console_;
   const bool colour_;
   const std::vector<std::string> labels_;
@@ -154,44 +195,58 @@ class AnswerTable {
   int class_columns_ = 0;
 };
 
-// The set's id and, if people read the answers, its class names for the width
-// of the columns. Finds a wrong id once rather than at every file.
-absl::StatusOr<WeightSet> Describe(const Invocation& run,
-                                   const std::string& weight_set_id) {
-  if (!run.json) return run.client->GetWeightSet(weight_set_id);
-  WeightSet set;
-  set.info.weight_set_id = weight_set_id;
-  return set;
+// The sets, if people read the answers: their class names give the width of
+// the columns. Finds a wrong id once rather than at every file.
+absl::StatusOr<std::vector<WeightSet>> Describe(
+    const Invocation& run, const std::vector<std::string>& ids) {
+  std::vector<WeightSet> sets;
+  if (run.json) return sets;
+  for (const std::string& id : ids) {
+    absl::StatusOr<WeightSet> set = run.client->GetWeightSet(id);
+    if (!set.ok()) return set.status();
+    sets.push_back(*std::move(set));
+  }
+  return sets;
+}
+
+// `classifier` null: the sets are named by the options.
+absl::StatusOr<Shown> ClassifyFile(const Invocation& run,
+                                   const Options& options,
+                                   const std::string& file,
+                                   Classifier* classifier) {
+  const ClassifyOptions call{.top_k = options.top_k};
+  const absl::StatusOr<std::string> image = ReadInput(file, *run.console.in);
+  if (!image.ok()) return image.status();
+  if (classifier == nullptr) {
+    absl::StatusOr<std::vector<Answer>> answers =
+        run.client->ClassifyWithEach(*image, options.weight_set_ids, call);
+    if (!answers.ok()) return answers.status();
+    return Shown{options.weight_set_ids, *std::move(answers)};
+  }
+  absl::StatusOr<Answer> answer = classifier->Classify(*image, call);
+  if (!answer.ok()) return answer.status();
+  return Shown{{classifier->weight_set_id()}, {*std::move(answer)}};
 }
 
 int ClassifyFiles(const Invocation& run, const Options& options,
-                  Classifier* classifier, const WeightSet& set) {
+                  Classifier* classifier, const std::vector<WeightSet>& sets) {
   const Console& console = run.console;
-  const AnswerTable table(console, Labels(options.files), set.class_names);
+  const AnswerTable table(console, Labels(options.files), sets);
   const absl::Time start = absl::Now();
   int64_t failed = 0;
-  InOrder<absl::StatusOr<Answer>>(
+  InOrder<absl::StatusOr<Shown>>(
       options.files.size(), options.parallel,
-      [&](int64_t i) -> absl::StatusOr<Answer> {
-        const ClassifyOptions call{.top_k = options.top_k};
-        absl::StatusOr<std::string> image =
-            ReadInput(options.files[i], *console.in);
-        if (!image.ok()) return image.status();
-        return classifier != nullptr
-                   ? classifier->Classify(*image, call)
-                   : run.client->Classify(*image, set.info.weight_set_id, call);
+      [&](int64_t i) {
+        return ClassifyFile(run, options, options.files[i], classifier);
       },
-      [&](int64_t i, absl::StatusOr<Answer> answer) {
-        if (!answer.ok()) ++failed;
+      [&](int64_t i, absl::StatusOr<Shown> shown) {
+        if (!shown.ok()) ++failed;
         if (run.json) {
-          const std::string id = classifier != nullptr
-                                     ? classifier->weight_set_id()
-                                     : set.info.weight_set_id;
-          *console.out << ToJson(options.files[i], id, answer) << std::endl;
-        } else if (answer.ok()) {
-          table.Print(i, *answer);
+          *console.out << ToJson(options.files[i], shown) << std::endl;
+        } else if (shown.ok()) {
+          table.Print(i, *shown);
         } else {
-          *console.err << table.label(i) << ": " << HumanError(answer.status())
+          *console.err << table.label(i) << ": " << HumanError(shown.status())
                        << std::endl;
         }
       });
@@ -211,23 +266,25 @@ int RunClassify(const Invocation& run) {
   const absl::StatusOr<Options> options = ReadOptions(run.arguments);
   if (!options.ok()) return UsageError(run, options.status());
   std::unique_ptr<Classifier> classifier;
-  std::string id = options->weight_set_id;
-  if (id.empty()) {
+  std::vector<std::string> ids = options->weight_set_ids;
+  if (ids.empty()) {
     auto built = BuildWithProgress(run, options->spec, /*stream=*/false);
     if (!built.ok()) return CallFailed(run, built.status());
     classifier = *std::move(built);
-    id = classifier->weight_set_id();
+    ids = {classifier->weight_set_id()};
   }
-  const absl::StatusOr<WeightSet> set = Describe(run, id);
-  if (!set.ok()) return CallFailed(run, set.status());
-  return ClassifyFiles(run, *options, classifier.get(), *set);
+  const absl::StatusOr<std::vector<WeightSet>> sets = Describe(run, ids);
+  if (!sets.ok()) return CallFailed(run, sets.status());
+  return ClassifyFiles(run, *options, classifier.get(), *sets);
 }
 
 }  // namespace
 
 Command ClassifyCommand() {
   std::vector<FlagDefinition> flags = {
-      {"weight_set", "ID", "the classifier: an id printed by build"},
+      {"weight_set", "ID",
+       "the classifier: an id printed by build; repeat for more",
+       /*repeated=*/true},
       {"top_k", "N", "guesses for each picture (default: 5)"},
       {"parallel", "N", "calls in flight (default: 8)"},
   };

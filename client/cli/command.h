@@ -46,6 +46,8 @@ Command ModelCommand();
 Command ListCommand();
 Command ShowCommand();
 Command DeleteCommand();
+Command ExportCommand();
+Command ImportCommand();
 Command HealthCommand();
 
 // Says what is wrong with the command line. Returns kUsage.
@@ -68,16 +70,21 @@ std::vector<FlagDefinition> SpecFlags();
 bool HasSpec(const Arguments& arguments);
 absl::StatusOr<ClassifierSpec> ReadSpec(const Arguments& arguments);
 
+// Class names of --classes or --classes_file; none if neither is given.
+absl::StatusOr<std::vector<std::string>> ReadClassNames(
+    const Arguments& arguments);
+
 // Builds with a progress bar where a terminal shows it; warnings go to
 // stderr. `stream`: progress also where no terminal is.
 absl::StatusOr<std::unique_ptr<Classifier>> BuildWithProgress(
     const Invocation& run, const ClassifierSpec& spec, bool stream);
 
 // The bytes of a file, or of stdin for "-". Errors name no path: the caller
-// shows it. InvalidArgument: a folder, or more than a message holds. NotFound,
+// shows it. InvalidArgument: a folder, or more than `max_bytes`. NotFound,
 // PermissionDenied, Unknown: as the system says.
-absl::StatusOr<std::string> ReadInput(const std::string& path,
-                                      std::istream& in);
+absl::StatusOr<std::string> ReadInput(
+    const std::string& path, std::istream& in,
+    int64_t max_bytes = ClientOptions().max_message_bytes);
 
 // What to call each file in front of people: its name if all are in one
 // folder, else its path.

@@ -51,8 +51,46 @@ absl::StatusOr<std::vector<std::string>> ReadLines(const Arguments& arguments,
   return lines;
 }
 
-absl::StatusOr<std::vector<std::string>> ReadClasses(
+absl::Status SystemError(int error) {
+  const std::string message = std::generic_category().message(error);
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return absl::NotFoundError(message);
+    case EACCES:
+      return absl::PermissionDeniedError(message);
+    default:
+      return absl::UnknownError(message);
+  }
+}
+
+// At most so many, so that a wrong file does not fill memory.
+absl::StatusOr<std::string> ReadAll(std::istream& in, int64_t max_bytes) {
+  std::string bytes;
+  std::vector<char> block(1 << 16);
+  while (in) {
+    in.read(block.data(), block.size());
+    bytes.append(block.data(), in.gcount());
+    if (static_cast<int64_t>(bytes.size()) > max_bytes) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "larger than the ", max_bytes, " bytes that a call holds"));
+    }
+  }
+  if (in.bad()) return absl::UnknownError("reading failed");
+  return bytes;
+}
+
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "" : path.substr(0, slash + 1);
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> ReadClassNames(
     const Arguments& arguments) {
+  absl::Status exclusive = AtMostOne(arguments, {"classes", "classes_file"});
+  if (!exclusive.ok()) return exclusive;
   if (arguments.Has("classes_file")) {
     return ReadLines(arguments, "classes_file");
   }
@@ -70,43 +108,6 @@ absl::StatusOr<std::vector<std::string>> ReadClasses(
   }
   return names;
 }
-
-absl::Status SystemError(int error) {
-  const std::string message = std::generic_category().message(error);
-  switch (error) {
-    case ENOENT:
-    case ENOTDIR:
-      return absl::NotFoundError(message);
-    case EACCES:
-      return absl::PermissionDeniedError(message);
-    default:
-      return absl::UnknownError(message);
-  }
-}
-
-// At most what a message holds, so that a wrong file does not fill memory.
-absl::StatusOr<std::string> ReadAll(std::istream& in) {
-  const int64_t limit = ClientOptions().max_message_bytes;
-  std::string bytes;
-  std::vector<char> block(1 << 16);
-  while (in) {
-    in.read(block.data(), block.size());
-    bytes.append(block.data(), in.gcount());
-    if (static_cast<int64_t>(bytes.size()) > limit) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("larger than the ", limit, " bytes that a call holds"));
-    }
-  }
-  if (in.bad()) return absl::UnknownError("reading failed");
-  return bytes;
-}
-
-std::string FolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "" : path.substr(0, slash + 1);
-}
-
-}  // namespace
 
 std::vector<FlagDefinition> SpecFlags() {
   return {
@@ -135,7 +136,7 @@ absl::StatusOr<ClassifierSpec> ReadSpec(const Arguments& arguments) {
       AtMostOne(arguments, {"templates", "templates_file", "template_set"}));
   if (!exclusive.ok()) return exclusive;
 
-  absl::StatusOr<std::vector<std::string>> names = ReadClasses(arguments);
+  absl::StatusOr<std::vector<std::string>> names = ReadClassNames(arguments);
   if (!names.ok()) return names.status();
   ClassifierSpec spec;
   for (std::string& name : *names) {
@@ -158,9 +159,9 @@ absl::StatusOr<ClassifierSpec> ReadSpec(const Arguments& arguments) {
   return spec;
 }
 
-absl::StatusOr<std::string> ReadInput(const std::string& path,
-                                      std::istream& in) {
-  if (path == "-") return ReadAll(in);
+absl::StatusOr<std::string> ReadInput(const std::string& path, std::istream& in,
+                                      int64_t max_bytes) {
+  if (path == "-") return ReadAll(in, max_bytes);
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) return SystemError(errno);
   if (S_ISDIR(info.st_mode)) {
@@ -169,7 +170,7 @@ absl::StatusOr<std::string> ReadInput(const std::string& path,
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   if (!file) return SystemError(errno);
-  return ReadAll(file);
+  return ReadAll(file, max_bytes);
 }
 
 std::vector<std::string> Labels(const std::vector<std::string>& paths) {

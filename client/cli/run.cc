@@ -34,9 +34,9 @@ Exit codes: 0 all went well, 1 a call failed, 2 the command line is wrong.
 )";
 
 std::vector<Command> Commands() {
-  return {BuildCommand(),  ClassifyCommand(), EmbedCommand(),
-          ModelCommand(),  ListCommand(),     ShowCommand(),
-          DeleteCommand(), HealthCommand(),   BenchCommand()};
+  return {BuildCommand(),  ClassifyCommand(), EmbedCommand(),  ModelCommand(),
+          ListCommand(),   ShowCommand(),     DeleteCommand(), ExportCommand(),
+          ImportCommand(), HealthCommand(),   BenchCommand()};
 }
 
 std::vector<FlagDefinition> SharedFlags() {

@@ -21,6 +21,8 @@ std::string ToJson(const Limits& limits) {
       .Integer("max_inflight", limits.max_inflight)
       .Integer("max_builds", limits.max_builds)
       .Integer("max_request_bytes", limits.max_request_bytes)
+      .Integer("max_weight_sets", limits.max_weight_sets)
+      .Integer("max_import_bytes", limits.max_import_bytes)
       .str();
 }
 

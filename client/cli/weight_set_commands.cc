@@ -141,8 +141,9 @@ Command DeleteCommand() {
   return {"delete",
           "ID...",
           "delete classifiers",
-          "\nDeleting loses nothing for good: building the same classes again "
-          "gives the same id.\n\n  zeroshot_client delete $ID\n",
+          "\nDeleting loses nothing for good: building the same classes again, "
+          "or importing\nthe same file, gives the same id.\n\n"
+          "  zeroshot_client delete $ID\n",
           {},
           RunDelete};
 }

@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "clip/checkpoint/checkpoint.h"
 #include "clip/compute_thread.h"
+#include "clip/cpu_quota.h"
 #include "clip/token_trie.h"
 #include "clip/torch/device.h"
 #include "clip/torch/tensors.h"
@@ -320,6 +321,7 @@ ModelInfo Describe(const Checkpoint& checkpoint, const at::Device& device,
   info.fingerprint = Fingerprint(checkpoint);
   info.device = device.str();
   info.precision = precision;
+  info.threads = device.is_cpu() ? at::get_num_threads() : 0;
   info.image_size = all.image_size;
   info.context_length = all.context_length;
   info.vocab_size = all.vocab_size;
@@ -348,7 +350,9 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(
 
   const auto compute = std::make_shared<ComputeThread>();
   const auto load = [&]() -> absl::StatusOr<std::unique_ptr<TorchModel>> {
-    if (options.threads > 0) at::set_num_threads(options.threads);
+    at::set_num_threads(options.threads > 0
+                            ? options.threads
+                            : ThreadsWithin(CpuQuota(), at::get_num_threads()));
     // fp32 means fp32 on GPUs too, whose convolutions would round to TF32.
     at::globalContext().setAllowTF32CuDNN(false);
     const WeightLoader loader(*checkpoint, {*device, TypeFor(*precision)});

@@ -65,6 +65,28 @@ TEST(ClientClassifierTest, OtherErrorsDoNotRebuild) {
   EXPECT_EQ(fake.builds(), 1);
 }
 
+TEST(ClientClassifierTest, SeveralAreAskedAtOnceAndSurviveAServerThatForgets) {
+  FakeServer server;
+  FakeClassifiers fake(&server);
+  const auto client = server.Connect();
+  const auto animals =
+      *Classifier::Build(client.get(), {.classes = {{"cat"}, {"dog"}}});
+  const auto pets =
+      *Classifier::Build(client.get(), {.classes = {{"hamster"}, {"cat"}}});
+  for (const int builds : {2, 4}) {
+    const auto answers =
+        Classifier::ClassifyWithEach({animals.get(), pets.get()}, "cat");
+    ASSERT_TRUE(answers.ok()) << answers.status();
+    ASSERT_EQ(answers->size(), 2);
+    EXPECT_EQ((*answers)[0].predictions[1].class_name, "dog");
+    EXPECT_EQ((*answers)[1].predictions[1].class_name, "hamster");
+    EXPECT_EQ(fake.builds(), builds);
+    fake.Forget();
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      Classifier::ClassifyWithEach({}, "cat").status()));
+}
+
 TEST(ClientClassifierTest, AFailedRebuildIsTheAnswer) {
   FakeServer server;
   FakeClassifiers fake(&server);
@@ -78,17 +100,19 @@ TEST(ClientClassifierTest, AFailedRebuildIsTheAnswer) {
             absl::ResourceExhaustedError("busy"));
 }
 
-TEST(ClientClassifierTest, FollowsAnIdThatChanges) {
+TEST(ClientClassifierTest, FollowsAnIdThatChangesWithTheModel) {
   FakeServer server;
   FakeClassifiers fake(&server);
   std::atomic<int> model{1};
+  // Forgotten, or still in a store that outlived the model.
+  std::atomic<grpc::StatusCode> code{grpc::StatusCode::NOT_FOUND};
   server.build = [&](const auto&, auto* response) {
     response->set_weight_set_id(absl::StrCat("model-", model.load()));
     return grpc::Status::OK;
   };
   server.classify = [&](const auto& request, auto* response) {
     if (request.weight_set_id() != absl::StrCat("model-", model.load())) {
-      return grpc::Status(grpc::StatusCode::NOT_FOUND, "unknown");
+      return grpc::Status(code.load(), "not this one");
     }
     response->add_predictions();
     return grpc::Status::OK;
@@ -98,6 +122,10 @@ TEST(ClientClassifierTest, FollowsAnIdThatChanges) {
   model = 2;
   EXPECT_TRUE(classifier->Classify("cat").ok());
   EXPECT_EQ(classifier->weight_set_id(), "model-2");
+  code = grpc::StatusCode::FAILED_PRECONDITION;
+  model = 3;
+  EXPECT_TRUE(classifier->Classify("cat").ok());
+  EXPECT_EQ(classifier->weight_set_id(), "model-3");
   EXPECT_EQ(classifier->built().weight_set_id, "model-1");
 }
 

@@ -132,6 +132,29 @@ TEST_F(CliTest, ClassifyPrintsOneLineAPictureInColumns) {
   EXPECT_THAT(result.err, IsEmpty());
 }
 
+TEST_F(CliTest, ClassifyShowsALineAWeightSet) {
+  ASSERT_EQ(Run({"build", "--classes=cat,horse"}).exit_code, 0);
+  ASSERT_EQ(Run({"build", "--classes=cat,tom"}).exit_code, 0);
+  std::vector<std::string> args = {"classify", "--weight_set=id-cat-horse",
+                                   "--weight_set=id-cat-tom", "--top_k=1",
+                                   File("a.png", "cat")};
+  const Result result = Run(args);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out,
+            "a.png  id-cat-horse  cat    75.0 %\n"
+            "       id-cat-tom    cat    75.0 %\n");
+  args.push_back("--json");
+  EXPECT_THAT(
+      Run(args).out,
+      AllOf(HasSubstr("\"weight_set_id\":\"id-cat-horse\",\"predictions\":["),
+            HasSubstr("\"embedding_cached\":false,\"more\":[{"
+                      "\"weight_set_id\":\"id-cat-tom\",\"predictions\":[{")));
+  args.push_back("--weight_set=id-unknown");
+  const Result unknown = Run(args);
+  EXPECT_EQ(unknown.exit_code, 1);
+  EXPECT_THAT(unknown.out, HasSubstr("id-unknown"));
+}
+
 TEST_F(CliTest, BarsAndColourAreForTerminals) {
   const std::string picture = File("a.png", "cat");
   const std::vector<std::string> args = {"classify", "--classes=cat,dog",
@@ -262,6 +285,57 @@ TEST_F(CliTest, ListShowDeleteAndModelSpeakToPeopleAndPrograms) {
                     HasSubstr("\"template_sets\":[\"simple\"]")));
 }
 
+TEST_F(CliTest, ExportWritesAWholeFileOrNone) {
+  server_.export_set = [](const auto& request, const auto& write) {
+    v1::ExportWeightSetResponse piece;
+    piece.set_total_bytes(5);
+    piece.set_data("hello");
+    write(piece);
+    return request.weight_set_id() == "id-cat-dog"
+               ? grpc::Status::OK
+               : grpc::Status(grpc::StatusCode::NOT_FOUND, "gone");
+  };
+  ASSERT_EQ(Run({"build", "--classes=cat,dog"}).exit_code, 0);
+  const std::string file = folder_ / "set.npy", names = folder_ / "names";
+  const auto content = [](const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const Result missing = Run({"export", "unknown", file});
+  EXPECT_EQ(missing.exit_code, 1);
+  EXPECT_THAT(missing.err, HasSubstr("gone"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+  const Result written = Run({"export", "id-cat-dog", file, "--names", names});
+  EXPECT_EQ(written.exit_code, 0) << written.err;
+  EXPECT_EQ(content(file), "hello");
+  EXPECT_EQ(content(names), "cat\ndog\n");
+  EXPECT_THAT(Run({"export", "id-cat-dog", file, "--json"}).out,
+              HasSubstr("\"bytes\":5"));
+}
+
+TEST_F(CliTest, ImportPrintsTheIdAloneOnStdout) {
+  Shared<std::vector<v1::ImportWeightSetRequest>> shared;
+  server_.import_set = [&](const auto& pieces, auto* response) {
+    shared.Set(pieces);
+    response->mutable_weight_set()->set_weight_set_id("imported-1");
+    response->mutable_weight_set()->set_num_classes(2);
+    response->add_warnings("look");
+    return grpc::Status::OK;
+  };
+  const std::string file = File("set.npy", "bytes");
+  const Result result =
+      Run({"import", file, "--classes=cat,dog", "--layout=columns"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, "imported-1\n");
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("warning: look"), HasSubstr("2 classes")));
+  EXPECT_EQ(shared.Get()[0].data(), "bytes");
+  EXPECT_EQ(shared.Get()[0].class_names_size(), 2);
+  EXPECT_EQ(shared.Get()[0].layout(), v1::MATRIX_LAYOUT_CLASS_COLUMNS);
+  EXPECT_THAT(Run({"import", "-", "--json"}, {}, "bytes").out,
+              StartsWith("{\"weight_set_id\":\"imported-1\""));
+}
+
 TEST_F(CliTest, HealthTellsByItsExitCode) {
   EXPECT_EQ(Run({"health"}).out, server_.target() + " is serving\n");
   server_.SetServing(false);
@@ -326,6 +400,11 @@ TEST_F(CliTest, AWrongCommandLineIsExplained) {
   EXPECT_THAT(complaint({"embed"}), HasSubstr("nothing to embed"));
   EXPECT_THAT(complaint({"show"}), HasSubstr("one weight set"));
   EXPECT_THAT(complaint({"delete"}), HasSubstr("needs"));
+  EXPECT_THAT(complaint({"export", "x"}), HasSubstr("id and a file"));
+  EXPECT_THAT(complaint({"export", "x", "y.pt"}), HasSubstr("'y.pt'"));
+  EXPECT_THAT(complaint({"import"}), HasSubstr("one file"));
+  EXPECT_THAT(complaint({"import", "x.npy", "--layout=diagonal"}),
+              HasSubstr("rows or columns"));
 }
 
 TEST_F(CliTest, HalfACertificateAndFilesThatCannotBeReadAreUsageErrors) {

@@ -1,6 +1,7 @@
 #include "client/client.h"
 
 #include <gmock/gmock.h>
+#include <google/protobuf/any.pb.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
 #include <gtest/gtest.h>
@@ -147,6 +148,126 @@ TEST(ClientTest, AnAnswerWithoutPredictionIsInternal) {
             absl::StatusCode::kInternal);
 }
 
+TEST(ClientTest, SeveralWeightSetsAreAskedInOneCall) {
+  FakeServer server;
+  Shared<v1::ClassifyRequest> shared;
+  server.classify = [&](const auto& request, auto* response) {
+    shared.Set(request);
+    response->set_embedding_cached(true);
+    response->mutable_timing()->mutable_total()->set_nanos(7'000'000);
+    v1::WeightSetAnswer* more = response->add_more();
+    more->set_weight_set_id("b");
+    more->add_predictions()->set_class_name("red");
+    more->add_probabilities(1);
+    return Answer(response);
+  };
+  const auto answers = server.Connect()->ClassifyWithEach("x", {"a", "b"});
+  ASSERT_TRUE(answers.ok()) << answers.status();
+  EXPECT_EQ(shared.Get().weight_set_id(), "a");
+  EXPECT_THAT(shared.Get().more_weight_set_ids(), ElementsAre("b"));
+  ASSERT_THAT(*answers, SizeIs(2));
+  EXPECT_EQ((*answers)[0].predictions[0].class_name, "cat");
+  EXPECT_EQ((*answers)[1].predictions[0].class_name, "red");
+  EXPECT_THAT((*answers)[1].probabilities, ElementsAre(1));
+  for (const auto& answer : *answers) {
+    EXPECT_TRUE(answer.embedding_cached);
+    EXPECT_EQ(answer.timing.total, absl::Milliseconds(7));
+  }
+}
+
+TEST(ClientTest, AnAnswerForAnotherNumberOfWeightSetsIsInternal) {
+  FakeServer server;
+  server.classify = [](const auto&, auto* r) { return Answer(r); };
+  const auto client = server.Connect();
+  EXPECT_EQ(client->ClassifyWithEach("x", {"a", "b"}).status().code(),
+            absl::StatusCode::kInternal);
+  EXPECT_EQ(client->ClassifyWithEach("x", {}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(ClientTest, ExportHandsOnEveryPieceAndNoticesThoseMissing) {
+  FakeServer server;
+  Shared<v1::ExportWeightSetRequest> shared;
+  int64_t total = 6;
+  server.export_set = [&](const auto& request, const auto& write) {
+    shared.Set(request);
+    v1::ExportWeightSetResponse piece;
+    piece.set_total_bytes(total);
+    piece.set_data("abc");
+    write(piece);
+    piece.clear_total_bytes();
+    piece.set_data("def");
+    write(piece);
+    return grpc::Status::OK;
+  };
+  const auto client = server.Connect();
+  std::string file;
+  const auto append = [&](absl::string_view piece) {
+    file += std::string(piece);
+    return absl::OkStatus();
+  };
+  EXPECT_EQ(
+      client->Export("id", {WeightSetFormat::kNpy, MatrixLayout::kClassColumns},
+                     append),
+      absl::OkStatus());
+  EXPECT_EQ(file, "abcdef");
+  EXPECT_EQ(shared.Get().weight_set_id(), "id");
+  EXPECT_EQ(shared.Get().format(), v1::WEIGHT_SET_FORMAT_NPY);
+  EXPECT_EQ(shared.Get().layout(), v1::MATRIX_LAYOUT_CLASS_COLUMNS);
+  const absl::Status full = client->Export("id", {}, [](absl::string_view) {
+    return absl::ResourceExhaustedError("disk full");
+  });
+  EXPECT_EQ(full, absl::ResourceExhaustedError("disk full"));
+  total = 7;
+  EXPECT_TRUE(absl::IsDataLoss(client->Export("id", {}, append)));
+}
+
+TEST(ClientTest, ImportSendsLargeFilesAndManyNamesInPieces) {
+  FakeServer server;
+  Shared<std::vector<v1::ImportWeightSetRequest>> shared;
+  server.import_set = [&](const auto& pieces, auto* response) {
+    shared.Set(pieces);
+    response->mutable_weight_set()->set_weight_set_id("imported-1");
+    response->set_cached(true);
+    response->add_warnings("look");
+    return grpc::Status::OK;
+  };
+  ImportOptions options;
+  for (int i = 0; i < 100'000; ++i) {
+    options.class_names.push_back(absl::StrCat("a class of number ", i));
+  }
+  options.layout = MatrixLayout::kClassRows;
+  options.model_fingerprint = "model";
+  std::string file(5 << 20, 'x');
+  file += "end";
+  const auto imported = server.Connect()->Import(file, options);
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  EXPECT_EQ(imported->info.weight_set_id, "imported-1");
+  EXPECT_TRUE(imported->cached);
+  EXPECT_THAT(imported->warnings, ElementsAre("look"));
+  std::string data;
+  std::vector<std::string> names;
+  const auto pieces = shared.Get();
+  ASSERT_GT(pieces.size(), 6);
+  EXPECT_EQ(pieces[0].layout(), v1::MATRIX_LAYOUT_CLASS_ROWS);
+  EXPECT_EQ(pieces[0].model_fingerprint(), "model");
+  for (const auto& piece : pieces) {
+    EXPECT_LT(piece.ByteSizeLong(), 4 << 20);
+    data += piece.data();
+    names.insert(names.end(), piece.class_names().begin(),
+                 piece.class_names().end());
+  }
+  EXPECT_EQ(data, file);
+  EXPECT_EQ(names, options.class_names);
+}
+
+TEST(ClientTest, AnImportThatIsRefusedEarlySaysWhy) {
+  FakeServer server;  // answers UNIMPLEMENTED
+  const auto imported =
+      server.Connect()->Import(std::string(20 << 20, 'x'), {});
+  EXPECT_EQ(imported.status().code(), absl::StatusCode::kUnimplemented);
+}
+
 TEST(ClientTest, KeepsCodeMessageAndDetailsOfErrors) {
   FakeServer server;
   server.classify = [](const auto&, auto*) {
@@ -205,6 +326,87 @@ TEST(ClientTest, TriesOtherErrorsOnce) {
         static_cast<int>(server.Connect()->Classify("x", "a").status().code()),
         static_cast<int>(code));
     EXPECT_EQ(calls, 1);
+  }
+}
+
+// google.rpc.Status { details { [RetryInfo] { retry_delay { 0.2 s } } } }
+grpc::Status FullFor200Ms() {
+  google::protobuf::Any detail;
+  detail.set_type_url("type.googleapis.com/google.rpc.RetryInfo");
+  detail.set_value("\x0a\x05\x10\x80\x84\xaf\x5f");
+  const std::string any = detail.SerializeAsString();
+  return {grpc::StatusCode::RESOURCE_EXHAUSTED, "full",
+          absl::StrCat("\x08\x08\x1a", std::string(1, any.size()), any)};
+}
+
+TEST(ClientTest, ComesBackToAFullServerWhenItAsks) {
+  FakeServer server;
+  std::atomic<int> calls{0};
+  server.classify = [&](const auto&, auto* response) {
+    return ++calls <= 2 ? FullFor200Ms() : Answer(response);
+  };
+  const absl::Time start = absl::Now();
+  const auto answer = server.Connect()->Classify("x", "abc");
+  EXPECT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(calls, 3);
+  EXPECT_GE(absl::Now() - start, absl::Milliseconds(400));
+}
+
+TEST(ClientTest, DoesNotWaitForRoomLongerThanItMay) {
+  FakeServer server;
+  std::atomic<int> calls{0};
+  server.classify = [&](const auto&, auto*) {
+    ++calls;
+    return FullFor200Ms();
+  };
+  const auto code = [&](ClientOptions options) {
+    return server.Connect(options)->Classify("x", "abc").status().code();
+  };
+  EXPECT_EQ(code({.timeout = absl::Milliseconds(150)}),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(code({.max_attempts = 2}), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(calls, 3);
+  EXPECT_EQ(code({.max_attempts = 1}), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(calls, 4);
+}
+
+TEST(ClientTest, ComesBackWithABuildThatShowsProgressToo) {
+  FakeServer server;
+  std::atomic<int> calls{0};
+  server.build_stream = [&](const auto&, const auto& write) {
+    if (++calls == 1) return FullFor200Ms();
+    v1::BuildClassifierStreamResponse event;
+    event.mutable_result()->set_weight_set_id("abc");
+    write(event);
+    return grpc::Status::OK;
+  };
+  const auto built = server.Connect()->Build({}, [](const auto&) {});
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_EQ(built->weight_set_id, "abc");
+}
+
+TEST(ClientTest, GoesRoundTheServersOfOneName) {
+  FakeServer a, b;
+  std::atomic<int> calls_a{0}, calls_b{0};
+  a.classify = AfterRefusals(0, grpc::StatusCode::OK, &calls_a);
+  b.classify = AfterRefusals(0, grpc::StatusCode::OK, &calls_b);
+  for (const int max_attempts : {1, 5}) {
+    const auto client =
+        *Client::Connect(absl::StrCat("ipv4:", a.target(), ",", b.target()),
+                         {.max_attempts = max_attempts});
+    // Until both are connected the first takes all.
+    calls_a = calls_b = 0;
+    const absl::Time until = absl::Now() + absl::Seconds(10);
+    while ((calls_a == 0 || calls_b == 0) && absl::Now() < until) {
+      EXPECT_TRUE(client->Classify("x", "abc").ok());
+    }
+    calls_a = calls_b = 0;
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_TRUE(client->Classify("x", "abc").ok());
+    }
+    EXPECT_EQ(calls_a, 10);
+    EXPECT_EQ(calls_b, 10);
   }
 }
 
@@ -329,6 +531,8 @@ TEST(ClientTest, DescribesModelAndWeightSets) {
     response->set_logit_scale(100);
     response->mutable_limits()->set_max_classes(9);
     response->mutable_limits()->set_max_request_bytes(10);
+    response->mutable_limits()->set_max_weight_sets(11);
+    response->mutable_limits()->set_max_import_bytes(12);
     response->add_template_sets("simple");
     return grpc::Status::OK;
   };
@@ -350,6 +554,8 @@ TEST(ClientTest, DescribesModelAndWeightSets) {
   EXPECT_EQ(model->logit_scale, 100);
   EXPECT_EQ(model->limits.max_classes, 9);
   EXPECT_EQ(model->limits.max_request_bytes, 10);
+  EXPECT_EQ(model->limits.max_weight_sets, 11);
+  EXPECT_EQ(model->limits.max_import_bytes, 12);
   EXPECT_THAT(model->template_sets, ElementsAre("simple"));
   const auto set = client->GetWeightSet("abc");
   ASSERT_TRUE(set.ok()) << set.status();

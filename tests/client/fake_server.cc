@@ -54,6 +54,23 @@ grpc::Status FakeServer::BuildClassifierStream(
                       [&](const auto& event) { writer->Write(event); });
 }
 
+grpc::Status FakeServer::ExportWeightSet(
+    grpc::ServerContext*, const v1::ExportWeightSetRequest* request,
+    grpc::ServerWriter<v1::ExportWeightSetResponse>* writer) {
+  return export_set(*request,
+                    [&](const auto& piece) { return writer->Write(piece); });
+}
+
+grpc::Status FakeServer::ImportWeightSet(
+    grpc::ServerContext*,
+    grpc::ServerReader<v1::ImportWeightSetRequest>* reader,
+    v1::ImportWeightSetResponse* response) {
+  std::vector<v1::ImportWeightSetRequest> pieces(1);
+  while (reader->Read(&pieces.back())) pieces.emplace_back();
+  pieces.pop_back();
+  return import_set(pieces, response);
+}
+
 FakeClassifiers::FakeClassifiers(FakeServer* server) {
   server->build = [this](const auto& request, auto* response) {
     return Build(request, response);
@@ -105,8 +122,23 @@ grpc::Status FakeClassifiers::Find(const std::string& id,
 
 grpc::Status FakeClassifiers::Classify(const v1::ClassifyRequest& request,
                                        v1::ClassifyResponse* response) {
+  const grpc::Status first =
+      Score(request, request.weight_set_id(), response->mutable_predictions());
+  if (!first.ok()) return first;
+  for (const std::string& id : request.more_weight_set_ids()) {
+    v1::WeightSetAnswer* more = response->add_more();
+    more->set_weight_set_id(id);
+    const grpc::Status scored = Score(request, id, more->mutable_predictions());
+    if (!scored.ok()) return scored;
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeClassifiers::Score(
+    const v1::ClassifyRequest& request, const std::string& id,
+    google::protobuf::RepeatedPtrField<v1::Prediction>* predictions) {
   std::vector<std::string> classes;
-  const grpc::Status found = Find(request.weight_set_id(), &classes);
+  const grpc::Status found = Find(id, &classes);
   if (!found.ok()) return found;
   const auto best = std::find(classes.begin(), classes.end(), request.image());
   if (best == classes.end()) {
@@ -114,7 +146,7 @@ grpc::Status FakeClassifiers::Classify(const v1::ClassifyRequest& request,
   }
   std::iter_swap(classes.begin(), best);
   for (size_t i = 0; i < classes.size() && i < request.top_k(); ++i) {
-    v1::Prediction* prediction = response->add_predictions();
+    v1::Prediction* prediction = predictions->Add();
     prediction->set_class_name(classes[i]);
     prediction->set_probability(i == 0 ? 0.75f : 0.25f / (classes.size() - 1));
   }

@@ -101,6 +101,13 @@ class FakeServer final : private v1::ZeroShot::Service {
   Answering<v1::ListWeightSetsRequest, v1::ListWeightSetsResponse*> list;
   Answering<v1::GetWeightSetRequest, v1::GetWeightSetResponse*> get;
   Answering<v1::DeleteWeightSetRequest, v1::DeleteWeightSetResponse*> remove;
+  Answering<v1::ExportWeightSetRequest,
+            std::function<bool(const v1::ExportWeightSetResponse&)>>
+      export_set;
+  // Gets all of the client's messages.
+  Answering<std::vector<v1::ImportWeightSetRequest>,
+            v1::ImportWeightSetResponse*>
+      import_set;
 
  private:
   grpc::Status BuildClassifier(grpc::ServerContext*,
@@ -146,6 +153,13 @@ class FakeServer final : private v1::ZeroShot::Service {
                                v1::DeleteWeightSetResponse* response) override {
     return remove(*request, response);
   }
+  grpc::Status ExportWeightSet(
+      grpc::ServerContext*, const v1::ExportWeightSetRequest* request,
+      grpc::ServerWriter<v1::ExportWeightSetResponse>* writer) override;
+  grpc::Status ImportWeightSet(
+      grpc::ServerContext*,
+      grpc::ServerReader<v1::ImportWeightSetRequest>* reader,
+      v1::ImportWeightSetResponse* response) override;
 
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
@@ -170,6 +184,9 @@ class FakeClassifiers {
                      v1::BuildClassifierResponse* response);
   grpc::Status Classify(const v1::ClassifyRequest& request,
                         v1::ClassifyResponse* response);
+  grpc::Status Score(
+      const v1::ClassifyRequest& request, const std::string& id,
+      google::protobuf::RepeatedPtrField<v1::Prediction>* predictions);
   grpc::Status Find(const std::string& id, std::vector<std::string>* classes);
 
   std::atomic<int> builds_{0};

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -88,6 +89,36 @@ TEST_F(ClassifyEndToEndTest, IdIsTheSameOnEveryServer) {
   EXPECT_EQ(Build(other), id);
 }
 
+TEST_F(ClassifyEndToEndTest, KnownPicturesAndSeveralSetsCostNoSecondPass) {
+  DemoServer server(
+      {"--metrics_listen=127.0.0.1:0", "--image_cache_bytes=1000000"});
+  ASSERT_NE(server.address(), "") << server.process().Errors();
+  std::vector<std::string> command = {
+      kClient, "classify", "--json", absl::StrCat(kModel, "/pictures/frog.png"),
+      absl::StrCat("--target=", server.address())};
+  for (const char* classes : {"frog,car", "animal,machine", "green,red"}) {
+    std::string id =
+        RunToEnd({kClient, "build", absl::StrCat("--classes=", classes),
+                  absl::StrCat("--target=", server.address())})
+            .output;
+    absl::StripTrailingAsciiWhitespace(&id);
+    command.push_back(absl::StrCat("--weight_set=", id));
+  }
+  const Ran first = RunToEnd(command);
+  EXPECT_EQ(first.exit, 0) << first.errors;
+  EXPECT_THAT(first.output, HasSubstr("\"embedding_cached\":false"));
+  EXPECT_THAT(first.output, HasSubstr("\"class_name\":\"frog\""));
+  EXPECT_THAT(first.output, HasSubstr("\"class_name\":\"animal\""));
+  EXPECT_THAT(first.output, HasSubstr("\"class_name\":\"green\""));
+  const Ran again = RunToEnd(command);
+  EXPECT_THAT(again.output, HasSubstr("\"embedding_cached\":true"));
+  EXPECT_THAT(again.output, HasSubstr("\"compute\":0,"));
+  const auto answers = [](const std::string& line) {
+    return line.substr(0, line.find("\"timing_ms\""));
+  };
+  EXPECT_EQ(answers(again.output), answers(first.output));
+}
+
 TEST_F(ClassifyEndToEndTest, ServerIsHealthyAndSaysWhatItServes) {
   EXPECT_EQ(Ask({"health"}).exit, 0);
   const Ran model = Ask({"model"});
@@ -95,7 +126,7 @@ TEST_F(ClassifyEndToEndTest, ServerIsHealthyAndSaysWhatItServes) {
   EXPECT_THAT(model.output, HasSubstr("demo"));
   EXPECT_THAT(server_->process().WaitForLine(" serving "),
               MatchesRegex(".* info zeroshot [0-9.]+ serving demo "
-                           "\\(.+, [0-9]+-d\\) on cpu [a-z0-9]+ at "
+                           "\\(.+, [0-9]+-d\\) on cpu x [0-9]+ [a-z0-9]+ at "
                            "127\\.0\\.0\\.1:[0-9]+; loaded and warmed up in "
                            "[0-9.]+ s"));
 }

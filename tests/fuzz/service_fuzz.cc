@@ -53,6 +53,9 @@ constexpr Method kMethods[] = {
     ZEROSHOT_METHOD(EmbedImages),
     ZEROSHOT_METHOD(EmbedTexts),
     ZEROSHOT_METHOD(GetModel),
+    {"ExportWeightSet", true,
+     Check<v1::ExportWeightSetRequest, v1::ExportWeightSetResponse>},
+    ZEROSHOT_METHOD(ImportWeightSet),
 };
 #undef ZEROSHOT_METHOD
 

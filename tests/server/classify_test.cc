@@ -256,6 +256,110 @@ TEST(ClassifyTest, PictureOfAClientWhoLeftIsDroppedUnrun) {
   EXPECT_EQ(running.image_batches(), 2);
 }
 
+TEST(ClassifyTest, SeveralWeightSetsCostOneImagePass) {
+  RunningServer running;
+  const std::vector<std::string> ids = {
+      running.Build(BuildRequest({"cat", "dog", "owl"})),
+      running.Build(BuildRequest({"red", "green"})),
+      running.Build(BuildRequest({"day", "night", "dusk"})),
+      running.Build(BuildRequest({"indoors", "outdoors"}))};
+  v1::ClassifyRequest request = Request(MakePng(1), ids[0]);
+  request.set_return_probabilities(true);
+  std::vector<v1::ClassifyResponse> alone(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    request.set_weight_set_id(ids[i]);
+    ASSERT_TRUE(running.Classify(request, &alone[i]).ok());
+    EXPECT_EQ(alone[i].more_size(), 0);
+  }
+  const int before = running.image_batches();
+  request.set_weight_set_id(ids[0]);
+  for (size_t i = 1; i < ids.size(); ++i) {
+    request.add_more_weight_set_ids(ids[i]);
+  }
+  v1::ClassifyResponse together;
+  const grpc::Status status = running.Classify(request, &together);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(running.image_batches(), before + 1);
+  ASSERT_EQ(together.more_size(), 3);
+  const auto expect_same = [](const auto& a, const auto& b) {
+    ASSERT_EQ(a.predictions_size(), b.predictions_size());
+    for (int i = 0; i < a.predictions_size(); ++i) {
+      EXPECT_EQ(a.predictions(i).SerializeAsString(),
+                b.predictions(i).SerializeAsString());
+    }
+    EXPECT_EQ(
+        std::vector<float>(a.probabilities().begin(), a.probabilities().end()),
+        std::vector<float>(b.probabilities().begin(), b.probabilities().end()));
+  };
+  expect_same(together, alone[0]);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(together.more(i).weight_set_id(), ids[i + 1]);
+    expect_same(together.more(i), alone[i + 1]);
+  }
+}
+
+TEST(ClassifyTest, OneWrongIdOfSeveralIsNamed) {
+  ServerOptions options;
+  options.max_weight_sets = 3;
+  RunningServer running(options);
+  const std::string id = running.Build(BuildRequest({"cat"}));
+  v1::ClassifyResponse response;
+  v1::ClassifyRequest request = Request(MakePng(1), id);
+  request.add_more_weight_set_ids(id);
+  EXPECT_TRUE(running.Classify(request, &response).ok());
+  request.add_more_weight_set_ids(std::string(64, 'b'));
+  grpc::Status status = running.Classify(request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(status.error_message(), HasSubstr(std::string(64, 'b')));
+  request.set_more_weight_set_ids(1, "");
+  status = running.Classify(request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("more_weight_set_ids[1]"));
+  request.add_more_weight_set_ids(id);
+  status = running.Classify(request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(),
+              AllOf(HasSubstr("4 weight sets"), HasSubstr("at most 3")));
+  EXPECT_EQ(running.image_batches(), 1);
+}
+
+TEST(ClassifyTest, AKnownPictureIsAnsweredWithoutTheTower) {
+  ServerOptions options;
+  options.embedder.image_cache_bytes = 1 << 20;
+  RunningServer running(options);
+  const std::string animals = running.Build(BuildRequest({"cat", "dog"}));
+  const std::string colours = running.Build(BuildRequest({"red", "blue"}));
+  v1::ClassifyResponse first, again, other;
+  ASSERT_TRUE(running.Classify(Request(MakePng(1), animals), &first).ok());
+  EXPECT_FALSE(first.embedding_cached());
+  ASSERT_TRUE(running.Classify(Request(MakePng(1), animals), &again).ok());
+  EXPECT_TRUE(again.embedding_cached());
+  EXPECT_EQ(Seconds(again.timing().decode()), 0);
+  EXPECT_EQ(Seconds(again.timing().compute()), 0);
+  EXPECT_EQ(first.predictions(0).SerializeAsString(),
+            again.predictions(0).SerializeAsString());
+  ASSERT_TRUE(running.Classify(Request(MakePng(1), colours), &other).ok());
+  EXPECT_TRUE(other.embedding_cached());
+  EXPECT_EQ(running.image_batches(), 1);
+
+  v1::EmbedImagesRequest embed;
+  embed.add_images(MakePng(1));
+  embed.add_images(MakePng(2));
+  v1::EmbedImagesResponse embedded;
+  Context context;
+  ASSERT_TRUE(running.stub().EmbedImages(&context, embed, &embedded).ok());
+  EXPECT_EQ(embedded.num_cached(), 1);
+  EXPECT_EQ(running.image_batches(), 2);
+  const std::string metrics = running.server().status_source().metrics();
+  EXPECT_THAT(metrics,
+              HasSubstr(R"(zeroshot_image_cache_gets_total{result="hit"} 3)"));
+  EXPECT_THAT(metrics,
+              HasSubstr(R"(zeroshot_image_cache_gets_total{result="miss"} 2)"));
+  // Times of what was not done would make the others look short.
+  EXPECT_THAT(metrics,
+              HasSubstr(R"(zeroshot_stage_seconds_count{stage="decode"} 2)"));
+}
+
 TEST(EmbedTest, ImagesThatFailFailAlone) {
   RunningServer running;
   v1::EmbedImagesRequest request;
@@ -341,6 +445,8 @@ TEST(GetModelTest, TellsModelLimitsAndNamedSets) {
   options.max_inflight = 11;
   options.max_builds = 3;
   options.max_batch_items = 12;
+  options.max_weight_sets = 19;
+  options.max_import_bytes = 20;
   options.max_request_bytes = 1 << 25;
   options.embedder.max_image_bytes = 13;
   options.embedder.decode.max_pixels = 14;
@@ -365,6 +471,8 @@ TEST(GetModelTest, TellsModelLimitsAndNamedSets) {
   EXPECT_EQ(limits.max_inflight(), 11);
   EXPECT_EQ(limits.max_builds(), 3);
   EXPECT_EQ(limits.max_batch_items(), 12);
+  EXPECT_EQ(limits.max_weight_sets(), 19);
+  EXPECT_EQ(limits.max_import_bytes(), 20);
   EXPECT_EQ(limits.max_request_bytes(), 1 << 25);
   EXPECT_EQ(limits.max_image_bytes(), 13);
   EXPECT_EQ(limits.max_image_pixels(), 14);

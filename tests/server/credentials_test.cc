@@ -173,30 +173,42 @@ TEST_F(CredentialsTest, EachRpcNeedsItsPermission) {
             grpc::StatusCode::PERMISSION_DENIED);
 
   const auto stub = Stub(Tls(authority_));
-  // The codes for classifying, building, streaming a build and deleting. What
-  // is allowed fails for another reason: the requests are empty.
+  // The codes for classifying, building, streaming a build, deleting, exporting
+  // and importing. What is allowed fails for another reason: the requests are
+  // empty.
   const auto codes = [&](const char* token) {
     v1::ClassifyResponse classified;
     v1::BuildClassifierResponse built;
     v1::DeleteWeightSetResponse deleted;
     const auto context = ContextWith(token);
     const auto stream = stub->BuildClassifierStream(context.get(), {});
+    const auto export_context = ContextWith(token);
+    const auto exported = stub->ExportWeightSet(export_context.get(), {});
+    const auto import_context = ContextWith(token);
+    v1::ImportWeightSetResponse import_response;
+    const auto imported =
+        stub->ImportWeightSet(import_context.get(), &import_response);
+    imported->WritesDone();
     return std::vector<int>{
         stub->Classify(ContextWith(token).get(), {}, &classified).error_code(),
         stub->BuildClassifier(ContextWith(token).get(), {}, &built)
             .error_code(),
         stream->Finish().error_code(),
         stub->DeleteWeightSet(ContextWith(token).get(), {}, &deleted)
-            .error_code()};
+            .error_code(),
+        exported->Finish().error_code(),
+        imported->Finish().error_code()};
   };
   using ::testing::ElementsAre;
   using enum grpc::StatusCode;
-  EXPECT_THAT(codes("shop-token"),
-              ElementsAre(INVALID_ARGUMENT, PERMISSION_DENIED,
-                          PERMISSION_DENIED, PERMISSION_DENIED));
-  EXPECT_THAT(codes("trainer-token"),
-              ElementsAre(PERMISSION_DENIED, INVALID_ARGUMENT, INVALID_ARGUMENT,
-                          INVALID_ARGUMENT));
+  EXPECT_THAT(
+      codes("shop-token"),
+      ElementsAre(INVALID_ARGUMENT, PERMISSION_DENIED, PERMISSION_DENIED,
+                  PERMISSION_DENIED, PERMISSION_DENIED, PERMISSION_DENIED));
+  EXPECT_THAT(
+      codes("trainer-token"),
+      ElementsAre(PERMISSION_DENIED, INVALID_ARGUMENT, INVALID_ARGUMENT,
+                  INVALID_ARGUMENT, INVALID_ARGUMENT, INVALID_ARGUMENT));
 }
 
 }  // namespace

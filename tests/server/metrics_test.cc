@@ -59,6 +59,9 @@ Readings LoadedServer() {
        .errors = 0,
        .size = {.sets = 2, .bytes = 10, .max_bytes = 20}},
       {.name = "redis", .hits = 1, .misses = 2, .errors = 5, .size = {}}};
+  readings.image_cache = {
+      .bytes = 100, .max_bytes = 200, .hits = 8, .misses = 9};
+  readings.vectors = {.bytes = 11, .max_bytes = 22, .hits = 5, .misses = 6};
   return readings;
 }
 
@@ -101,6 +104,19 @@ TEST(MetricsTest, TokensSavedAreThoseSharedAndThoseOfSetsFound) {
   EXPECT_THAT(text, HasSubstr("zeroshot_build_seconds_count 1\n"));
 }
 
+TEST(MetricsTest, ABuildThatOthersWaitedForIsCountedOnce) {
+  Metrics metrics;
+  BuildResult joined = Built(/*cached=*/false, 100, 30);
+  metrics.BuildEnded(joined, /*again=*/true);
+  joined.joined = true;
+  metrics.BuildEnded(joined);
+  const std::string text = metrics.Text({});
+  EXPECT_THAT(text, HasSubstr("zeroshot_tokens_encoded_total 30\n"));
+  EXPECT_THAT(text, HasSubstr(R"(zeroshot_builds_total{result="rebuilt"} 1)"));
+  EXPECT_THAT(text, HasSubstr(R"(zeroshot_builds_total{result="joined"} 1)"));
+  EXPECT_THAT(text, HasSubstr("zeroshot_build_seconds_count 1\n"));
+}
+
 TEST(MetricsTest, ReadsTheServerWhenAsked) {
   const std::string text = Metrics().Text(LoadedServer());
   EXPECT_THAT(text, HasSubstr("zeroshot_ready 1\n"));
@@ -116,6 +132,12 @@ TEST(MetricsTest, ReadsTheServerWhenAsked) {
   EXPECT_THAT(text,
               HasSubstr(R"(zeroshot_store_errors_total{tier="redis"} 5)"));
   EXPECT_THAT(text, Not(HasSubstr(R"(zeroshot_store_bytes{tier="redis"})")));
+  EXPECT_THAT(text,
+              HasSubstr(R"(zeroshot_image_cache_gets_total{result="hit"} 8)"));
+  EXPECT_THAT(text, HasSubstr("zeroshot_image_cache_bytes 100\n"));
+  EXPECT_THAT(text, HasSubstr("zeroshot_vector_cache_bytes 11\n"));
+  EXPECT_THAT(text,
+              HasSubstr(R"(zeroshot_vector_cache_gets_total{result="hit"} 5)"));
   EXPECT_THAT(text, HasSubstr(R"(name="a \"name\"")"));
   EXPECT_THAT(text, Not(HasSubstr("process_resident_memory_bytes 0\n")));
 }

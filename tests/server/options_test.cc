@@ -72,6 +72,8 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("redis", "rediss://:secret@cache:7/2");
   Set("redis_ca", "redis.crt");
   Set("redis_timeout", "250ms");
+  Set("redis_ttl", "720h");
+  Set("redis_max_set_bytes", "1000000");
   Set("max_request_bytes", "5000");
   Set("max_image_bytes", "4000");
   Set("max_image_pixels", "300");
@@ -80,6 +82,9 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("max_prompts", "22");
   Set("max_text_bytes", "23");
   Set("max_batch_items", "24");
+  Set("max_weight_sets", "25");
+  Set("max_import_bytes", "26");
+  Set("image_cache_bytes", "998");
   Set("apply_exif_orientation", "true");
   Set("fast_decode", "true");
   Set("log_format", "json");
@@ -105,6 +110,8 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(server.max_builds, 2);
   EXPECT_EQ(server.memory_store_bytes, 1000);
   EXPECT_EQ(server.vector_cache_bytes, 999);
+  EXPECT_EQ(server.redis_store.ttl, absl::Hours(720));
+  EXPECT_EQ(server.redis_store.max_set_bytes, 1'000'000);
   EXPECT_EQ(server.disk_store, "sets");
   EXPECT_EQ(server.disk_store_bytes, 1001);
   ASSERT_TRUE(server.redis.has_value());
@@ -114,6 +121,9 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(server.redis->timeout, absl::Milliseconds(250));
   EXPECT_EQ(server.max_request_bytes, 5000);
   EXPECT_EQ(server.max_batch_items, 24);
+  EXPECT_EQ(server.max_weight_sets, 25);
+  EXPECT_EQ(server.max_import_bytes, 26);
+  EXPECT_EQ(server.embedder.image_cache_bytes, 998);
   EXPECT_EQ(server.embedder.max_batch, 16);
   EXPECT_EQ(server.embedder.max_image_bytes, 4000);
   EXPECT_EQ(server.embedder.max_text_bytes, 23);

@@ -27,7 +27,7 @@ WeightSet ThreeClasses() {
 }
 
 TEST(ScoreTest, IsTheSoftmaxOfScaledCosines) {
-  const Answer answer = Score(ThreeClasses(), {0, 1}, 10, 3, true);
+  const Scores answer = Score(ThreeClasses(), {0, 1}, 10, 3, true);
   const double sum = 1 + std::exp(-10) + std::exp(-2);
   ASSERT_THAT(answer.predictions, SizeIs(3));
   EXPECT_EQ(answer.predictions[0].class_name, "b");
@@ -52,13 +52,13 @@ TEST(ScoreTest, MoreThanThereAreClassesMeansAll) {
 TEST(ScoreTest, TiesGoToTheLowerIndex) {
   WeightSet set = ThreeClasses();
   set.weights = {0, 1, 0, 1, 0, 1};
-  const Answer answer = Score(set, {0, 1}, 100, 3, false);
+  const Scores answer = Score(set, {0, 1}, 100, 3, false);
   EXPECT_EQ(answer.predictions[0].class_index, 0);
   EXPECT_EQ(answer.predictions[2].class_index, 2);
 }
 
 TEST(ScoreTest, LargeLogitsDoNotOverflow) {
-  const Answer answer = Score(ThreeClasses(), {1, 0}, 1e6, 3, true);
+  const Scores answer = Score(ThreeClasses(), {1, 0}, 1e6, 3, true);
   EXPECT_FLOAT_EQ(answer.predictions[0].probability, 1);
   for (float p : answer.probabilities) EXPECT_TRUE(std::isfinite(p));
 }
@@ -74,7 +74,7 @@ TEST(ScoreTest, AgreesWithADoublePrecisionLoopForAnyWidth) {
     for (float& w : set.weights) w = normal(random);
     std::vector<float> x(dim);
     for (float& v : x) v = normal(random);
-    const Answer answer = Score(set, x, 2, 40, false);
+    const Scores answer = Score(set, x, 2, 40, false);
     for (const Prediction& p : answer.predictions) {
       double dot = 0;
       for (int d = 0; d < dim; ++d) {
@@ -94,7 +94,7 @@ TEST(ScoreTest, TheBestComeSortedForAnyTopK) {
   set.weights = MakeWeights(kClasses);
   // Few different values: ties throughout.
   for (float& w : set.weights) w = random() % 500;
-  const Answer all = Score(set, {1}, 1, kClasses, false);
+  const Scores all = Score(set, {1}, 1, kClasses, false);
   ASSERT_THAT(all.predictions, SizeIs(kClasses));
   for (int i = 1; i < kClasses; ++i) {
     const Prediction& a = all.predictions[i - 1];
@@ -103,7 +103,7 @@ TEST(ScoreTest, TheBestComeSortedForAnyTopK) {
                 (a.logit == b.logit && a.class_index < b.class_index));
   }
   for (const int k : {1, 2, 77, 78, 79, 500, 4999}) {
-    const Answer best = Score(set, {1}, 1, k, false);
+    const Scores best = Score(set, {1}, 1, k, false);
     ASSERT_THAT(best.predictions, SizeIs(k));
     for (int i = 0; i < k; ++i) {
       ASSERT_EQ(best.predictions[i].class_index,
@@ -121,7 +121,7 @@ TEST(ScoreTest, ProbabilitiesOfManyClassesSumToOne) {
   for (int c = 0; c < kClasses; ++c) set.weights[c] = c % 100 * 1e-3f;
   // Huge, tiny and negative logits, which a plain exp would not survive.
   for (const float scale : {1e-3f, 100.0f, 1e6f, -1e6f}) {
-    const Answer answer = Score(set, {1}, scale, 5, true);
+    const Scores answer = Score(set, {1}, scale, 5, true);
     double sum = 0;
     for (const float p : answer.probabilities) sum += p;
     EXPECT_NEAR(sum, 1, 1e-5) << scale;
@@ -166,7 +166,8 @@ class ClassifierTest : public ::testing::Test {
   clip::Tokenizer tokenizer_;
   MemoryStore store_{1 << 20};
   Embedder embedder_{&model_, &tokenizer_, EmbedderOptions()};
-  Classifier classifier_{&model_, &embedder_, &store_};
+  WeightSetFinder sets_{&store_};
+  Classifier classifier_{&model_, &embedder_, &sets_};
 };
 
 TEST_F(ClassifierTest, FindsTheClassWhoseVectorIsThePictures) {
@@ -189,6 +190,54 @@ TEST_F(ClassifierTest, BytesThatAreNoPictureAreRefused) {
   EXPECT_TRUE(absl::IsInvalidArgument(Classify("", "id").status()));
 }
 
+TEST_F(ClassifierTest, SeveralWeightSetsCostOneImagePass) {
+  // The same classes in the opposite order.
+  auto set = std::make_shared<WeightSet>(**store_.Get("id"));
+  set->id = "reversed";
+  std::reverse(set->class_names.begin(), set->class_names.end());
+  const int dim = set->embedding_dim;
+  for (int c = 0; c < 2; ++c) {
+    std::swap_ranges(set->weights.begin() + c * dim,
+                     set->weights.begin() + (c + 1) * dim,
+                     set->weights.begin() + (3 - c) * dim);
+  }
+  ASSERT_TRUE(store_.Put(set).ok());
+  const int before = model_.image_batches();
+  const std::string png = testing_images::MakePng(1);
+  ClassifyCall call;
+  call.image = png;
+  call.weight_set_id = "id";
+  call.more_weight_set_ids = {"reversed", "id"};
+  call.top_k = 2;
+  call.return_probabilities = true;
+  const auto answer = classifier_.Classify(call, Caller());
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(model_.image_batches(), before + 1);
+  EXPECT_EQ(answer->predictions[0].class_index, 1);
+  ASSERT_THAT(answer->more, SizeIs(2));
+  EXPECT_EQ(answer->more[0].predictions[0].class_index, 2);
+  EXPECT_EQ(answer->more[0].predictions[0].class_name, "picture 1");
+  EXPECT_EQ(answer->more[1].predictions[0].class_index, 1);
+  for (const Scores& scores : answer->more) {
+    EXPECT_THAT(scores.predictions, SizeIs(2));
+    EXPECT_THAT(scores.probabilities, SizeIs(4));
+    EXPECT_EQ(scores.predictions[0].logit, answer->predictions[0].logit);
+  }
+}
+
+TEST_F(ClassifierTest, OneWrongWeightSetOfSeveralIsNamedAndCostsNoPass) {
+  const int before = model_.image_batches();
+  const std::string png = testing_images::MakePng(1);
+  ClassifyCall call;
+  call.image = png;
+  call.weight_set_id = "id";
+  call.more_weight_set_ids = {"id", "missing"};
+  const absl::Status status = classifier_.Classify(call, Caller()).status();
+  EXPECT_TRUE(absl::IsNotFound(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("'missing'"));
+  EXPECT_EQ(model_.image_batches(), before);
+}
+
 TEST_F(ClassifierTest, AWeightSetOfAnotherModelIsRefused) {
   auto set = std::make_shared<WeightSet>(**store_.Get("id"));
   set->id = "foreign";
@@ -197,7 +246,8 @@ TEST_F(ClassifierTest, AWeightSetOfAnotherModelIsRefused) {
   const absl::Status status =
       Classify(testing_images::MakePng(0), "foreign").status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("another"));
+  EXPECT_THAT(std::string(status.message()),
+              ::testing::AllOf(HasSubstr("'foreign'"), HasSubstr("another")));
 }
 
 }  // namespace

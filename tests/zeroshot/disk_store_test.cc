@@ -24,6 +24,10 @@ class DiskStoreInAFolder : public WeightStore {
       absl::string_view id) override {
     return store_->Get(id);
   }
+  absl::StatusOr<std::shared_ptr<const WeightSet>> GetHeader(
+      absl::string_view id) override {
+    return store_->GetHeader(id);
+  }
   absl::Status Put(std::shared_ptr<const WeightSet> set) override {
     return store_->Put(std::move(set));
   }
@@ -55,6 +59,9 @@ class DiskStoreTest : public ::testing::Test {
   }
   std::string File(const std::string& id) {
     return folder_.path() + "/" + id + ".safetensors";
+  }
+  std::string HeaderFile(const std::string& id) {
+    return folder_.path() + "/" + id + ".header";
   }
   int64_t SizeOfOne() {
     EXPECT_TRUE(Open()->Put(MakeWeightSet("a")).ok());
@@ -138,6 +145,66 @@ TEST_F(DiskStoreTest, ADamagedFileIsNeverServedAndIsDropped) {
   ASSERT_TRUE(store->Put(MakeWeightSet("a")).ok());
   fs::resize_file(File("a"), 20);
   EXPECT_TRUE(absl::IsDataLoss(store->Get("a").status()));
+}
+
+TEST_F(DiskStoreTest, TheHeaderOutlivesTheWeightsAlsoARestart) {
+  auto large = std::make_shared<WeightSet>(*MakeWeightSet("a"));
+  large->embedding_dim = 10'000;
+  large->weights.resize(20'000);
+  {
+    const auto store = Open(100'000);
+    ASSERT_TRUE(store->Put(large).ok());
+    large = std::make_shared<WeightSet>(*large);
+    large->id = "b";
+    ASSERT_TRUE(store->Put(large).ok());
+    EXPECT_TRUE(absl::IsNotFound(store->Get("a").status()));
+    EXPECT_TRUE(store->GetHeader("a").ok());
+    EXPECT_EQ(store->List("", 10)->size(), 1);
+  }
+  const auto store = Open(100'000);
+  const auto header = store->GetHeader("a");
+  ASSERT_TRUE(header.ok()) << header.status();
+  EXPECT_EQ((*header)->templates, large->templates);
+  EXPECT_EQ(store->size().sets, 1);
+  // Built again it needs no file of its own.
+  large = std::make_shared<WeightSet>(*large);
+  large->id = "a";
+  ASSERT_TRUE(store->Put(large).ok());
+  EXPECT_FALSE(fs::exists(HeaderFile("a")));
+  EXPECT_TRUE(fs::exists(HeaderFile("b")));
+  EXPECT_TRUE(store->Delete("b").ok());
+  EXPECT_FALSE(fs::exists(HeaderFile("b")));
+  EXPECT_TRUE(absl::IsNotFound(store->Delete("b")));
+}
+
+TEST_F(DiskStoreTest, HeadersHaveABoundOfTheirOwnAndTheOldestGo) {
+  const int64_t size = SizeOfOne();
+  const auto store = Open(3 * kHeaderShare * size);
+  for (int i = 100; i < 160; ++i) {
+    ASSERT_TRUE(store->Put(MakeWeightSet(std::to_string(i))).ok());
+  }
+  int64_t bytes = 0, headers = 0;
+  for (const auto& file : fs::directory_iterator(folder_.path())) {
+    if (file.path().extension() != ".header") continue;
+    ++headers;
+    bytes += static_cast<int64_t>(file.file_size());
+  }
+  EXPECT_GE(headers, 3);
+  EXPECT_LT(headers, 12);
+  EXPECT_LE(bytes, 3 * size);
+  EXPECT_TRUE(absl::IsNotFound(store->GetHeader("100").status()));
+}
+
+TEST_F(DiskStoreTest, OfDamagedWeightsTheHeaderStays) {
+  const auto store = Open();
+  ASSERT_TRUE(store->Put(MakeWeightSet("a")).ok());
+  Flip(File("a"), 1);
+  EXPECT_TRUE(absl::IsDataLoss(store->Get("a").status()));
+  EXPECT_TRUE(store->GetHeader("a").ok());
+  Flip(HeaderFile("a"), 100);
+  EXPECT_TRUE(absl::IsDataLoss(store->GetHeader("a").status()));
+  EXPECT_FALSE(fs::exists(HeaderFile("a")));
+  EXPECT_TRUE(absl::IsNotFound(store->GetHeader("a").status()));
 }
 
 TEST_F(DiskStoreTest, FindsWhatAnotherServerWrote) {

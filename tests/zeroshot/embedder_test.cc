@@ -106,6 +106,98 @@ TEST_F(EmbedderTest, ACallerWhoseDeadlinePassedGetsThat) {
   EXPECT_TRUE(absl::IsCancelled(embedder_.EmbedTexts({"a"}, gone).status()));
 }
 
+class ImageCacheTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<Embeddings> Embed(Embedder& embedder, const std::string& png,
+                                   Reuse reuse = Reuse::kIfKnown) {
+    return embedder.EmbedImages({png}, Caller(), reuse);
+  }
+
+  clip::FakeModel model_;
+  clip::Tokenizer tokenizer_;
+  Embedder embedder_{
+      &model_,
+      &tokenizer_,
+      {.image_cache_bytes = 1 << 20, .max_image_bytes = 100'000, .decode = {}}};
+};
+
+TEST_F(ImageCacheTest, AKnownPictureIsNeitherDecodedNorRun) {
+  const std::string png = MakePng(1);
+  const auto first = Embed(embedder_, png);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(first->num_cached, 0);
+  const auto again = Embed(embedder_, png);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->num_cached, 1);
+  EXPECT_EQ(again->rows, first->rows);
+  EXPECT_EQ(again->timing.decode, absl::ZeroDuration());
+  EXPECT_EQ(again->timing.compute, absl::ZeroDuration());
+  EXPECT_EQ(model_.image_batches(), 1);
+  const VectorCache::Stats stats = embedder_.image_cache();
+  EXPECT_EQ(stats.hits, 1);
+  EXPECT_EQ(stats.misses, 1);
+  EXPECT_GT(stats.bytes, 64 * sizeof(float));
+  EXPECT_EQ(stats.max_bytes, 1 << 20);
+}
+
+TEST_F(ImageCacheTest, KnownAndNewPicturesOfOneCallKeepTheirPlaces) {
+  const std::string a = MakePng(1), b = MakePng(2), c = MakePng(3);
+  const auto known = Embed(embedder_, b);
+  const auto mixed = embedder_.EmbedImages({a, "garbage", b, c}, Caller());
+  ASSERT_TRUE(mixed.ok()) << mixed.status();
+  EXPECT_EQ(mixed->num_cached, 1);
+  EXPECT_TRUE(absl::IsInvalidArgument(mixed->statuses[1]));
+  const auto row = [&](int i) {
+    return std::vector<float>(mixed->rows.begin() + i * 64,
+                              mixed->rows.begin() + (i + 1) * 64);
+  };
+  EXPECT_EQ(row(2), known->rows);
+  EXPECT_EQ(row(0), Embed(embedder_, a, Reuse::kNever)->rows);
+  EXPECT_EQ(row(3), Embed(embedder_, c, Reuse::kNever)->rows);
+}
+
+TEST_F(ImageCacheTest, WhoAsksForTheTowerGetsIt) {
+  const std::string png = MakePng(1);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(Embed(embedder_, png, Reuse::kNever).ok());
+  }
+  EXPECT_EQ(model_.image_batches(), 2);
+  EXPECT_EQ(Embed(embedder_, png)->num_cached, 0);  // nor was it kept
+  EXPECT_TRUE(Embed(embedder_, png, Reuse::kNever).ok());
+  EXPECT_EQ(model_.image_batches(), 4);
+}
+
+TEST_F(ImageCacheTest, IsOffUnlessAskedFor) {
+  Embedder embedder(&model_, &tokenizer_, EmbedderOptions());
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(Embed(embedder, MakePng(1))->num_cached, 0);
+  }
+  EXPECT_EQ(model_.image_batches(), 2);
+  EXPECT_EQ(embedder.image_cache().misses, 0);
+}
+
+TEST_F(ImageCacheTest, FailuresAreNotKept) {
+  for (int i = 0; i < 2; ++i) {
+    const auto result = Embed(embedder_, "garbage");
+    ASSERT_TRUE(result.ok());
+    EXPECT_TRUE(absl::IsInvalidArgument(result->statuses[0]));
+  }
+  EXPECT_EQ(embedder_.image_cache().bytes, 0);
+}
+
+TEST_F(ImageCacheTest, StaysWithinItsBytes) {
+  constexpr int64_t kBytes = 5000;
+  Embedder embedder(&model_, &tokenizer_,
+                    {.image_cache_bytes = kBytes, .decode = {}});
+  for (uint32_t i = 0; i < 50; ++i) {
+    ASSERT_TRUE(Embed(embedder, MakePng(i)).ok());
+    ASSERT_LE(embedder.image_cache().bytes, kBytes);
+  }
+  EXPECT_GT(embedder.image_cache().bytes, kBytes / 2);
+  EXPECT_EQ(Embed(embedder, MakePng(49))->num_cached, 1);
+  EXPECT_EQ(Embed(embedder, MakePng(0))->num_cached, 0);
+}
+
 // Strings on the wire must be UTF-8, so a quotation may not end inside a
 // character.
 TEST_F(EmbedderTest, MessagesThatQuoteAreUtf8) {

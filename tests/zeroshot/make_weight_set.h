@@ -19,6 +19,7 @@ inline std::shared_ptr<const WeightSet> MakeWeightSet(const std::string& id) {
   set->class_names = {"cat", "dog"};
   set->embedding_dim = 2;
   set->weights = {1, 0, 0, static_cast<float>(id[0])};
+  set->templates = {"a {}"};
   set->num_prompts = 2;
   set->num_tokens = 10;
   set->create_time = absl::FromUnixSeconds(1'700'000'000);

@@ -60,6 +60,10 @@ class OwnRedis : public WeightStore {
       absl::string_view id) override {
     return client_.store.Get(id);
   }
+  absl::StatusOr<std::shared_ptr<const WeightSet>> GetHeader(
+      absl::string_view id) override {
+    return client_.store.GetHeader(id);
+  }
   absl::Status Put(std::shared_ptr<const WeightSet> set) override {
     return client_.store.Put(std::move(set));
   }
@@ -121,6 +125,32 @@ TEST_F(RedisStoreTest, DamagedBytesAreNeverServedAndAreDropped) {
     EXPECT_TRUE(absl::IsNotFound(client.store.Get("a").status()));
     EXPECT_EQ(client.Number({"EXISTS", key}), 0);
   }
+}
+
+TEST_F(RedisStoreTest, TheHeaderOutlivesTheWeights) {
+  RedisStoreOptions options;
+  options.ttl = absl::Milliseconds(500);
+  Client client(server_, kTimeout, options);
+  ASSERT_TRUE(client.store.Put(MakeWeightSet("a")).ok());
+  absl::SleepFor(absl::Milliseconds(700));
+  EXPECT_TRUE(absl::IsNotFound(client.store.Get("a").status()));
+  const auto header = client.store.GetHeader("a");
+  ASSERT_TRUE(header.ok()) << header.status();
+  EXPECT_EQ((*header)->templates, MakeWeightSet("a")->templates);
+  EXPECT_TRUE(client.store.List("", 10)->empty());
+  EXPECT_TRUE(client.store.Delete("a").ok());
+  EXPECT_TRUE(absl::IsNotFound(client.store.GetHeader("a").status()));
+}
+
+TEST_F(RedisStoreTest, OfDamagedWeightsTheHeaderStays) {
+  Client client(server_);
+  ASSERT_TRUE(client.store.Put(MakeWeightSet("a")).ok());
+  client.Number({"SETRANGE", "zeroshot:weights:a", "3", "\x55"});
+  EXPECT_TRUE(absl::IsDataLoss(client.store.Get("a").status()));
+  EXPECT_TRUE(client.store.GetHeader("a").ok());
+  client.Number({"SETRANGE", "zeroshot:header:a", "30", "\x55"});
+  EXPECT_TRUE(absl::IsDataLoss(client.store.GetHeader("a").status()));
+  EXPECT_TRUE(absl::IsNotFound(client.store.GetHeader("a").status()));
 }
 
 TEST_F(RedisStoreTest, ATooLargeSetIsRefusedWithNumbers) {

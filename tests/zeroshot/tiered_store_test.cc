@@ -23,6 +23,11 @@ class Flaky : public WeightStore {
     if (absl::Status status = Status(); !status.ok()) return status;
     return store_.Get(id);
   }
+  absl::StatusOr<std::shared_ptr<const WeightSet>> GetHeader(
+      absl::string_view id) override {
+    if (absl::Status status = Status(); !status.ok()) return status;
+    return store_.GetHeader(id);
+  }
   absl::Status Put(std::shared_ptr<const WeightSet> set) override {
     absl::Status status = Status();
     if (puts_fail) status = absl::UnavailableError("full");
@@ -56,6 +61,10 @@ struct OwnTiers : Flaky {
   absl::StatusOr<std::shared_ptr<const WeightSet>> Get(
       absl::string_view id) override {
     return tiers.Get(id);
+  }
+  absl::StatusOr<std::shared_ptr<const WeightSet>> GetHeader(
+      absl::string_view id) override {
+    return tiers.GetHeader(id);
   }
   absl::Status Put(std::shared_ptr<const WeightSet> set) override {
     return tiers.Put(std::move(set));

@@ -22,12 +22,15 @@ TEST(VectorCacheTest, GivesBackWhatWasPut) {
   EXPECT_EQ(found.row, (std::vector<float>{1, 2}));
   EXPECT_EQ(found.num_tokens, 3);
   EXPECT_FALSE(cache.Find("b", &found));
+  EXPECT_EQ(cache.stats().hits, 1);
+  EXPECT_EQ(cache.stats().misses, 1);
+  EXPECT_EQ(cache.stats().max_bytes, 1 << 20);
 }
 
 TEST(VectorCacheTest, StaysWithinItsBytesAndDropsTheLeastRecentlyUsed) {
   VectorCache one(1 << 20);
   one.Put("a", {std::vector<float>(100), 1});
-  const int64_t size = one.bytes();
+  const int64_t size = one.stats().bytes;
   EXPECT_GE(size, 400);
   VectorCache cache(2 * size);
   VectorCache::Vector found;
@@ -35,7 +38,7 @@ TEST(VectorCacheTest, StaysWithinItsBytesAndDropsTheLeastRecentlyUsed) {
   cache.Put("b", {std::vector<float>(100), 1});
   ASSERT_TRUE(cache.Find("a", &found));
   cache.Put("c", {std::vector<float>(100), 1});
-  EXPECT_LE(cache.bytes(), 2 * size);
+  EXPECT_LE(cache.stats().bytes, 2 * size);
   EXPECT_TRUE(cache.Find("a", &found));
   EXPECT_FALSE(cache.Find("b", &found));
   VectorCache none(0);

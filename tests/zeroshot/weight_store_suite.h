@@ -63,6 +63,18 @@ TEST_P(WeightStoreTest, ADeletedSetIsGone) {
   EXPECT_TRUE(absl::IsNotFound(store_->Delete("a")));
 }
 
+TEST_P(WeightStoreTest, TheHeaderIsThereWithTheSetAndGoesWithIt) {
+  EXPECT_TRUE(absl::IsNotFound(store_->GetHeader("a").status()));
+  ASSERT_TRUE(store_->Put(MakeWeightSet("a")).ok());
+  const auto header = store_->GetHeader("a");
+  ASSERT_TRUE(header.ok()) << header.status();
+  EXPECT_EQ((*header)->class_names, MakeWeightSet("a")->class_names);
+  EXPECT_EQ((*header)->templates, MakeWeightSet("a")->templates);
+  EXPECT_TRUE((*header)->has_specification());
+  ASSERT_TRUE(store_->Delete("a").ok());
+  EXPECT_TRUE(absl::IsNotFound(store_->GetHeader("a").status()));
+}
+
 TEST_P(WeightStoreTest, ListsByIdInPages) {
   for (const char* id : {"c", "a", "d", "b"}) {
     ASSERT_TRUE(store_->Put(MakeWeightSet(id)).ok());

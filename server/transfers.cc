@@ -1,0 +1,146 @@
+#include "server/transfers.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "server/wire.h"
+#include "zeroshot/stored_set.h"
+#include "zeroshot/weight_set_file.h"
+
+namespace zeroshot::server {
+namespace {
+
+// Of a message: far below what gRPC takes by default, far above its overhead.
+constexpr size_t kPieceBytes = 1 << 20;
+
+absl::StatusOr<Layout> LayoutOf(v1::MatrixLayout layout) {
+  switch (layout) {
+    case v1::MATRIX_LAYOUT_UNSPECIFIED:
+      return Layout::kUnknown;
+    case v1::MATRIX_LAYOUT_CLASS_ROWS:
+      return Layout::kClassRows;
+    case v1::MATRIX_LAYOUT_CLASS_COLUMNS:
+      return Layout::kClassColumns;
+    default:
+      return absl::InvalidArgumentError(absl::StrCat(
+          "layout is ", static_cast<int>(layout), "; known are 0 to 2"));
+  }
+}
+
+absl::StatusOr<FileFormat> FormatOf(v1::WeightSetFormat format) {
+  switch (format) {
+    case v1::WEIGHT_SET_FORMAT_UNSPECIFIED:
+    case v1::WEIGHT_SET_FORMAT_SAFETENSORS:
+      return FileFormat::kSafetensors;
+    case v1::WEIGHT_SET_FORMAT_NPY:
+      return FileFormat::kNpy;
+    default:
+      return absl::InvalidArgumentError(absl::StrCat(
+          "format is ", static_cast<int>(format), "; known are 0 to 2"));
+  }
+}
+
+// What has arrived of a file.
+struct Arrived {
+  std::string bytes;
+  FileToImport file;        // all but the bytes
+  int64_t total_bytes = 0;  // of the file and the class names
+  bool any = false;
+};
+
+absl::Status Take(v1::ImportWeightSetRequest piece,
+                  const ServerOptions& options, Arrived* out) {
+  if (!out->any) {
+    const absl::StatusOr<Layout> layout = LayoutOf(piece.layout());
+    if (!layout.ok()) return layout.status();
+    out->file.layout = *layout;
+    out->file.model_fingerprint = piece.model_fingerprint();
+    out->any = true;
+  } else if (piece.layout() != 0 || !piece.model_fingerprint().empty()) {
+    return absl::InvalidArgumentError(
+        "layout and model_fingerprint may stand in the first message only");
+  }
+  out->total_bytes += piece.data().size();
+  for (const std::string& name : piece.class_names()) {
+    out->total_bytes += name.size() + sizeof(std::string);
+  }
+  if (out->total_bytes > options.max_import_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the file and its class names have more than ",
+                     options.max_import_bytes, " bytes (--max_import_bytes)"));
+  }
+  out->bytes += piece.data();
+  for (std::string& name : *piece.mutable_class_names()) {
+    out->file.class_names.push_back(std::move(name));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ExportWeightSet(
+    const Call& call, const v1::ExportWeightSetRequest& request,
+    const std::function<bool(const v1::ExportWeightSetResponse&)>& write) {
+  const absl::StatusOr<FileFormat> format = FormatOf(request.format());
+  if (!format.ok()) return format.status();
+  const absl::StatusOr<Layout> layout = LayoutOf(request.layout());
+  if (!layout.ok()) return layout.status();
+  if (*format == FileFormat::kSafetensors && *layout == Layout::kClassColumns) {
+    return absl::InvalidArgumentError(
+        "layout MATRIX_LAYOUT_CLASS_COLUMNS is for WEIGHT_SET_FORMAT_NPY only");
+  }
+  const auto set = call.engine.sets.Find(request.weight_set_id(), call.caller);
+  if (!set.ok()) return set.status();
+  const std::string header = ExportHeader(**set, *format, *layout);
+  const absl::string_view weights = WeightBytes(**set);
+
+  v1::ExportWeightSetResponse piece;
+  piece.set_total_bytes(static_cast<int64_t>(header.size() + weights.size()));
+  for (absl::string_view rest : {absl::string_view(header), weights}) {
+    while (!rest.empty()) {
+      if (absl::Status wanted = call.caller.StillWaiting(); !wanted.ok()) {
+        return wanted;
+      }
+      piece.set_data(std::string(rest.substr(0, kPieceBytes)));
+      if (!write(piece)) return absl::CancelledError("the caller has gone");
+      piece.clear_total_bytes();
+      rest.remove_prefix(std::min(rest.size(), kPieceBytes));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ImportWeightSet(
+    const Call& call, const ServerOptions& options,
+    const std::function<bool(v1::ImportWeightSetRequest*)>& read,
+    const std::function<absl::Status()>& stopping,
+    v1::ImportWeightSetResponse* response) {
+  Arrived arrived;
+  v1::ImportWeightSetRequest piece;
+  while (read(&piece)) {
+    if (absl::Status stop = stopping(); !stop.ok()) return stop;
+    absl::Status taken = Take(std::move(piece), options, &arrived);
+    if (!taken.ok()) return taken;
+    piece.Clear();
+  }
+  // A stream that broke ends like one that is complete.
+  if (absl::Status left = call.caller.StillWaiting(); !left.ok()) return left;
+  arrived.file.bytes = arrived.bytes;
+  absl::StatusOr<ImportedSet> imported =
+      ReadWeightSetFile(arrived.file, call.engine.model->info(), options.build);
+  if (!imported.ok()) return imported.status();
+  response->set_cached(call.engine.store.Get(imported->set->id).ok());
+  if (!response->cached()) {
+    absl::Status stored = call.engine.store.Put(imported->set);
+    if (!stored.ok()) return stored;
+  }
+  ToProto(*imported->set, response->mutable_weight_set());
+  response->mutable_warnings()->Assign(imported->warnings.begin(),
+                                       imported->warnings.end());
+  return absl::OkStatus();
+}
+
+}  // namespace zeroshot::server

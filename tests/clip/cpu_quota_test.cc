@@ -1,0 +1,80 @@
+#include "clip/cpu_quota.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace clip {
+namespace {
+
+// File systems as the kernel would show them.
+class CpuQuotaTest : public testing::Test {
+ protected:
+  void SetUp() override { std::filesystem::remove_all(root_); }
+  void Write(const std::string& path, const std::string& text) {
+    const std::filesystem::path file = root_ + path;
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file) << text;
+  }
+  std::optional<double> Read() {
+    return CpuQuota(root_ + "/proc", root_ + "/cgroup");
+  }
+
+ private:
+  const std::string root_ =
+      testing::TempDir() + "cpu_quota_" +
+      testing::UnitTest::GetInstance()->current_test_info()->name();
+};
+
+TEST_F(CpuQuotaTest, NothingReadableIsNoLimit) {
+  EXPECT_EQ(Read(), std::nullopt);
+  Write("/proc/self/cgroup", "0::/\nnonsense\n:::\n");
+  EXPECT_EQ(Read(), std::nullopt);
+}
+
+TEST_F(CpuQuotaTest, ReadsVersion2) {
+  Write("/proc/self/cgroup", "0::/\n");
+  Write("/cgroup/cpu.max", "250000 100000\n");
+  EXPECT_EQ(Read(), 2.5);
+  Write("/cgroup/cpu.max", "max 100000\n");
+  EXPECT_EQ(Read(), std::nullopt);
+}
+
+TEST_F(CpuQuotaTest, ReadsVersion1) {
+  Write("/proc/self/cgroup", "4:memory:/pod\n2:cpu,cpuacct:/pod\n0::/\n");
+  Write("/cgroup/cpu,cpuacct/pod/cpu.cfs_quota_us", "400000\n");
+  Write("/cgroup/cpu,cpuacct/pod/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(Read(), 4);
+  Write("/cgroup/cpu,cpuacct/pod/cpu.cfs_quota_us", "-1\n");
+  EXPECT_EQ(Read(), std::nullopt);
+}
+
+TEST_F(CpuQuotaTest, TheLeastOfAllGroupsAboveCounts) {
+  Write("/proc/self/cgroup", "0::/kubepods/pod1/container\n");
+  Write("/cgroup/kubepods/cpu.max", "800000 100000\n");
+  Write("/cgroup/kubepods/pod1/cpu.max", "150000 50000\n");
+  Write("/cgroup/kubepods/pod1/container/cpu.max", "max 100000\n");
+  EXPECT_EQ(Read(), 3);
+}
+
+// Without a namespace of its own a container's path is the host's, which it
+// cannot see.
+TEST_F(CpuQuotaTest, FallsBackToWhereTheContainersGroupIsMounted) {
+  Write("/proc/self/cgroup", "3:cpu:/docker/0123456789abcdef\n");
+  Write("/cgroup/cpu/cpu.cfs_quota_us", "50000\n");
+  Write("/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(Read(), 0.5);
+}
+
+TEST(ThreadsWithinTest, AsManyAsMayRunAllTheTime) {
+  EXPECT_EQ(ThreadsWithin(std::nullopt, 8), 8);
+  EXPECT_EQ(ThreadsWithin(16, 8), 8);
+  EXPECT_EQ(ThreadsWithin(4, 8), 4);
+  EXPECT_EQ(ThreadsWithin(2.9, 8), 2);
+  EXPECT_EQ(ThreadsWithin(0.5, 8), 1);
+}
+
+}  // namespace
+}  // namespace clip

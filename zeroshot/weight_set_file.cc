@@ -1,0 +1,338 @@
+#include "zeroshot/weight_set_file.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/types/span.h"
+#include "clip/quoted.h"
+#include "clip/safetensors.h"
+#include "clip/sha256.h"
+#include "nlohmann/json.hpp"
+#include "zeroshot/npy.h"
+#include "zeroshot/stored_set.h"
+
+namespace zeroshot {
+namespace {
+
+using nlohmann::json;
+
+// What a vector's length may differ from 1 by. bfloat16 that was normalised in
+// bfloat16 differs by up to 0.004; what was not normalised, or lies the other
+// way round, by far more.
+constexpr double kMaxLengthError = 0.005;
+
+// A file's matrix and what else it says.
+struct Content {
+  clip::DType dtype = clip::DType::kFloat32;
+  std::vector<int64_t> shape;
+  bool fortran_order = false;
+  absl::string_view bytes;
+  std::vector<std::string> class_names;
+  std::string model_fingerprint;
+  Layout layout = Layout::kUnknown;  // unless the file's kind says it
+};
+
+float HalfToFloat(uint16_t half) {
+  const uint32_t sign = uint32_t{half & 0x8000u} << 16;
+  const uint32_t exponent = (half >> 10) & 0x1f;
+  const uint32_t mantissa = half & 0x3ff;
+  if (exponent == 0) {  // zero, or mantissa x 2^-24
+    const float value = std::ldexp(static_cast<float>(mantissa), -24);
+    return sign != 0 ? -value : value;
+  }
+  const uint32_t wide = exponent == 31 ? 255 : exponent + 127 - 15;
+  return std::bit_cast<float>(sign | wide << 23 | mantissa << 13);
+}
+
+float ToFloat(clip::DType dtype, const char* at) {
+  const auto read = [at](auto value) {
+    std::memcpy(&value, at, sizeof(value));
+    return value;
+  };
+  switch (dtype) {
+    case clip::DType::kFloat16:
+      return HalfToFloat(read(uint16_t{}));
+    case clip::DType::kBFloat16:
+      return std::bit_cast<float>(uint32_t{read(uint16_t{})} << 16);
+    case clip::DType::kFloat64:
+      return static_cast<float>(read(double{}));
+    default:
+      return read(float{});
+  }
+}
+
+// [C, D] floats from a matrix in which class c's number d is element
+// c x class_step + d x dim_step. In tiles, so that either order of memory is
+// read and written a cache line at a time.
+std::vector<float> Gather(const Content& content, int64_t num_classes,
+                          int64_t dim, int64_t class_step, int64_t dim_step) {
+  constexpr int64_t kTile = 32;
+  const int64_t size = clip::DTypeSize(content.dtype);
+  std::vector<float> weights = MakeWeights(num_classes * dim);
+  for (int64_t c0 = 0; c0 < num_classes; c0 += kTile) {
+    const int64_t c1 = std::min(num_classes, c0 + kTile);
+    for (int64_t d0 = 0; d0 < dim; d0 += kTile) {
+      const int64_t d1 = std::min(dim, d0 + kTile);
+      for (int64_t c = c0; c < c1; ++c) {
+        for (int64_t d = d0; d < d1; ++d) {
+          weights[c * dim + d] =
+              ToFloat(content.dtype,
+                      &content.bytes[(c * class_step + d * dim_step) * size]);
+        }
+      }
+    }
+  }
+  return weights;
+}
+
+// The texts of a JSON list.
+absl::StatusOr<std::vector<std::string>> ReadLabels(const std::string& text) {
+  const json list = json::parse(text, nullptr, false);
+  std::vector<std::string> labels;
+  if (list.is_array() &&
+      std::all_of(list.begin(), list.end(),
+                  [](const json& item) { return item.is_string(); })) {
+    for (const json& item : list) labels.push_back(item.get<std::string>());
+    return labels;
+  }
+  return absl::InvalidArgumentError(
+      "the file's metadata field labels is not a JSON list of texts");
+}
+
+// A file as this server writes it has checksums: damage is told as such.
+absl::Status CheckStored(absl::string_view file, const std::string& id) {
+  const absl::StatusOr<int64_t> header = HeaderBytes(file);
+  if (!header.ok()) return header.status();
+  return ParseWeightSet(file.substr(0, *header), file.substr(*header), id)
+      .status();
+}
+
+// REQUIRES: ParseSafetensors took the file, so that its header is an object.
+absl::Status ReadMetadata(absl::string_view file, Content* content) {
+  const absl::StatusOr<int64_t> end = HeaderBytes(file);
+  if (!end.ok()) return end.status();
+  const absl::string_view text =
+      file.substr(kHeaderPrefixBytes, *end - kHeaderPrefixBytes);
+  const json header =
+      json::parse(text.data(), text.data() + text.size(), nullptr, false);
+  const auto metadata = header.find("__metadata__");
+  if (metadata == header.end()) return absl::OkStatus();
+  if (!metadata->is_object() ||
+      !std::all_of(metadata->begin(), metadata->end(),
+                   [](const json& value) { return value.is_string(); })) {
+    return absl::InvalidArgumentError(
+        "the file's __metadata__ is not an object of texts");
+  }
+  if (metadata->contains("weights_sha256") || metadata->contains("checksum")) {
+    absl::Status stored = CheckStored(file, metadata->value("id", ""));
+    if (!stored.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the file is damaged: ", stored.message()));
+    }
+    content->layout = Layout::kClassRows;
+  }
+  content->model_fingerprint = metadata->value("model_fingerprint", "");
+  if (!metadata->contains("labels")) return absl::OkStatus();
+  auto labels = ReadLabels(metadata->value("labels", ""));
+  if (!labels.ok()) return labels.status();
+  content->class_names = *std::move(labels);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Content> ReadSafetensorsFile(absl::string_view file) {
+  const auto tensors = clip::ParseSafetensors(absl::Span<const uint8_t>(
+      reinterpret_cast<const uint8_t*>(file.data()), file.size()));
+  if (!tensors.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("neither a .npy nor a safetensors file that can be "
+                     "read: ",
+                     tensors.status().message()));
+  }
+  auto tensor = tensors->find("weights");
+  if (tensor == tensors->end() && tensors->size() == 1) {
+    tensor = tensors->begin();
+  }
+  if (tensor == tensors->end()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the file holds ", tensors->size(),
+                     " tensors and none is named weights"));
+  }
+  const clip::TensorView& view = tensor->second;
+  if (view.dtype != clip::DType::kFloat16 &&
+      view.dtype != clip::DType::kBFloat16 &&
+      view.dtype != clip::DType::kFloat32 &&
+      view.dtype != clip::DType::kFloat64) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor ", clip::Quoted(tensor->first), " is ",
+                     clip::DTypeName(view.dtype), "; floats are expected"));
+  }
+  Content content;
+  content.dtype = view.dtype;
+  content.shape = view.shape;
+  content.bytes = absl::string_view(
+      reinterpret_cast<const char*>(view.bytes.data()), view.bytes.size());
+  absl::Status metadata = ReadMetadata(file, &content);
+  if (!metadata.ok()) return metadata;
+  return content;
+}
+
+absl::StatusOr<Content> ReadContent(absl::string_view file) {
+  if (!IsNpy(file)) return ReadSafetensorsFile(file);
+  absl::StatusOr<NpyArray> array = ParseNpy(file);
+  if (!array.ok()) return array.status();
+  Content content;
+  content.dtype = array->dtype;
+  content.shape = std::move(array->shape);
+  content.fortran_order = array->fortran_order;
+  content.bytes = array->bytes;
+  return content;
+}
+
+absl::Status CheckFingerprint(const std::string& fingerprint,
+                              const clip::ModelInfo& model) {
+  if (fingerprint.empty() || fingerprint == model.fingerprint) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("the file was made with model ", clip::Quoted(fingerprint),
+                   ", this server has ", model.fingerprint));
+}
+
+// kClassRows or kClassColumns.
+absl::StatusOr<Layout> FindLayout(const std::vector<int64_t>& shape,
+                                  int64_t num_classes, int64_t dim,
+                                  Layout asked) {
+  if (shape.size() != 2) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the file's array has ", shape.size(), " axes; a matrix has 2"));
+  }
+  const std::vector<int64_t> rows = {num_classes, dim};
+  const std::vector<int64_t> columns = {dim, num_classes};
+  const bool may_be_rows = shape == rows && asked != Layout::kClassColumns;
+  const bool may_be_columns = shape == columns && asked != Layout::kClassRows;
+  if (may_be_rows && may_be_columns) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the matrix is ", clip::ShapeText(shape),
+        ", so that its shape does not tell whether a class is a row or a "
+        "column: give its layout"));
+  }
+  if (may_be_rows) return Layout::kClassRows;
+  if (may_be_columns) return Layout::kClassColumns;
+  std::string allowed;
+  if (asked != Layout::kClassColumns) allowed = clip::ShapeText(rows);
+  if (asked != Layout::kClassRows) {
+    absl::StrAppend(&allowed, allowed.empty() ? "" : " or ",
+                    clip::ShapeText(columns));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the matrix is ", clip::ShapeText(shape), "; ", num_classes,
+      " class names and this model's ", dim, " dimensions need ", allowed));
+}
+
+absl::Status CheckVectors(const WeightSet& set) {
+  for (int c = 0; c < set.num_classes(); ++c) {
+    double square = 0;
+    for (int d = 0; d < set.embedding_dim; ++d) {
+      const double x = set.weights[int64_t{c} * set.embedding_dim + d];
+      square += x * x;
+    }
+    const double length = std::sqrt(square);
+    if (std::abs(length - 1) <= kMaxLengthError) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the vector of class ", c, ", ", clip::Quoted(set.class_names[c]),
+        std::isfinite(length)
+            ? absl::StrCat(", has length ", length, "; expected is 1 within ",
+                           kMaxLengthError, ": divide it by its length")
+            : ", holds a number that is not finite"));
+  }
+  return absl::OkStatus();
+}
+
+std::string IdOf(const WeightSet& set) {
+  clip::Sha256 hash;
+  hash.UpdateField("imported weight set");
+  hash.UpdateField(set.model_fingerprint);
+  hash.UpdateField(absl::StrCat(set.num_classes()));
+  for (const std::string& name : set.class_names) hash.UpdateField(name);
+  hash.UpdateField(WeightBytes(set));
+  return absl::StrCat(kImportedPrefix, hash.HexDigest());
+}
+
+}  // namespace
+
+absl::StatusOr<ImportedSet> ReadWeightSetFile(const FileToImport& file,
+                                              const clip::ModelInfo& model,
+                                              const BuildLimits& limits) {
+  absl::StatusOr<Content> content = ReadContent(file.bytes);
+  if (!content.ok()) return content.status();
+  for (const std::string& said :
+       {content->model_fingerprint, file.model_fingerprint}) {
+    absl::Status same = CheckFingerprint(said, model);
+    if (!same.ok()) return same;
+  }
+  if (content->class_names.empty()) {
+    content->class_names = file.class_names;
+  } else if (!file.class_names.empty() &&
+             file.class_names != content->class_names) {
+    return absl::InvalidArgumentError(
+        "the file has class names of its own and others are given: leave "
+        "them out");
+  }
+  if (content->class_names.empty()) {
+    return absl::InvalidArgumentError(
+        "the file has no class names: give them beside it");
+  }
+  // Names as a build takes them, with its limits and warnings.
+  ClassifierSpec names;
+  for (const std::string& name : content->class_names) {
+    names.classes.push_back({name, {}});
+  }
+  names.templates = {"{}"};
+  const auto resolved = ResolvedSpec::Resolve(names, limits);
+  if (!resolved.ok()) return resolved.status();
+
+  auto set = std::make_shared<WeightSet>();
+  set->class_names = std::move(content->class_names);
+  set->embedding_dim = model.embedding_dim;
+  const int64_t num_classes = set->num_classes();
+  const int64_t dim = model.embedding_dim;
+  const absl::StatusOr<Layout> layout = FindLayout(
+      content->shape, num_classes, dim,
+      content->layout != Layout::kUnknown ? content->layout : file.layout);
+  if (!layout.ok()) return layout.status();
+  const bool class_after_class =
+      (*layout == Layout::kClassRows) != content->fortran_order;
+  set->weights = class_after_class
+                     ? Gather(*content, num_classes, dim, dim, 1)
+                     : Gather(*content, num_classes, dim, 1, num_classes);
+  if (absl::Status checked = CheckVectors(*set); !checked.ok()) return checked;
+  set->model_fingerprint = model.fingerprint;
+  set->create_time = absl::Now();
+  set->id = IdOf(*set);
+
+  ImportedSet imported{set, resolved->Warnings()};
+  if (content->model_fingerprint.empty() && file.model_fingerprint.empty()) {
+    imported.warnings.push_back(
+        "the file does not say which model made it: only the dimension was "
+        "compared with this server's");
+  }
+  return imported;
+}
+
+std::string ExportHeader(const WeightSet& set, FileFormat format,
+                         Layout layout) {
+  if (format == FileFormat::kSafetensors) return SerializeHeader(set);
+  const bool columns = layout == Layout::kClassColumns;
+  const int64_t c = set.num_classes(), d = set.embedding_dim;
+  return columns ? NpyHeader({d, c}, /*fortran_order=*/true)
+                 : NpyHeader({c, d}, /*fortran_order=*/false);
+}
+
+}  // namespace zeroshot
