@@ -1,4 +1,5 @@
 // zeroshot_server: options -> port -> model -> serve until SIGTERM or SIGINT.
+#include <malloc.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
@@ -51,6 +52,14 @@ void BoundPreparedProducts() {
        {"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"}) {
     setenv(name, kMost, /*overwrite=*/0);
   }
+}
+
+// What is freed in one of glibc's arenas serves no other, and there are up to
+// 8 a core of them: two take a third less memory and soon grow no more.
+void BoundArenas() {
+#ifdef M_ARENA_MAX
+  if (std::getenv("MALLOC_ARENA_MAX") == nullptr) mallopt(M_ARENA_MAX, 2);
+#endif
 }
 
 int Usage(absl::string_view what) {
@@ -149,6 +158,7 @@ int Run(const Options& options) {
 int main(int argc, char** argv) {
   using namespace zeroshot::server;
   BoundPreparedProducts();  // before there are threads
+  BoundArenas();
   SetUpFlagUsage();
   const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
   if (rest.size() > 1) {
