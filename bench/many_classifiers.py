@@ -9,6 +9,7 @@ Times are the server's own for a call, medians over all rounds, the cases in tur
 """
 
 import argparse
+import atexit
 import json
 import pathlib
 import statistics
@@ -28,6 +29,7 @@ class Server:
         self.process = subprocess.Popen(
             [BUILD / "server" / "zeroshot_server", f"--model={model}", f"--precision={precision}", "--metrics_listen=",
              "--log_level=warn", self.target.replace("target", "listen"), *flags])
+        atexit.register(self.process.terminate)
         while subprocess.run([CLIENT, "health", self.target], capture_output=True).returncode != 0:
             if self.process.poll() is not None:
                 sys.exit("the server ended")
@@ -73,9 +75,6 @@ def main() -> None:
     for name, times in cases.items():
         low, median, high = (statistics.quantiles(times, n=20)[i] for i in (0, 9, 18))
         print(f"{name:30} {median:8.2f} ms  (5 to 95 %: {low:.2f} to {high:.2f})  {median / one:6.3f} x 1 classifier")
-    for server in (plain, knowing):
-        server.process.terminate()
-        server.process.wait()
 
 
 if __name__ == "__main__":
