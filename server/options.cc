@@ -1,10 +1,8 @@
 #include "server/options.h"
 
 #include <cstdlib>
-#include <filesystem>
 #include <limits>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include "absl/flags/flag.h"
@@ -18,6 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/types/span.h"
+#include "server/find_model.h"
 
 using zeroshot::RedisOptions;
 using zeroshot::server::Options;
@@ -315,43 +314,12 @@ void ReadServerOptions(Checks* checks, ServerOptions* out) {
   }
 }
 
-// Where models are looked up by name, in this order.
-std::vector<std::filesystem::path> ModelFolders() {
-  std::error_code error;
-  const std::filesystem::path program =
-      std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
-  return {
-      program / ".." / "share" / "zeroshot" / "models",  // installed
-      program / ".." / ".." / ".." / "models",  // build/<preset>/server
-      ZEROSHOT_MODELS_DIR,                      // a build tree elsewhere
-  };
-}
-
 }  // namespace
 
 bool IsLoopback(absl::string_view address) {
   const absl::string_view host = address.substr(0, address.rfind(':'));
   return host == "localhost" || host == "[::1]" ||
          absl::StartsWith(host, "127.");
-}
-
-absl::StatusOr<std::string> FindModel(absl::string_view model) {
-  const std::string name(model.empty() ? "demo" : model);
-  const std::filesystem::path path(name);
-  std::error_code error;
-  const bool may_be_name =
-      path == path.filename() && name != "." && name != "..";
-  if (may_be_name) {
-    for (const std::filesystem::path& folder : ModelFolders()) {
-      if (std::filesystem::exists(folder / name, error)) {
-        return (folder / name).lexically_normal().string();
-      }
-    }
-  }
-  if (std::filesystem::exists(path, error)) return name;
-  return absl::NotFoundError(absl::StrCat(
-      "--model=", name, ": no such file or folder",
-      may_be_name ? ", and no model of that name in the models folder" : ""));
 }
 
 absl::StatusOr<Options> OptionsFromFlags() {

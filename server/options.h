@@ -76,11 +76,6 @@ bool IsLoopback(absl::string_view address);
 // before absl::ParseCommandLine.
 void SetUpFlagUsage();
 
-// The checkpoint that `model` means: a path as it is, or the name of one in
-// the folder `models` beside an installed program, above it in a build tree,
-// or in the source tree. Empty means "demo".
-absl::StatusOr<std::string> FindModel(absl::string_view model);
-
 }  // namespace zeroshot::server
 
 #endif  // ZEROSHOT_SERVER_OPTIONS_H_

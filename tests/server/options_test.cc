@@ -9,6 +9,7 @@
 #include "absl/flags/commandlineflag.h"
 #include "absl/flags/reflection.h"
 #include "absl/strings/str_cat.h"
+#include "server/find_model.h"
 
 namespace zeroshot::server {
 namespace {
