@@ -189,7 +189,7 @@ TEST(ClientTest, AnAnswerForAnotherNumberOfWeightSetsIsInternal) {
 TEST(ClientTest, ExportHandsOnEveryPieceAndNoticesThoseMissing) {
   FakeServer server;
   Shared<v1::ExportWeightSetRequest> shared;
-  int64_t total = 6;
+  std::atomic<int64_t> total = 6;
   server.export_set = [&](const auto& request, const auto& write) {
     shared.Set(request);
     v1::ExportWeightSetResponse piece;
