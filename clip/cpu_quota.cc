@@ -1,6 +1,7 @@
 #include "clip/cpu_quota.h"
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <iterator>
 #include <vector>
@@ -79,7 +80,7 @@ std::optional<double> CpuQuota(const std::string& proc,
 
 int ThreadsWithin(std::optional<double> quota, int cores) {
   if (!quota || *quota >= cores) return cores;
-  return std::max(1, static_cast<int>(*quota));
+  return std::max(1, static_cast<int>(std::ceil(*quota)));
 }
 
 }  // namespace clip

@@ -21,8 +21,9 @@ namespace clip {
 std::optional<double> CpuQuota(const std::string& proc = "/proc",
                                const std::string& cgroups = "/sys/fs/cgroup");
 
-// Threads for work that waits for its slowest part: `cores`, or as many as the
-// quota lets run all the time, at least 1.
+// Threads for work that waits for its slowest part: `cores`, or the quota
+// rounded up: with 1.5 cores' time two threads, stopped now and then, do a
+// third more than one (docs/performance.md).
 int ThreadsWithin(std::optional<double> quota, int cores);
 
 }  // namespace clip

@@ -20,7 +20,7 @@ struct ModelOptions {
   std::string device = "auto";     // auto, cpu, cuda, cuda:N
   std::string precision = "auto";  // auto, fp32, bf16, fp16, int8
   // Of the CPU towers; 0: one a core, but no more than the control group's
-  // quota of processor time lets run all the time (clip/cpu_quota.h).
+  // quota of processor time, rounded up (clip/cpu_quota.h).
   int threads = 0;
   int max_batch = 32;  // images a turn; more are split
 };

@@ -68,11 +68,11 @@ TEST_F(CpuQuotaTest, FallsBackToWhereTheContainersGroupIsMounted) {
   EXPECT_EQ(Read(), 0.5);
 }
 
-TEST(ThreadsWithinTest, AsManyAsMayRunAllTheTime) {
+TEST(ThreadsWithinTest, TheQuotaRoundedUp) {
   EXPECT_EQ(ThreadsWithin(std::nullopt, 8), 8);
   EXPECT_EQ(ThreadsWithin(16, 8), 8);
   EXPECT_EQ(ThreadsWithin(4, 8), 4);
-  EXPECT_EQ(ThreadsWithin(2.9, 8), 2);
+  EXPECT_EQ(ThreadsWithin(2.1, 8), 3);
   EXPECT_EQ(ThreadsWithin(0.5, 8), 1);
 }
 
