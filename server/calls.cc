@@ -1,6 +1,7 @@
 #include "server/calls.h"
 
-#include <chrono>
+#include <grpc/support/time.h>
+
 #include <new>
 
 #include "absl/cleanup/cleanup.h"
@@ -15,11 +16,15 @@ namespace {
 
 Caller CallerOf(const grpc::ServerContext& context) {
   Caller caller;
-  // gRPC's "no deadline" is the greatest time of its clock.
-  if (context.deadline() != std::chrono::system_clock::time_point::max()) {
-    // It counts on an even clock too, but says it in the system's time of now.
-    caller.deadline = clip::MonotonicNow() +
-                      (absl::FromChrono(context.deadline()) - absl::Now());
+  // On gRPC's even clock: ServerContext::deadline() says it in the system's
+  // time, and absl::Now() takes a while to notice that this was set.
+  const gpr_timespec deadline = context.raw_deadline();
+  if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) != 0) {
+    const gpr_timespec left =
+        gpr_time_sub(gpr_convert_clock_type(deadline, GPR_CLOCK_MONOTONIC),
+                     gpr_now(GPR_CLOCK_MONOTONIC));
+    caller.deadline = clip::MonotonicNow() + absl::Seconds(left.tv_sec) +
+                      absl::Nanoseconds(left.tv_nsec);
   }
   caller.gone = [&context] { return context.IsCancelled(); };
   return caller;

@@ -89,7 +89,9 @@ TEST(ClockTest, CallsWatchdogBuildsAndDrainGoOn) {
     server.Jump(jump);
     const Outcome outcome = load.get();
     EXPECT_GT(outcome.ok.size(), 0);
-    EXPECT_EQ(outcome.refused.size() + outcome.failed.size(), 0) << jump;
+    EXPECT_EQ(outcome.refused.size() + outcome.failed.size(), 0)
+        << jump << ": "
+        << (outcome.failed.empty() ? "" : outcome.failed[0].error_message());
     EXPECT_EQ(
         RunToEnd({kClient, "health", "--target=" + server.address()}).exit, 0)
         << jump;
