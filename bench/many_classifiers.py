@@ -17,7 +17,8 @@ import subprocess
 import sys
 import time
 
-from served import BUILD, CLIENT, ROOT, free_port, write_picture
+from served import BUILD, CLIENT, write_picture
+from wire import ROOT, free_port
 
 SETS = 4
 TEMPLATES = ("a photo of a {}.", "a drawing of a {}.", "a sculpture of a {}.", "a toy {}.")

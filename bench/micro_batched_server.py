@@ -11,31 +11,18 @@ Nothing else of the contract is there.
 
 import concurrent.futures
 import io
-import pathlib
 import queue
 import sys
-import tempfile
 import threading
 
 import clip
 import grpc
 import torch
-from grpc_tools import protoc
 from PIL import Image
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from wire import load_stubs
+
 MAX_BATCH, CLASSES = 32, 1000
-
-
-def load_stubs():
-    out = tempfile.mkdtemp()
-    include = pathlib.Path(protoc.__file__).parent / "_proto"
-    if protoc.main(["", f"-I{ROOT / 'proto'}", f"-I{include}", f"--python_out={out}", f"--grpc_python_out={out}",
-                    str(ROOT / "proto" / "zeroshot" / "v1" / "zeroshot.proto")]) != 0:
-        sys.exit("protoc failed")
-    sys.path.insert(0, out)
-    from zeroshot.v1 import zeroshot_pb2, zeroshot_pb2_grpc
-    return zeroshot_pb2, zeroshot_pb2_grpc
 
 
 class Batches:

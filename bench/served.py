@@ -35,17 +35,12 @@ import time
 import numpy as np
 from PIL import Image
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from wire import ROOT, free_port
+
 BUILD = ROOT / "build" / "release"
 CLIENT = BUILD / "client" / "zeroshot_client"
 INFINITY = ROOT / ".cache" / "infinity" / "bin" / "infinity_emb"
 MAX_WINDOWS = 6
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def write_picture(path: pathlib.Path) -> None:

@@ -30,20 +30,9 @@ import grpc
 import numpy as np
 from PIL import Image
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from wire import ROOT, load_stubs
+
 SERVICE = "/zeroshot.v1.ZeroShot/"
-
-
-def load_proto():
-    """The messages of proto/, compiled for this run only."""
-    from grpc_tools import protoc
-    folder = tempfile.mkdtemp()
-    own = pathlib.Path(protoc.__file__).parent / "_proto"
-    if protoc.main(["protoc", f"-I{ROOT / 'proto'}", f"-I{own}", f"--python_out={folder}", str(ROOT / "proto/zeroshot/v1/zeroshot.proto")]) != 0:
-        sys.exit("protoc failed")
-    sys.path.insert(0, folder)
-    from zeroshot.v1 import zeroshot_pb2
-    return zeroshot_pb2
 
 
 def pictures() -> list[bytes]:
@@ -164,7 +153,7 @@ def main() -> None:
     parser.add_argument("--max_growth", type=float, default=2, help="percent")
     options = parser.parse_args()
 
-    proto = load_proto()
+    proto = load_stubs()[0]
     environment = dict(os.environ, **dict(pair.split("=", 1) for pair in options.env))
     if options.preload:
         environment["LD_PRELOAD"] = options.preload

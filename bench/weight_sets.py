@@ -21,8 +21,6 @@ tiers   1. the time of GetWeightSet, over gRPC, with the set in memory, on disk
 """
 
 import argparse
-import pathlib
-import socket
 import statistics
 import subprocess
 import sys
@@ -30,30 +28,12 @@ import tempfile
 import time
 
 import grpc
-from grpc_tools import protoc
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from wire import ROOT, free_port, load_stubs
+
 BUILD = ROOT / "build" / "release"
 
-
-def load_stubs():
-    out = tempfile.mkdtemp()
-    include = pathlib.Path(protoc.__file__).parent / "_proto"
-    if protoc.main(["", f"-I{ROOT / 'proto'}", f"-I{include}", f"--python_out={out}", f"--grpc_python_out={out}",
-                    str(ROOT / "proto" / "zeroshot" / "v1" / "zeroshot.proto")]) != 0:
-        sys.exit("protoc failed")
-    sys.path.insert(0, out)
-    from zeroshot.v1 import zeroshot_pb2, zeroshot_pb2_grpc
-    return zeroshot_pb2, zeroshot_pb2_grpc
-
-
 pb, rpc = load_stubs()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 class Server:
