@@ -1,5 +1,5 @@
-// What a store of bounded size holds, by id, and what it used last: the least
-// recently used goes first.
+// What a store or cache of bounded size holds, by id, and what it used last:
+// the least recently used goes first.
 #ifndef ZEROSHOT_ZEROSHOT_LRU_MAP_H_
 #define ZEROSHOT_ZEROSHOT_LRU_MAP_H_
 
@@ -8,15 +8,20 @@
 #include <list>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/string_view.h"
-
 namespace zeroshot {
 
+// Entries in the order of ids, for stores that list them, or hashed.
+template <typename Entry>
+using Ordered = std::map<std::string, Entry, std::less<>>;
+template <typename Entry>
+using Hashed = std::unordered_map<std::string, Entry>;
+
 // Thread rule: none of its own; the store that has one guards it.
-template <typename Value>
+template <typename Value, template <typename> typename Map = Ordered>
 class LruMap {
  public:
   struct Entry {
@@ -24,13 +29,14 @@ class LruMap {
     int64_t bytes = 0;
     std::list<std::string>::iterator use;  // its place in uses_
   };
-  using Entries = std::map<std::string, Entry, std::less<>>;  // by id
+  using Entries = Map<Entry>;
   using Gone = std::vector<std::pair<std::string, Value>>;
 
   explicit LruMap(int64_t max_bytes) : max_bytes_(max_bytes) {}
 
   // The value, which counts as used now. Null: there is none.
-  const Value* Find(absl::string_view id) {
+  template <typename Id>
+  const Value* Find(const Id& id) {
     const auto it = entries_.find(id);
     if (it == entries_.end()) return nullptr;
     uses_.splice(uses_.begin(), uses_, it->second.use);
@@ -50,7 +56,7 @@ class LruMap {
     while (bytes_ + bytes > max_bytes_) {
       const auto victim = entries_.find(uses_.back());
       gone.emplace_back(victim->first, std::move(victim->second.value));
-      Erase(victim);
+      EraseAt(victim);
     }
     bytes_ += bytes;
     uses_.push_front(id);
@@ -59,10 +65,11 @@ class LruMap {
   }
 
   // False: there is none.
-  bool Erase(absl::string_view id) {
+  template <typename Id>
+  bool Erase(const Id& id) {
     const auto it = entries_.find(id);
     if (it == entries_.end()) return false;
-    Erase(it);
+    EraseAt(it);
     return true;
   }
 
@@ -71,7 +78,7 @@ class LruMap {
   int64_t max_bytes() const { return max_bytes_; }
 
  private:
-  void Erase(typename Entries::iterator it) {
+  void EraseAt(typename Entries::iterator it) {
     bytes_ -= it->second.bytes;
     uses_.erase(it->second.use);
     entries_.erase(it);

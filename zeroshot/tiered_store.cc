@@ -10,8 +10,8 @@ TieredStore::TieredStore(const std::vector<Tier>& tiers, OnChange on_change)
   for (const Tier& tier : tiers) states_.push_back({.tier = tier});
 }
 
-void TieredStore::Count(size_t t, const absl::Status& status, bool is_get,
-                        bool is_put) {
+void TieredStore::Count(size_t t, const absl::Status& status, Asked asked) {
+  const bool is_get = asked == Asked::kGet, is_put = asked == Asked::kPut;
   // An answer that says no is an answer: the tier works.
   const bool answered = status.ok() || absl::IsNotFound(status) ||
                         absl::IsResourceExhausted(status) ||
@@ -43,7 +43,7 @@ void TieredStore::Count(size_t t, const absl::Status& status, bool is_get,
 
 TieredStore::Found TieredStore::Get(absl::string_view id) {
   Found first = tiers_[0].store->Get(id);
-  Count(0, first.status(), /*is_get=*/true);
+  Count(0, first.status(), Asked::kGet);
   if (first.ok() || tiers_.size() == 1) return first;
   const std::string key(id);
   std::shared_ptr<Look> look;
@@ -73,12 +73,11 @@ TieredStore::Found TieredStore::Get(absl::string_view id) {
 TieredStore::Found TieredStore::LookBelow(absl::string_view id) {
   for (size_t t = 1; t < tiers_.size(); ++t) {
     Found found = tiers_[t].store->Get(id);
-    Count(t, found.status(), /*is_get=*/true);
+    Count(t, found.status(), Asked::kGet);
     if (!found.ok()) continue;
     // A set that has no room above is served all the same.
     for (size_t above = 0; above < t; ++above) {
-      Count(above, tiers_[above].store->Put(*found), /*is_get=*/false,
-            /*is_put=*/true);
+      Count(above, tiers_[above].store->Put(*found), Asked::kPut);
     }
     return found;
   }
@@ -88,7 +87,7 @@ TieredStore::Found TieredStore::LookBelow(absl::string_view id) {
 TieredStore::Found TieredStore::GetHeader(absl::string_view id) {
   for (size_t t = 0; t < tiers_.size(); ++t) {
     Found found = tiers_[t].store->GetHeader(id);
-    Count(t, found.status(), /*is_get=*/false);
+    Count(t, found.status(), Asked::kOther);
     if (found.ok()) return found;
   }
   return WeightSetNotFound(id);
@@ -97,7 +96,7 @@ TieredStore::Found TieredStore::GetHeader(absl::string_view id) {
 absl::Status TieredStore::Put(std::shared_ptr<const WeightSet> set) {
   for (size_t t = 0; t < tiers_.size(); ++t) {
     absl::Status status = tiers_[t].store->Put(set);
-    Count(t, status, /*is_get=*/false, /*is_put=*/true);
+    Count(t, status, Asked::kPut);
     if (t == 0 && !status.ok()) return status;
     // Works, but will not have this set: the others should know.
     if (absl::IsResourceExhausted(status) && on_change_) {
@@ -112,7 +111,7 @@ absl::Status TieredStore::Delete(absl::string_view id) {
   bool deleted = false;
   for (size_t t = tiers_.size(); t-- > 0;) {
     absl::Status status = tiers_[t].store->Delete(id);
-    Count(t, status, /*is_get=*/false);
+    Count(t, status, Asked::kOther);
     deleted = deleted || status.ok();
     if (!status.ok() && !absl::IsNotFound(status)) failure.Update(status);
   }
@@ -125,7 +124,7 @@ absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> TieredStore::List(
   std::map<std::string, std::shared_ptr<const WeightSet>> by_id;
   for (size_t t = 0; t < tiers_.size(); ++t) {
     auto sets = tiers_[t].store->List(after, limit);
-    Count(t, sets.status(), /*is_get=*/false);
+    Count(t, sets.status(), Asked::kOther);
     if (!sets.ok()) continue;
     for (std::shared_ptr<const WeightSet>& set : *sets) {
       by_id.emplace(set->id, std::move(set));

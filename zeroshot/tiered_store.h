@@ -67,9 +67,10 @@ class TieredStore : public WeightStore {
     clip::CondVar done;
   };
 
-  // What an answer of tier `t` means for its counts and health.
-  void Count(size_t t, const absl::Status& status, bool is_get,
-             bool is_put = false);
+  enum class Asked { kGet, kPut, kOther };
+
+  // What tier `t`'s answer means for its counts and health.
+  void Count(size_t t, const absl::Status& status, Asked asked);
   Found LookBelow(absl::string_view id);
 
   const OnChange on_change_;

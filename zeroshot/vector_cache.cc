@@ -6,6 +6,16 @@
 #include "clip/sha256.h"
 
 namespace zeroshot {
+namespace {
+
+int64_t SizeOf(const std::string& key, const VectorCache::Vector& vector) {
+  // The key stands in both; pointers and hash buckets beside it.
+  constexpr int64_t kOverhead = 128;
+  return vector.row.size() * sizeof(float) + 2 * key.size() +
+         sizeof(std::string) + sizeof(vector) + kOverhead;
+}
+
+}  // namespace
 
 std::string VectorCache::KeyOfPrompt(absl::Span<const int32_t> tokens) {
   clip::Sha256 hash;
@@ -26,43 +36,26 @@ std::string VectorCache::KeyOfClass(const ResolvedSpec& spec, int c) {
 
 bool VectorCache::Find(const std::string& key, Vector* out) {
   clip::MutexLock lock(&mu_);
-  const auto it = places_.find(key);
-  if (it == places_.end()) {
+  const Vector* const vector = vectors_.Find(key);
+  if (vector == nullptr) {
     ++misses_;
     return false;
   }
   ++hits_;
-  uses_.splice(uses_.begin(), uses_, it->second);
-  *out = it->second->vector;
+  *out = *vector;
   return true;
 }
 
 void VectorCache::Put(const std::string& key, Vector vector) {
-  Entry entry{key, std::move(vector)};
-  const int64_t size = SizeOf(entry);
-  if (size > max_bytes_) return;
+  const int64_t size = SizeOf(key, vector);
   clip::MutexLock lock(&mu_);
-  if (places_.contains(key)) return;
-  while (bytes_ + size > max_bytes_) {
-    bytes_ -= SizeOf(uses_.back());
-    places_.erase(uses_.back().key);
-    uses_.pop_back();
-  }
-  bytes_ += size;
-  uses_.push_front(std::move(entry));
-  places_.emplace(key, uses_.begin());
+  if (vectors_.entries().contains(key)) return;
+  vectors_.Put(key, std::move(vector), size);
 }
 
 VectorCache::Stats VectorCache::stats() {
   clip::MutexLock lock(&mu_);
-  return {bytes_, max_bytes_, hits_, misses_};
-}
-
-int64_t VectorCache::SizeOf(const Entry& entry) const {
-  // The key stands in both; pointers and hash buckets beside it.
-  constexpr int64_t kOverhead = 128;
-  return entry.vector.row.size() * sizeof(float) + 2 * entry.key.size() +
-         sizeof(Entry) + kOverhead;
+  return {vectors_.bytes(), vectors_.max_bytes(), hits_, misses_};
 }
 
 }  // namespace zeroshot

@@ -6,14 +6,13 @@
 #define ZEROSHOT_ZEROSHOT_VECTOR_CACHE_H_
 
 #include <cstdint>
-#include <list>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "absl/types/span.h"
 #include "clip/mutex.h"
 #include "zeroshot/classifier_spec.h"
+#include "zeroshot/lru_map.h"
 
 namespace zeroshot {
 
@@ -27,7 +26,7 @@ class VectorCache {
   };
 
   // 0 bytes: keeps nothing.
-  explicit VectorCache(int64_t max_bytes) : max_bytes_(max_bytes) {}
+  explicit VectorCache(int64_t max_bytes) : vectors_(max_bytes) {}
 
   // SHA-256 of what a vector is made of.
   static std::string KeyOfPrompt(absl::Span<const int32_t> tokens);
@@ -46,19 +45,8 @@ class VectorCache {
   Stats stats();
 
  private:
-  struct Entry {
-    std::string key;
-    Vector vector;
-  };
-  using Uses = std::list<Entry>;
-
-  int64_t SizeOf(const Entry& entry) const;
-
-  const int64_t max_bytes_;
   clip::Mutex mu_;
-  Uses uses_ ABSL_GUARDED_BY(mu_);  // latest first
-  std::unordered_map<std::string, Uses::iterator> places_ ABSL_GUARDED_BY(mu_);
-  int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  LruMap<Vector, Hashed> vectors_ ABSL_GUARDED_BY(mu_);
   int64_t hits_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t misses_ ABSL_GUARDED_BY(mu_) = 0;
 };
