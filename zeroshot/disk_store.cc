@@ -253,7 +253,7 @@ absl::StatusOr<std::shared_ptr<const WeightSet>> DiskStore::Get(
                    header.num_weights * sizeof(float))) {
       return DiskError("cannot read", errno);
     }
-    intact = CheckWeights(header);
+    intact = CheckWeights(header, WeightBytes(*header.set));
   }
   if (!intact.ok()) {
     clip::MutexLock lock(&mu_);

@@ -73,8 +73,7 @@ bool ToTexts(const json& list, std::vector<std::string>* out) {
 bool ReadTexts(const json& metadata, const char* name,
                std::vector<std::string>* out) {
   std::string text;
-  return ReadText(metadata, name, &text) &&
-         ToTexts(json::parse(text, nullptr, false), out);
+  return ReadText(metadata, name, &text) && ParseTexts(text, out);
 }
 
 // [[prompts of class 0], ...], or [] where every class uses the templates.
@@ -173,6 +172,10 @@ absl::string_view WeightBytes(const WeightSet& set) {
                            set.weights.size() * sizeof(float));
 }
 
+bool ParseTexts(const std::string& text, std::vector<std::string>* out) {
+  return ToTexts(json::parse(text, nullptr, false), out);
+}
+
 absl::StatusOr<int64_t> HeaderBytes(absl::string_view prefix) {
   if (prefix.size() < kHeaderPrefixBytes) return Damaged("is truncated");
   uint64_t size = 0;
@@ -208,25 +211,24 @@ absl::StatusOr<StoredHeader> ParseHeader(absl::string_view header,
   return out;
 }
 
-absl::Status CheckWeights(const StoredHeader& header) {
-  if (header.set->weights.size() == header.num_weights &&
-      Sha256Of(WeightBytes(*header.set)) == header.weights_sha256) {
-    return absl::OkStatus();
+absl::Status CheckWeights(const StoredHeader& header,
+                          absl::string_view weights) {
+  if (weights.size() != header.num_weights * sizeof(float)) {
+    return Damaged("is truncated");
   }
-  return Damaged("does not match its checksum");
+  return Sha256Of(weights) == header.weights_sha256
+             ? absl::OkStatus()
+             : Damaged("does not match its checksum");
 }
 
 absl::StatusOr<std::shared_ptr<const WeightSet>> ParseWeightSet(
     absl::string_view header, absl::string_view weights, absl::string_view id) {
   absl::StatusOr<StoredHeader> parsed = ParseHeader(header, id);
   if (!parsed.ok()) return parsed.status();
-  if (weights.size() != parsed->num_weights * sizeof(float)) {
-    return Damaged("is truncated");
-  }
+  absl::Status status = CheckWeights(*parsed, weights);
+  if (!status.ok()) return status;
   parsed->set->weights = MakeWeights(parsed->num_weights);
   std::memcpy(parsed->set->weights.data(), weights.data(), weights.size());
-  absl::Status status = CheckWeights(*parsed);
-  if (!status.ok()) return status;
   return std::shared_ptr<const WeightSet>(std::move(parsed->set));
 }
 

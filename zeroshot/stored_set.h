@@ -50,8 +50,12 @@ struct StoredHeader {
 absl::StatusOr<StoredHeader> ParseHeader(absl::string_view header,
                                          absl::string_view id);
 
-// DataLoss: the weights in header.set are not those that were stored.
-absl::Status CheckWeights(const StoredHeader& header);
+// DataLoss: these are not the bytes of the weights that were stored.
+absl::Status CheckWeights(const StoredHeader& header,
+                          absl::string_view weights);
+
+// A list of texts in JSON, as metadata has them. False: it is something else.
+bool ParseTexts(const std::string& text, std::vector<std::string>* out);
 
 // A whole file at once. DataLoss as above, or truncated.
 absl::StatusOr<std::shared_ptr<const WeightSet>> ParseWeightSet(

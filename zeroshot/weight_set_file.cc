@@ -92,26 +92,14 @@ std::vector<float> Gather(const Content& content, int64_t num_classes,
   return weights;
 }
 
-// The texts of a JSON list.
-absl::StatusOr<std::vector<std::string>> ReadLabels(const std::string& text) {
-  const json list = json::parse(text, nullptr, false);
-  std::vector<std::string> labels;
-  if (list.is_array() &&
-      std::all_of(list.begin(), list.end(),
-                  [](const json& item) { return item.is_string(); })) {
-    for (const json& item : list) labels.push_back(item.get<std::string>());
-    return labels;
-  }
-  return absl::InvalidArgumentError(
-      "the file's metadata field labels is not a JSON list of texts");
-}
-
 // A file as this server writes it has checksums: damage is told as such.
 absl::Status CheckStored(absl::string_view file, const std::string& id) {
-  const absl::StatusOr<int64_t> header = HeaderBytes(file);
+  const absl::StatusOr<int64_t> end = HeaderBytes(file);
+  if (!end.ok()) return end.status();
+  const absl::StatusOr<StoredHeader> header =
+      ParseHeader(file.substr(0, *end), id);
   if (!header.ok()) return header.status();
-  return ParseWeightSet(file.substr(0, *header), file.substr(*header), id)
-      .status();
+  return CheckWeights(*header, file.substr(*end));
 }
 
 // REQUIRES: ParseSafetensors took the file, so that its header is an object.
@@ -139,10 +127,11 @@ absl::Status ReadMetadata(absl::string_view file, Content* content) {
     content->layout = Layout::kClassRows;
   }
   content->model_fingerprint = metadata->value("model_fingerprint", "");
-  if (!metadata->contains("labels")) return absl::OkStatus();
-  auto labels = ReadLabels(metadata->value("labels", ""));
-  if (!labels.ok()) return labels.status();
-  content->class_names = *std::move(labels);
+  if (metadata->contains("labels") &&
+      !ParseTexts(metadata->value("labels", ""), &content->class_names)) {
+    return absl::InvalidArgumentError(
+        "the file's metadata field labels is not a JSON list of texts");
+  }
   return absl::OkStatus();
 }
 
