@@ -21,11 +21,13 @@ constexpr int kDefaultPageSize = 100;
 constexpr int kMaxPageSize = 1000;
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
 
-absl::Status RequireWeightSetId(absl::string_view id) {
+absl::Status RequireWeightSetId(absl::string_view id,
+                                absl::string_view field = "weight_set_id") {
   if (!id.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      "weight_set_id is empty; expected the id that BuildClassifier or "
-      "ImportWeightSet returned");
+      absl::StrCat(field,
+                   " is empty; expected the id that BuildClassifier or "
+                   "ImportWeightSet returned"));
 }
 
 // One id, and maybe more for the same picture.
@@ -40,10 +42,9 @@ absl::Status CheckWeightSetIds(const v1::ClassifyRequest& request,
                      " weight sets; allowed are at most ", max_weight_sets));
   }
   for (int i = 0; i < more; ++i) {
-    if (!request.more_weight_set_ids(i).empty()) continue;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "more_weight_set_ids[", i,
-        "] is empty; expected the id that BuildClassifier returned"));
+    named = RequireWeightSetId(request.more_weight_set_ids(i),
+                               absl::StrCat("more_weight_set_ids[", i, "]"));
+    if (!named.ok()) return named;
   }
   return absl::OkStatus();
 }
