@@ -1,12 +1,8 @@
 #include "tests/e2e/balancers.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <regex>
@@ -121,18 +117,6 @@ std::string Lines(const std::vector<std::string>& hosts) {
 
 }  // namespace
 
-int FreePort(const std::string& host) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  inet_pton(AF_INET, host.c_str(), &address.sin_addr);
-  socklen_t size = sizeof(address);
-  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  close(fd);
-  return ntohs(address.sin_port);
-}
-
 void Replica::Start() {
   std::vector<std::string> flags = more_flags;
   // One thread: two servers share this machine, and threads that wait for one
@@ -170,7 +154,7 @@ std::string ProgramOf(Balancer balancer) {
 
 Running Start(Balancer balancer, const Replica& a, const Replica& b) {
   const std::string program = ProgramOf(balancer);
-  const int port = FreePort("127.0.0.1");
+  const int port = testing::FreePort();
   Running running{nullptr, absl::StrCat("127.0.0.1:", port)};
   std::vector<std::string> command;
   switch (balancer) {

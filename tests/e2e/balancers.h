@@ -9,17 +9,15 @@
 #include <vector>
 
 #include "tests/e2e/programs.h"
+#include "tests/testing/free_port.h"
 
 namespace e2e {
-
-// A port of that address that is free now.
-int FreePort(const std::string& host);
 
 // A server at one address for good, through all its restarts.
 struct Replica {
   std::string host = "127.0.0.1";
-  int port = FreePort(host);
-  int status_port = FreePort(host);
+  int port = testing::FreePort(host);
+  int status_port = testing::FreePort(host);
   std::vector<std::string> more_flags;
   std::unique_ptr<DemoServer> server;
 

@@ -13,33 +13,19 @@
 #include <cstdlib>
 #include <thread>
 
+#include "tests/testing/free_port.h"
+
 extern char** environ;
 
 namespace testing {
 namespace {
 
-sockaddr_in Loopback(int port) {
+bool Answers(int port) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   address.sin_port = htons(static_cast<uint16_t>(port));
-  return address;
-}
-
-// A port that was free a moment ago.
-int FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = Loopback(0);
-  bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address));
-  socklen_t size = sizeof(address);
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  close(fd);
-  return ntohs(address.sin_port);
-}
-
-bool Answers(int port) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  const sockaddr_in address = Loopback(port);
   const bool there = connect(fd, reinterpret_cast<const sockaddr*>(&address),
                              sizeof(address)) == 0;
   close(fd);

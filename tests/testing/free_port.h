@@ -1,0 +1,14 @@
+// Ports for servers that cannot choose one themselves.
+#ifndef ZEROSHOT_TESTS_TESTING_FREE_PORT_H_
+#define ZEROSHOT_TESTS_TESTING_FREE_PORT_H_
+
+#include <string>
+
+namespace testing {
+
+// A port of that IPv4 address that was free a moment ago.
+int FreePort(const std::string& host = "127.0.0.1");
+
+}  // namespace testing
+
+#endif  // ZEROSHOT_TESTS_TESTING_FREE_PORT_H_
