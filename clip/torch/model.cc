@@ -245,18 +245,24 @@ class TorchModel : public Model {
                           const std::function<void(int64_t, int64_t)>& encode) {
     const auto parts = [&](int64_t begin, int64_t end) {
       const c10::InferenceMode inference;
-      for (; begin < end; begin += kPartImages)
-        encode(begin, std::min(begin + kPartImages, end));
+      // Alike in size: a part reads all weights, however small it is.
+      const int64_t count =
+          std::max<int64_t>((end - begin + kPartImages / 2) / kPartImages, 1);
+      for (int64_t part = 0, next; part < count; ++part, begin = next) {
+        next = begin + (end - begin) / (count - part);
+        encode(begin, next);
+      }
     };
-    // Threads that each have images of their own never wait for each other.
-    // Where some would have one more than others and that is much, all
-    // threads work on each image.
-    const int64_t threads = at::get_num_threads();
-    if (n % threads == 0 || n >= 4 * threads) {
-      at::parallel_for(0, n, 1, parts);
-    } else {
-      parts(0, n);
-    }
+    // Threads that each have images of their own never wait for each other. Of
+    // an uneven number, few that are left over are done by all threads
+    // together, and so are all where some threads would have much more to do.
+    const int64_t threads = at::get_num_threads(), left = n % threads;
+    const int64_t own = left == 0            ? n
+                        : n < 4 * threads    ? 0
+                        : 2 * left > threads ? n
+                                             : n - left;
+    if (own > 0) at::parallel_for(0, own, 1, parts);
+    if (own < n) parts(own, n);
   }
 
   // Steps that are computed in one turn.
