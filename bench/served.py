@@ -51,6 +51,14 @@ def write_picture(path: pathlib.Path) -> None:
     Image.fromarray(picture.astype(np.uint8)).save(path, quality=90)
 
 
+def random_model() -> pathlib.Path:
+    model = ROOT / ".cache" / "random-ViT-B-32.pt"
+    if not model.exists():
+        subprocess.run([BUILD / "tests" / "testing" / "make_checkpoint", "--arch=ViT-B/32",
+                        "--format=openai_state_dict", f"--out={model}"], check=True)
+    return model
+
+
 def load(port: int, picture: pathlib.Path, concurrency: list[int], weight_set: str, window: float) -> dict:
     """Points of zeroshot_client bench, by concurrency."""
     lines = subprocess.run(
@@ -150,10 +158,11 @@ def infinity(_: pathlib.Path, precision: str, picture: pathlib.Path, concurrency
     return points
 
 
-def ours(model: pathlib.Path, precision: str, picture: pathlib.Path, concurrency: list[int], window: float) -> dict:
+def start_ours(model: pathlib.Path, precision: str, *flags: str, prefix: tuple[str, ...] = ()):
+    """Our server, its port, and the id of ImageNet's classes on it."""
     port = free_port()
-    server = subprocess.Popen([BUILD / "server" / "zeroshot_server", f"--model={model}", f"--precision={precision}",
-                               f"--listen=127.0.0.1:{port}", "--metrics_listen=", "--log_level=warn"])
+    server = subprocess.Popen([*prefix, BUILD / "server" / "zeroshot_server", f"--model={model}", f"--precision={precision}",
+                               f"--listen=127.0.0.1:{port}", "--metrics_listen=", "--log_level=warn", *flags])
     while subprocess.run([CLIENT, "health", f"--target=127.0.0.1:{port}"], capture_output=True).returncode != 0:
         if server.poll() is not None:
             sys.exit("the server ended")
@@ -161,7 +170,12 @@ def ours(model: pathlib.Path, precision: str, picture: pathlib.Path, concurrency
     reply = json.loads(subprocess.run(
         [CLIENT, "build", f"--target=127.0.0.1:{port}", "--class_set=imagenet-1k", "--template_set=simple", "--json"],
         check=True, capture_output=True, text=True).stdout)
-    points = load(port, picture, concurrency, reply["weight_set_id"], window)
+    return server, port, reply["weight_set_id"]
+
+
+def ours(model: pathlib.Path, precision: str, picture: pathlib.Path, concurrency: list[int], window: float) -> dict:
+    server, port, weight_set = start_ours(model, precision)
+    points = load(port, picture, concurrency, weight_set, window)
     server.terminate()
     server.wait()
     return points
@@ -196,10 +210,7 @@ def main() -> None:
     concurrency = [int(n) for n in args.concurrency.split(",")]
     peer_concurrency = [int(n) for n in args.peer_concurrency.split(",")]
 
-    model, picture = ROOT / ".cache" / "random-ViT-B-32.pt", ROOT / ".cache" / "bench.jpg"
-    if not model.exists():
-        subprocess.run([BUILD / "tests" / "testing" / "make_checkpoint", "--arch=ViT-B/32",
-                        "--format=openai_state_dict", f"--out={model}"], check=True)
+    model, picture = random_model(), ROOT / ".cache" / "bench.jpg"
     write_picture(picture)
     best: dict = {}  # by system, precision, concurrency
     rates = collections.defaultdict(float)  # of the tower by precision, batch

@@ -27,6 +27,11 @@ std::string ToJson(const Point& point) {
                                   .Milliseconds("p99", summary.p99)
                                   .Milliseconds("max", summary.max)
                                   .str();
+  const std::string error_latency = JsonObject()
+                                        .Milliseconds("p50", summary.error_p50)
+                                        .Milliseconds("p95", summary.error_p95)
+                                        .Milliseconds("max", summary.error_max)
+                                        .str();
   const StageSplit& stages = summary.stages;
   const std::string split = JsonObject()
                                 .Milliseconds("decode", stages.decode)
@@ -49,6 +54,7 @@ std::string ToJson(const Point& point) {
       .Integer("calls", summary.calls)
       .Json("errors", errors.str())
       .Json("latency_ms", latency)
+      .Json("error_latency_ms", error_latency)
       .Json("mean_stage_ms", split)
       .str();
 }
@@ -90,6 +96,9 @@ void BenchReport::AddRow(const Point& point) {
   if (!point.stable) *console_.out << "  not stable";
   for (const auto& [code, count] : summary.errors) {
     *console_.out << "  " << count << " " << absl::StatusCodeToString(code);
+  }
+  if (!summary.errors.empty()) {
+    *console_.out << absl::StrFormat(" (p95 %.1f ms)", Ms(summary.error_p95));
   }
   *console_.out << std::endl;
 }

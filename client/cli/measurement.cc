@@ -26,12 +26,13 @@ absl::Duration NearestRank(absl::Span<const absl::Duration> sorted,
 Summary Summarize(absl::Span<const Sample> samples, absl::Duration length) {
   Summary summary;
   summary.calls = static_cast<int64_t>(samples.size());
-  std::vector<absl::Duration> latencies;
+  std::vector<absl::Duration> latencies, of_errors;
   absl::Duration total;
   StageSplit& stages = summary.stages;
   for (const Sample& sample : samples) {
     if (sample.code != absl::StatusCode::kOk) {
       ++summary.errors[sample.code];
+      of_errors.push_back(sample.latency);
       continue;
     }
     latencies.push_back(sample.latency);
@@ -45,6 +46,10 @@ Summary Summarize(absl::Span<const Sample> samples, absl::Duration length) {
                     timing.queue - timing.compute;
     stages.outside += sample.latency - timing.total;
   }
+  std::sort(of_errors.begin(), of_errors.end());
+  summary.error_p50 = NearestRank(of_errors, 50);
+  summary.error_p95 = NearestRank(of_errors, 95);
+  summary.error_max = NearestRank(of_errors, 100);
   if (latencies.empty()) return summary;
   const auto count = static_cast<int64_t>(latencies.size());
   summary.calls_per_second = count / absl::ToDoubleSeconds(length);

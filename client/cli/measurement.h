@@ -31,12 +31,13 @@ struct StageSplit {
 };
 
 // A time of steady load in numbers. Latencies are those of calls that went
-// well.
+// well unless said otherwise.
 struct Summary {
   int64_t calls = 0;  // all that ended
   std::map<absl::StatusCode, int64_t> errors;
   double calls_per_second = 0;  // that went well
   absl::Duration mean, p50, p90, p95, p99, max;
+  absl::Duration error_p50, error_p95, error_max;  // of the others
   StageSplit stages;
 
   int64_t num_errors() const;

@@ -69,6 +69,11 @@ TEST(SummaryTest, FailedCallsCountAsErrorsOnly) {
   EXPECT_EQ(summary.errors.at(absl::StatusCode::kResourceExhausted), 2);
   EXPECT_DOUBLE_EQ(summary.calls_per_second, 2);
   EXPECT_EQ(summary.max, absl::Milliseconds(10));
+  EXPECT_EQ(summary.error_p50, absl::Milliseconds(1));
+  EXPECT_EQ(summary.error_p95, absl::Seconds(5));
+  EXPECT_EQ(summary.error_max, absl::Seconds(5));
+  EXPECT_EQ(Summarize({full}, absl::Seconds(1)).error_p95,
+            absl::Milliseconds(1));
 }
 
 TEST(SummaryTest, StagesAddUpToTheMean) {
