@@ -32,6 +32,12 @@ Caller CallerOf(const grpc::ServerContext& context) {
 
 }  // namespace
 
+Calls::Calls(Tokens* tokens, Metrics* metrics, absl::Duration client_patience)
+    : tokens_(tokens),
+      metrics_(metrics),
+      stalled_({.patience = client_patience},
+               [metrics] { metrics->CallStalled(); }) {}
+
 void Calls::Open(Engine* engine) {
   clip::MutexLock lock(&mu_);
   engine_ = engine;
@@ -111,6 +117,7 @@ grpc::Status Calls::Answer(absl::string_view method, Permission needed,
   metrics_->CallEnded(method, status, took);
   LogCall(
       {method, context->peer(), tag, caller.ok() ? *caller : "", status, took});
+  stalled_.WaitUntilSent(context);
   return ToGrpcStatus(status);
 }
 

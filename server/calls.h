@@ -17,6 +17,7 @@
 #include "clip/mutex.h"
 #include "server/engine.h"
 #include "server/metrics.h"
+#include "server/stalled_calls.h"
 #include "server/tokens.h"
 #include "zeroshot/caller.h"
 
@@ -34,9 +35,9 @@ class Calls {
  public:
   using Handler = absl::FunctionRef<absl::Status(const Call&)>;
 
-  // Borrows tokens (null: anyone may call) and metrics.
-  Calls(Tokens* tokens, Metrics* metrics)
-      : tokens_(tokens), metrics_(metrics) {}
+  // Borrows tokens (null: anyone may call) and metrics. `client_patience`: how
+  // long a call may wait for its client.
+  Calls(Tokens* tokens, Metrics* metrics, absl::Duration client_patience);
 
   // From now on `engine` (borrowed) answers. Before that every call is
   // Unavailable.
@@ -61,6 +62,9 @@ class Calls {
   grpc::Status Answer(absl::string_view method, Permission needed,
                       grpc::ServerContext* context, Handler handler);
 
+  // Where handlers that read or write a stream say that they wait.
+  StalledCalls* stalled() { return &stalled_; }
+
  private:
   absl::Status Run(const grpc::ServerContext& context, absl::Time start,
                    Handler handler);
@@ -79,6 +83,7 @@ class Calls {
 
   Tokens* const tokens_;
   Metrics* const metrics_;
+  StalledCalls stalled_;
   std::atomic<bool> closed_{false};
   clip::Mutex mu_;
   clip::CondVar idle_;

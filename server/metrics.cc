@@ -238,6 +238,12 @@ Metrics::Metrics()
                           .Help("Pictures that went through the tower at once")
                           .Register(registry_)
                           .Add({}, BatchSizes())),
+      stalled_(BuildCounter()
+                   .Name("zeroshot_calls_stalled_total")
+                   .Help("Calls that were ended because their client took no "
+                         "answer or sent no more")
+                   .Register(registry_)
+                   .Add({})),
       builds_(BuildCounter()
                   .Name("zeroshot_builds_total")
                   .Help("Builds that went well: built, found (cached), waited "
@@ -286,6 +292,8 @@ void Metrics::PicturesTimed(const EmbedTiming& timing) {
 }
 
 void Metrics::BatchRan(int pictures) { batch_pictures_.Observe(pictures); }
+
+void Metrics::CallStalled() { stalled_.Increment(); }
 
 void Metrics::BuildEnded(const BuildResult& result, bool again) {
   const bool waited = result.cached || result.joined;

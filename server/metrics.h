@@ -56,6 +56,9 @@ class Metrics {
   // `again`: from a stored specification, not for a build call.
   void BuildEnded(const BuildResult& result, bool again = false);
 
+  // A call was ended because its client did nothing (server/stalled_calls.h).
+  void CallStalled();
+
   // Everything in Prometheus' text format.
   std::string Text(const Readings& readings) const;
 
@@ -67,6 +70,7 @@ class Metrics {
   prometheus::Family<prometheus::Histogram>& call_seconds_;
   prometheus::Family<prometheus::Histogram>& stage_seconds_;
   prometheus::Histogram& batch_pictures_;
+  prometheus::Counter& stalled_;
   prometheus::Family<prometheus::Counter>& builds_;
   prometheus::Histogram& build_seconds_;
   prometheus::Counter& tokens_encoded_;

@@ -116,6 +116,9 @@ ABSL_FLAG(std::string, log_level, "info",
 ABSL_FLAG(absl::Duration, watchdog_timeout, ServerOptions().watchdog_timeout,
           "How long the device may finish nothing while a canary picture waits "
           "before health turns NOT_SERVING");
+ABSL_FLAG(absl::Duration, client_patience, ServerOptions().client_patience,
+          "How long a call may wait for a client that takes no answer or sends "
+          "no more of a stream; then it is ended. Less where many do");
 ABSL_FLAG(absl::Duration, max_connection_age,
           ServerOptions().max_connection_age,
           "How long a connection is kept; then its client connects anew, "
@@ -269,6 +272,7 @@ void ReadServerOptions(Checks* checks, ServerOptions* out) {
   checks->Update(CheckSecurity(out->security, out->listen));
   checks->Time(FLAGS_watchdog_timeout, absl::Seconds(1),
                &out->watchdog_timeout);
+  checks->Time(FLAGS_client_patience, absl::Seconds(1), &out->client_patience);
   checks->Time(FLAGS_max_connection_age, absl::ZeroDuration(),
                &out->max_connection_age);
   checks->Range(FLAGS_max_inflight, 1, 100'000, &out->max_inflight);

@@ -45,7 +45,7 @@ Server::Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens,
     : options_(options),
       tokens_(std::move(tokens)),
       stores_(std::move(stores)),
-      calls_(tokens_.get(), &metrics_),
+      calls_(tokens_.get(), &metrics_, options.client_patience),
       service_(options, &calls_, &metrics_) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(

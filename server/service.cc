@@ -135,11 +135,13 @@ grpc::Status Service::BuildClassifierStream(
           v1::BuildClassifierStreamResponse event;
           ToProto(progress, event.mutable_progress());
           // A client that has left is noticed by the caller's `gone`.
+          const StalledCalls::Wait wait(calls_->stalled(), context);
           writer->Write(event);
         };
         v1::BuildClassifierStreamResponse last;
         const absl::Status status =
             Build(call, *request, on_progress, last.mutable_result());
+        const StalledCalls::Wait wait(calls_->stalled(), context);
         if (status.ok()) writer->Write(last);
         return status;
       });
@@ -280,6 +282,7 @@ grpc::Status Service::ExportWeightSet(
         if (!named.ok()) return named;
         return BuildFailure(server::ExportWeightSet(
             call, *request, [&](const v1::ExportWeightSetResponse& piece) {
+              const StalledCalls::Wait wait(calls_->stalled(), context);
               return writer->Write(piece);
             }));
       });
@@ -297,6 +300,7 @@ grpc::Status Service::ImportWeightSet(
         return server::ImportWeightSet(
             call, options_,
             [&](v1::ImportWeightSetRequest* piece) {
+              const StalledCalls::Wait wait(calls_->stalled(), context);
               return reader->Read(piece);
             },
             [&]() -> absl::Status {

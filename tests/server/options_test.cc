@@ -93,6 +93,7 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("drain_grace", "2s");
   Set("drain_timeout", "1m");
   Set("watchdog_timeout", "3s");
+  Set("client_patience", "5s");
   Set("max_connection_age", "4m");
   const auto options = OptionsFromFlags();
   ASSERT_TRUE(options.ok()) << options.status();
@@ -109,6 +110,7 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(server.security.tls_client_ca, "ca.crt");
   EXPECT_EQ(server.security.auth_tokens, "tokens");
   EXPECT_EQ(server.max_inflight, 10);
+  EXPECT_EQ(server.client_patience, absl::Seconds(5));
   EXPECT_EQ(server.max_connection_age, absl::Minutes(4));
   EXPECT_EQ(server.max_builds, 2);
   EXPECT_EQ(server.memory_store_bytes, 1000);

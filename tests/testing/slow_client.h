@@ -1,0 +1,42 @@
+// A client of HTTP/2 that is slow on purpose: it asks for no byte of an answer,
+// or sends its request a piece at a time. No gRPC library can be made to.
+#ifndef ZEROSHOT_TESTS_TESTING_SLOW_CLIENT_H_
+#define ZEROSHOT_TESTS_TESTING_SLOW_CLIENT_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+// Thread rule: one object, one thread.
+class SlowClient {
+ public:
+  // Connects to a port of 127.0.0.1 that speaks plaintext. The window is zero:
+  // the server may send headers, and nothing else.
+  explicit SlowClient(int port);
+  ~SlowClient();
+  SlowClient(const SlowClient&) = delete;
+  SlowClient& operator=(const SlowClient&) = delete;
+
+  bool connected() const { return connected_; }
+
+  // Begins a call of `method` of zeroshot.v1.ZeroShot whose request will have
+  // `size` bytes, and returns its stream. The deadline is none.
+  uint32_t Begin(absl::string_view method, uint32_t size);
+
+  // Sends bytes of the request; `last`: they are its end.
+  void Send(uint32_t stream, absl::string_view bytes, bool last);
+
+  // A whole call.
+  void Call(absl::string_view method, absl::string_view request);
+
+ private:
+  void Frame(uint8_t type, uint8_t flags, uint32_t stream,
+             absl::string_view payload);
+
+  const int fd_;
+  bool connected_ = false;
+  uint32_t next_stream_ = 1;
+};
+
+#endif  // ZEROSHOT_TESTS_TESTING_SLOW_CLIENT_H_
