@@ -81,7 +81,7 @@ ARG REVISION=unknown
 RUN apt-get update && \
     apt-get install -y --no-install-recommends ca-certificates \
       libabsl20220623 libcpp-httplib0.11 libfmt9 libgrpc++1.51 libgrpc29 libhiredis0.14 \
-      libicu72 libjpeg62-turbo libpng16-16 libprometheus-cpp-core1.0 libprotobuf32 \
+      libicu72 libjemalloc2 libjpeg62-turbo libpng16-16 libprometheus-cpp-core1.0 libprotobuf32 \
       libspdlog1.10 libssl3 libwebp7 libwebpdemux2 && \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 COPY --from=libtorch /runtime/ /usr/local/lib/zeroshot/

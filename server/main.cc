@@ -1,15 +1,11 @@
 // zeroshot_server: options -> port -> model -> serve until SIGTERM or SIGINT.
-#include <malloc.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
-#include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -28,6 +24,12 @@
 #include "server/status_page.h"
 #include "server/stop_signal.h"
 
+// jemalloc reads it (its manual, "TUNING"): an arena a core, and a thread that
+// gives back what has not been used for a while. With glibc's allocator builds
+// of many sizes left ever more behind.
+extern "C" const char* malloc_conf;
+const char* malloc_conf = "percpu_arena:percpu,background_thread:true";
+
 namespace zeroshot::server {
 namespace {
 
@@ -43,30 +45,6 @@ void RaiseFileLimit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-// oneDNN and LibTorch's wrapper of it keep what they prepare for every number
-// of rows that a product has had, 1,024 of each unless told otherwise: with the
-// demo model 7 MB for each number, which steps of text can have hundreds of.
-// Pictures need theirs, for every size of a batch: with 64 the demo model's
-// convolutions were prepared anew all the time, at a third of the speed.
-void BoundPreparedProducts() {
-  constexpr char kMost[] = "256";
-  for (const char* name :
-       {"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"}) {
-    setenv(name, kMost, /*overwrite=*/0);
-  }
-}
-
-// What is freed in one of glibc's arenas serves no other, and there are up to
-// 8 a core of them: one a core takes a third less memory and soon grows no
-// more.
-void BoundArenas() {
-#ifdef M_ARENA_MAX
-  if (std::getenv("MALLOC_ARENA_MAX") != nullptr) return;
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  mallopt(M_ARENA_MAX, std::max(2, cores));
-#endif
 }
 
 int Usage(absl::string_view what) {
@@ -164,8 +142,6 @@ int Run(const Options& options) {
 
 int main(int argc, char** argv) {
   using namespace zeroshot::server;
-  BoundPreparedProducts();  // before there are threads
-  BoundArenas();
   SetUpFlagUsage();
   const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
   if (rest.size() > 1) {

@@ -85,6 +85,8 @@ ABSL_FLAG(int64_t, redis_max_set_bytes,
           "Largest weight set that is shared through Redis");
 ABSL_FLAG(int64_t, max_request_bytes, ServerOptions().max_request_bytes,
           "Bytes of one request message");
+ABSL_FLAG(int64_t, receive_memory_bytes, ServerOptions().receive_memory_bytes,
+          "Memory for requests on their way in, all together");
 ABSL_FLAG(int64_t, max_import_bytes, ServerOptions().max_import_bytes,
           "Bytes of one imported weight-set file and its class names");
 ABSL_FLAG(int64_t, max_image_bytes, ServerOptions().embedder.max_image_bytes,
@@ -282,6 +284,8 @@ void ReadServerOptions(Checks* checks, ServerOptions* out) {
   // protobuf cannot parse a message over 2 GiB.
   checks->Range(FLAGS_max_request_bytes, int64_t{1024}, int64_t{kMaxInt},
                 &out->max_request_bytes);
+  checks->Range(FLAGS_receive_memory_bytes, out->max_request_bytes, kMaxInt64,
+                &out->receive_memory_bytes);
   checks->Range(FLAGS_max_import_bytes, int64_t{1}, kMaxInt64,
                 &out->max_import_bytes);
   checks->Range(FLAGS_memory_store_bytes, int64_t{0}, kMaxInt64,

@@ -44,7 +44,8 @@ struct ServerOptions {
   std::optional<RedisOptions> redis;  // shared by servers; or none
   RedisStoreOptions redis_store;
   absl::Duration watchdog_timeout = absl::Seconds(30);  // see server/watchdog.h
-  absl::Duration client_patience = absl::Seconds(30);   // see stalled_calls.h
+  int64_t receive_memory_bytes = int64_t{1} << 30;  // of requests on their way
+  absl::Duration client_patience = absl::Seconds(30);  // see stalled_calls.h
   absl::Duration max_connection_age = absl::ZeroDuration();  // 0: for ever
   SecurityOptions security;
   EmbedderOptions embedder;

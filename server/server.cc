@@ -71,6 +71,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   quota.SetMaxThreads(options.max_inflight + options.max_builds +
                       Service::kMaxWaitingBuilds + Service::kMaxTransfers +
                       kThreadHeadroom);
+  // Requests that are sent slowly and never end would fill the memory.
+  quota.Resize(static_cast<size_t>(options.receive_memory_bytes));
   grpc::ServerBuilder builder;
   builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_request_bytes));

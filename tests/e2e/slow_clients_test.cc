@@ -2,6 +2,7 @@
 // long.
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
@@ -76,6 +77,43 @@ TEST(SlowClientsTest, WhoSendsARequestSlowlyHoldsNoPlace) {
     const grpc::Status status = caller.Classify(absl::Seconds(5));
     EXPECT_TRUE(status.ok()) << status.error_message();
   }
+}
+
+// Megabytes of memory that are no file's.
+double MemoryOf(pid_t pid) {
+  const std::string status =
+      testing_certificates::ReadFile(absl::StrCat("/proc/", pid, "/status"));
+  const size_t begin = status.find("RssAnon:");
+  double kilobytes = 0;
+  if (begin != status.npos) {
+    const std::string value = status.substr(begin + 8, 32);
+    EXPECT_TRUE(absl::SimpleAtod(value.substr(0, value.find("kB")), &kilobytes))
+        << value;
+  }
+  return kilobytes / 1000;
+}
+
+TEST(SlowClientsTest, RequestsThatNeverEndDoNotFillTheMemory) {
+  DemoServer server({"--receive_memory_bytes=67108864"});
+  ASSERT_NE(server.address(), "") << server.process().Errors();
+  Caller caller(server.address());
+  ASSERT_TRUE(caller.Build().ok());
+  ASSERT_TRUE(caller.Classify().ok());
+  const double before = MemoryOf(server.process().pid());
+  ASSERT_GT(before, 10);
+  constexpr int64_t kSize = 30'000'000;
+  const auto clients = SlowClients(12, server.address());
+  int filled = 0;
+  for (const auto& client : clients) {
+    const uint32_t stream = client->Begin("Classify", kSize + 1);
+    if (client->Fill(stream, kSize, absl::Seconds(1))) ++filled;
+    const grpc::Status status = caller.Classify(absl::Seconds(10));
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
+  const double more = MemoryOf(server.process().pid()) - before;
+  std::printf("%d of 12 requests of 30 MB were taken; %.0f MB more\n", filled,
+              more);
+  EXPECT_LT(more, 180);
 }
 
 TEST(SlowClientsTest, WhoStopsInTheMiddleOfAnImportLosesItsPlace) {

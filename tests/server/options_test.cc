@@ -76,6 +76,7 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("redis_ttl", "720h");
   Set("redis_max_set_bytes", "1000000");
   Set("max_request_bytes", "5000");
+  Set("receive_memory_bytes", "6000");
   Set("max_image_bytes", "4000");
   Set("max_image_pixels", "300");
   Set("max_classes", "20");
@@ -125,6 +126,7 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(server.redis->ca_file, "redis.crt");
   EXPECT_EQ(server.redis->timeout, absl::Milliseconds(250));
   EXPECT_EQ(server.max_request_bytes, 5000);
+  EXPECT_EQ(server.receive_memory_bytes, 6000);
   EXPECT_EQ(server.max_batch_items, 24);
   EXPECT_EQ(server.max_weight_sets, 25);
   EXPECT_EQ(server.max_import_bytes, 26);

@@ -4,9 +4,11 @@
 #define ZEROSHOT_TESTS_TESTING_SLOW_CLIENT_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 // Thread rule: one object, one thread.
 class SlowClient {
@@ -24,19 +26,31 @@ class SlowClient {
   // `size` bytes, and returns its stream. The deadline is none.
   uint32_t Begin(absl::string_view method, uint32_t size);
 
-  // Sends bytes of the request; `last`: they are its end.
+  // Sends bytes of the request; `last`: they are its end. REQUIRES: no more
+  // than the server's window.
   void Send(uint32_t stream, absl::string_view bytes, bool last);
+
+  // Sends `size` bytes of the request as fast as the server takes them. False:
+  // it took no more within `patience`, or cut the call off.
+  bool Fill(uint32_t stream, int64_t size, absl::Duration patience);
 
   // A whole call.
   void Call(absl::string_view method, absl::string_view request);
 
  private:
+  // Reads what the server sent; false if nothing comes within `patience`.
+  bool ReadFrames(absl::Duration patience);
+
   void Frame(uint8_t type, uint8_t flags, uint32_t stream,
              absl::string_view payload);
 
   const int fd_;
   bool connected_ = false;
   uint32_t next_stream_ = 1;
+  std::string received_;  // not yet a whole frame
+  // Bytes that may be sent: on each stream, and (0) on all together.
+  std::map<uint32_t, int64_t> windows_ = {{0, 65'535}};
+  int64_t first_window_ = 65'535;  // of a stream
 };
 
 #endif  // ZEROSHOT_TESTS_TESTING_SLOW_CLIENT_H_
