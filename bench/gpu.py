@@ -59,6 +59,7 @@ class Bench:
         self.cuda = args.device.startswith("cuda")
         self.dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[args.precision]
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="gpu-bench-"))
+        self.checkpoints, self.ours = {}, {}
         data = ROOT / "data"
         self.classes = (data / "class_sets/imagenet-1k.txt").read_text().splitlines()
         self.templates = (data / "template_sets/openai-imagenet-80.txt").read_text().splitlines()
@@ -71,10 +72,18 @@ class Bench:
         print(f"\nLeft out, the time is up: {what}.")
         return False
 
+    def start_checkpoints(self, models: list[str]) -> None:
+        """A process each: drawing random numbers takes one core some seconds."""
+        for model in models:
+            path = self.work / f"{model.replace('/', '-')}.pt"
+            self.checkpoints[model] = path, subprocess.Popen(
+                [self.built.program("make_checkpoint"), f"--arch={model}", "--format=openai_state_dict", "--half", f"--out={path}"],
+                env=self.built.env)
+
     def checkpoint(self, model: str) -> pathlib.Path:
-        path = self.work / f"{model.replace('/', '-')}.pt"
-        if not path.exists():
-            self.built.run("make_checkpoint", f"--arch={model}", "--format=openai_state_dict", "--half", f"--out={path}", check=True)
+        path, writer = self.checkpoints[model]
+        if writer.wait() != 0:
+            raise RuntimeError(f"make_checkpoint ended with {writer.returncode}")
         return path
 
     def seconds(self, run, least: int = 3, limit: float = 2.0) -> float:
@@ -151,9 +160,12 @@ class Bench:
             import clip
 
             state = torch.load(self.checkpoint(model), map_location="cpu", weights_only=False)
-            ours = clip.model.build_model(dict(state)).to(device)
-            ours = ours.float() if self.dtype == torch.float32 else ours if self.dtype == torch.float16 and self.cuda else ours.to(self.dtype)
-            yield "openai/CLIP", ours.eval().encode_text, ours.encode_image
+            ours = clip.model.build_model(dict(state)).to(device).eval()
+            if self.dtype == torch.float16 and self.cuda:  # what it is made for
+                yield "openai/CLIP", ours.encode_text, ours.encode_image
+            else:
+                ours, half = ours.float(), torch.autocast(self.args.device.split(":")[0], self.dtype, enabled=self.dtype != torch.float32)
+                yield "openai/CLIP", half(ours.encode_text), half(lambda pixels: ours.encode_image(pixels.float()))
         except ImportError:
             print("\nopenai/CLIP: not installed here, left out.")
         try:
@@ -237,36 +249,44 @@ class Bench:
 
     # Tables.
 
-    def table_of(self, model: str, rate: float) -> None:
-        batches = [1, 8, 32] if not self.cuda else [1, 8, 32, 64, 128, 256]
-        if self.args.tiny:
-            batches = [1, 4]
+    def batches(self) -> list[int]:
+        return [1, 4] if self.args.tiny else [1, 8, 32, 64, 128, 256] if self.cuda else [1, 8, 32]
+
+    def measure_ours(self, model: str, rate: float) -> None:
         say(f"{model}: weights")
         self.checkpoint(model)
         with self.server(model) as target:
             say(f"{model}: builds")
             builds = [self.our_build(target, end) for end in (".", "!", "?", ";", "...")[: 2 if self.args.tiny else 5]]
+            first, later = builds[0], sorted(seconds for seconds, _ in builds[1:])
+            self.ours[model] = first[0]
+            timing = ", ".join(f"{stage} {ms:.0f}" for stage, ms in first[1]["timing_ms"].items())
+            print(f"\n### {model}\n\nBuildClassifier, {len(self.classes)} x {len(self.templates)}, "
+                  f"{first[1]['num_tokens_encoded']} prefixes: {first[0]:.3f} s, the first of a new server (its ms: {timing}); "
+                  f"then {later[len(later) // 2]:.3f} s, the median of {len(later)} ({later[0]:.3f} to {later[-1]:.3f}).")
             if self.in_time(f"{model}, Classify", 20):
-                self.classify(model, target, builds[0][1]["weight_set_id"])
+                self.classify(model, target, first[1]["weight_set_id"])
         say(f"{model}: our tower")
-        ours = self.our_tower(model, batches)
-        loops, towers = self.measure_peers(model, batches[-2:])
+        self.tower_table(model, rate, [("ours, from bytes on the host", self.our_tower(model, self.batches()))])
 
-        first, later = builds[0], sorted(seconds for seconds, _ in builds[1:])
-        count = f"{len(self.classes)} x {len(self.templates)}"
-        timing = ", ".join(f"{stage} {ms:.0f}" for stage, ms in first[1]["timing_ms"].items())
-        print(f"\n### {model}: BuildClassifier, {count}\n")
-        print("| | seconds | times ours |\n|---|---|---|")
-        print(f"| ours, the first of a new server ({first[1]['num_tokens_encoded']} prefixes; ms: {timing}) | {first[0]:.3f} | 1 |")
-        print(f"| ours, median of {len(later)} more | {later[len(later) // 2]:.3f} ({later[0]:.3f} to {later[-1]:.3f}) | |")
-        for name, seconds in loops:
-            print(f"| {name}, the notebook's loop, extrapolated | {seconds:.1f} | {seconds / first[0]:.0f} |")
-        print(f"\n### {model}: image tower, images/s\n")
+    def tower_table(self, model: str, rate: float, towers: list) -> None:
+        batches = self.batches()
+        print("\nImage tower, images/s:\n")
         print("| batch | " + " | ".join(map(str, batches)) + " | of the matmul rate, best |\n|---|" + "---|" * (len(batches) + 1))
-        for name, rates in [("ours, from bytes on the host", ours), *towers]:
+        for name, rates in towers:
             share = max(rates.values()) * image_flop(model) / rate
             print(f"| {name} | " + " | ".join(f"{rates[b]:.0f}" if b in rates else "" for b in batches) + f" | {100 * share:.1f} % |")
         sys.stdout.flush()
+
+    def compare(self, model: str, rate: float) -> None:
+        print(f"\n### {model}, others")
+        loops, towers = self.measure_peers(model, self.batches()[-2:])
+        if not loops:
+            return
+        print("\n| the notebook's loop, extrapolated | seconds | times our first build |\n|---|---|---|")
+        for name, seconds in loops:
+            print(f"| {name} | {seconds:.1f} | {seconds / self.ours[model]:.0f} |")
+        self.tower_table(model, rate, towers)
 
     def classify(self, model: str, target: str, weight_set: str) -> None:
         say(f"{model}: Classify")
@@ -276,7 +296,7 @@ class Bench:
         points = self.client("bench", target, f"--weight_set={weight_set}", f"--concurrency={clients}",
                              f"--window={window}", "--max_windows=4", picture)
         stages = list(points[0]["mean_stage_ms"])
-        print(f"\n### {model}: Classify over loopback, JPEG of {picture.stat().st_size} bytes, {os.cpu_count()} cores\n")
+        print(f"\nClassify over loopback, JPEG of {picture.stat().st_size} bytes, {os.cpu_count()} cores:\n")
         print("| calls at once | calls/s | p50 ms | p99 ms | " + " | ".join(f"{s} ms" for s in stages) + " |\n|" + "---|" * (4 + len(stages)))
         for n, point in zip(clients.split(","), points):
             latency = point["latency_ms"]
@@ -309,20 +329,22 @@ def main() -> None:
     models = args.models.split(",") if args.models else ["ViT-B/32", "ViT-L/14"] if args.quick else list(SHAPES)
     bench = Bench(args)
     failed = False
+    bench.start_checkpoints(models)
     try:
         rate = bench.matmul_rate()
         name = torch.cuda.get_device_name() if bench.cuda else "the CPU"
         print(f"## Benchmarks on {name}, {args.precision}\n\nA dense product runs at {rate / 1e12:.3g} TFLOP/s (torch {torch.__version__}).")
-        for model in models:
-            if not bench.in_time(model, 30):
-                continue
-            try:
-                bench.table_of(model, rate)
-            except (RuntimeError, subprocess.CalledProcessError) as error:
-                failed = True
-                print(f"\n{model}: {error} {getattr(error, 'stdout', '') or ''} {getattr(error, 'stderr', '') or ''}")
-            for checkpoint in bench.work.glob("*.pt"):
-                checkpoint.unlink()
+        # Ours first: whatever a peer does, these figures are there.
+        for measure in (bench.measure_ours, bench.compare):
+            for model in models:
+                if measure == bench.compare and model not in bench.ours or not bench.in_time(model, 30):
+                    continue
+                try:
+                    measure(model, rate)
+                except (RuntimeError, subprocess.CalledProcessError) as error:
+                    failed = True
+                    print(f"\n{model}: {error} {getattr(error, 'stdout', '') or ''} {getattr(error, 'stderr', '') or ''}")
+                sys.stdout.flush()
     finally:
         shutil.rmtree(bench.work, ignore_errors=True)
     sys.exit(1 if failed else 0)
