@@ -2,9 +2,21 @@
 
 #include <openssl/evp.h>
 
+#include <array>
+
 #include "absl/strings/escaping.h"
 
 namespace clip {
+namespace {
+
+std::array<char, 8> SizePrefix(absl::string_view bytes) {
+  std::array<char, 8> prefix;
+  for (int i = 0; i < 8; ++i)
+    prefix[i] = static_cast<char>(uint64_t{bytes.size()} >> (8 * i));
+  return prefix;
+}
+
+}  // namespace
 
 Sha256::Sha256() : ctx_(EVP_MD_CTX_new()) {
   EVP_DigestInit_ex(ctx_, EVP_sha256(), nullptr);
@@ -17,11 +29,15 @@ void Sha256::Update(absl::string_view bytes) {
 }
 
 void Sha256::UpdateField(absl::string_view bytes) {
-  const uint64_t size = bytes.size();
-  char prefix[8];
-  for (int i = 0; i < 8; ++i) prefix[i] = static_cast<char>(size >> (8 * i));
-  Update(absl::string_view(prefix, sizeof(prefix)));
+  const std::array<char, 8> size = SizePrefix(bytes);
+  Update(absl::string_view(size.data(), size.size()));
   Update(bytes);
+}
+
+void Sha256::AppendField(absl::string_view bytes, std::string* fields) {
+  const std::array<char, 8> size = SizePrefix(bytes);
+  fields->append(size.data(), size.size());
+  fields->append(bytes.data(), bytes.size());
 }
 
 std::string Sha256::HexDigest() {

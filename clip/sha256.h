@@ -26,6 +26,10 @@ class Sha256 {
   // Adds length and bytes, so that ("ab", "c") and ("a", "bc") differ.
   void UpdateField(absl::string_view bytes);
 
+  // Appends to `fields` the bytes that UpdateField adds: Update takes many
+  // short fields at once in half the time.
+  static void AppendField(absl::string_view bytes, std::string* fields);
+
   // The digest in 64 hexadecimal digits. REQUIRES: called once, last.
   std::string HexDigest();
 

@@ -12,57 +12,164 @@ absl::Span<const int32_t> CutAtPool(absl::Span<const int32_t> sequence) {
 
 namespace {
 
-// `path`: the nodes of the sequence added before, which has the first `shared`
-// tokens in common; then those of this one.
-void AddSequence(absl::Span<const int32_t> tokens, int64_t shared,
-                 std::vector<int32_t>* path, TokenTrie* trie) {
-  path->resize(shared);
-  for (size_t depth = shared; depth < tokens.size(); ++depth) {
-    path->push_back(static_cast<int32_t>(trie->num_nodes()));
-    trie->tokens.push_back(tokens[depth]);
-    trie->depths.push_back(static_cast<int32_t>(depth));
-    trie->ancestors.insert(trie->ancestors.end(), path->begin(), path->end());
-    trie->offsets.push_back(static_cast<int32_t>(trie->ancestors.size()));
+// Sorts sequences by tokens, equal ones by their place: a few tokens at a time,
+// packed into a number, so that hardly any comparison looks at the tokens.
+class Sorter {
+ public:
+  Sorter(absl::Span<const int32_t> tokens, absl::Span<const int64_t> starts)
+      : tokens_(tokens), starts_(starts) {
+    const bool fit = std::all_of(tokens.begin(), tokens.end(),
+                                 [](int32_t token) { return token < 0xFFFF; });
+    bits_ = fit ? 16 : 32;
   }
-  trie->ends.push_back(path->back());
-}
+
+  std::vector<int64_t> Sorted() const {
+    std::vector<Entry> entries(starts_.size() - 1);
+    bool begin_alike = true;  // as all from a tokenizer do
+    for (size_t i = 0; i < entries.size(); ++i) {
+      entries[i].sequence = static_cast<int64_t>(i);
+      begin_alike = begin_alike && tokens_[starts_[i]] == tokens_[0];
+    }
+    Sort(absl::MakeSpan(entries), begin_alike ? 1 : 0);
+    std::vector<int64_t> sorted;
+    sorted.reserve(entries.size());
+    for (const Entry& entry : entries) sorted.push_back(entry.sequence);
+    return sorted;
+  }
+
+ private:
+  struct Entry {
+    uint64_t key;
+    int64_t sequence;
+    bool operator<(const Entry& other) const {
+      return key != other.key ? key < other.key : sequence < other.sequence;
+    }
+  };
+
+  // Of the tokens from `depth` on, in the upper bits the first; 0 where there
+  // are none any more, so that a prefix comes before what it begins.
+  uint64_t KeyAt(int64_t sequence, int64_t depth) const {
+    uint64_t key = 0;
+    int shift = 64;
+    for (int64_t at = starts_[sequence] + depth, end = starts_[sequence + 1];
+         at < end && shift > 0; ++at) {
+      shift -= bits_;
+      key |= (uint64_t{static_cast<uint32_t>(tokens_[at])} + 1) << shift;
+    }
+    return key;
+  }
+
+  // REQUIRES: the entries' sequences have their first `depth` tokens in common.
+  void Sort(absl::Span<Entry> entries, int64_t depth) const {
+    for (Entry& entry : entries) entry.key = KeyAt(entry.sequence, depth);
+    std::sort(entries.begin(), entries.end());
+    const uint64_t last_token = (uint64_t{1} << bits_) - 1;
+    for (size_t begin = 0, end = 0; begin < entries.size(); begin = end) {
+      const uint64_t key = entries[begin].key;
+      while (end < entries.size() && entries[end].key == key) ++end;
+      // Equal so far, and there is more.
+      if (end - begin > 1 && (key & last_token) != 0)
+        Sort(entries.subspan(begin, end - begin), depth + 64 / bits_);
+    }
+  }
+
+  const absl::Span<const int32_t> tokens_;
+  const absl::Span<const int64_t> starts_;
+  int bits_;  // of a token in a key
+};
+
+// What a step will hold, so that its arrays are made once, of the right size.
+struct StepSize {
+  int64_t nodes = 0, ancestors = 0, ends = 0;
+  std::vector<int64_t> shared;  // of each sequence, with the one before it
+
+  // Adds a sequence of so many tokens.
+  void Add(int64_t length, int64_t shared_tokens) {
+    nodes += length - shared_tokens;
+    // A node at depth d has d + 1.
+    ancestors +=
+        (length * (length + 1) - shared_tokens * (shared_tokens + 1)) / 2;
+    if (length > shared_tokens) ++ends;
+    shared.push_back(shared_tokens);
+  }
+};
+
+// Fills a step with sequences in sorted order.
+class StepWriter {
+ public:
+  StepWriter(const StepSize& size, TextStep* step) : step_(step) {
+    TokenTrie& trie = step->trie;
+    trie.tokens.resize(size.nodes);
+    trie.depths.resize(size.nodes);
+    trie.offsets.resize(size.nodes + 1);
+    trie.ancestors.resize(size.ancestors);
+    trie.ends.reserve(size.ends);
+    step->members.reserve(size.shared.size());
+  }
+
+  void Add(int64_t sequence, absl::Span<const int32_t> tokens, int64_t shared) {
+    TokenTrie& trie = step_->trie;
+    const int64_t length = static_cast<int64_t>(tokens.size());
+    path_.resize(length);
+    for (int64_t depth = shared; depth < length; ++depth) {
+      trie.tokens[node_] = tokens[depth];
+      trie.depths[node_] = static_cast<int32_t>(depth);
+      path_[depth] = static_cast<int32_t>(node_);
+      const int32_t begin = trie.offsets[node_];
+      std::copy_n(path_.begin(), depth + 1, trie.ancestors.begin() + begin);
+      trie.offsets[++node_] = begin + static_cast<int32_t>(depth) + 1;
+    }
+    // Equal sequences end in one place.
+    if (length > shared) trie.ends.push_back(path_.back());
+    step_->members.push_back({sequence, trie.num_ends() - 1});
+  }
+
+ private:
+  TextStep* const step_;
+  int64_t node_ = 0;           // the next
+  std::vector<int32_t> path_;  // the nodes of the sequence added last
+};
 
 }  // namespace
 
 TrieSteps::TrieSteps(absl::Span<const absl::Span<const int32_t>> sequences,
                      int64_t max_nodes)
     : max_nodes_(max_nodes) {
-  sorted_.reserve(sequences.size());
-  for (size_t i = 0; i < sequences.size(); ++i)
-    sorted_.push_back({sequences[i], static_cast<int64_t>(i)});
-  std::sort(sorted_.begin(), sorted_.end(), [](const Entry& a, const Entry& b) {
-    const auto [x, y] = std::mismatch(a.tokens.begin(), a.tokens.end(),
-                                      b.tokens.begin(), b.tokens.end());
-    if (y == b.tokens.end())
-      return x == a.tokens.end() && a.sequence < b.sequence;
-    return x == a.tokens.end() || *x < *y;
-  });
+  size_t total = 0;
+  for (const absl::Span<const int32_t> sequence : sequences)
+    total += sequence.size();
+  tokens_.reserve(total);
+  starts_.reserve(sequences.size() + 1);
+  starts_.push_back(0);
+  for (const absl::Span<const int32_t> sequence : sequences) {
+    tokens_.insert(tokens_.end(), sequence.begin(), sequence.end());
+    starts_.push_back(static_cast<int64_t>(tokens_.size()));
+  }
+  sorted_ = Sorter(tokens_, starts_).Sorted();
 }
 
 absl::optional<TextStep> TrieSteps::Next() {
   if (next_ == sorted_.size()) return absl::nullopt;
-  TextStep step;
-  step.trie.offsets.push_back(0);
-  Tokens previous;
-  std::vector<int32_t> path;  // the nodes of `previous`
-  for (; next_ < sorted_.size(); ++next_) {
-    const Tokens tokens = sorted_[next_].tokens;
+  StepSize size;
+  absl::Span<const int32_t> previous;
+  size_t end = next_;
+  for (; end < sorted_.size(); ++end) {
+    const absl::Span<const int32_t> tokens = Tokens(sorted_[end]);
     // In sorted order the previous sequence shares the longest prefix.
     const int64_t shared = std::mismatch(tokens.begin(), tokens.end(),
                                          previous.begin(), previous.end())
                                .first -
                            tokens.begin();
-    const int64_t added = static_cast<int64_t>(tokens.size()) - shared;
-    if (!step.members.empty() && step.trie.num_nodes() + added > max_nodes_)
-      break;
-    if (added > 0) AddSequence(tokens, shared, &path, &step.trie);
-    step.members.push_back({sorted_[next_].sequence, step.trie.num_ends() - 1});
+    const int64_t length = static_cast<int64_t>(tokens.size());
+    if (end > next_ && size.nodes + length - shared > max_nodes_) break;
+    size.Add(length, shared);
     previous = tokens;
+  }
+  absl::optional<TextStep> step(absl::in_place);
+  StepWriter writer(size, &*step);
+  for (const int64_t shared : size.shared) {
+    writer.Add(sorted_[next_], Tokens(sorted_[next_]), shared);
+    ++next_;
   }
   return step;
 }

@@ -57,8 +57,8 @@ struct TextStep {
 // Thread rule: for one thread.
 class TrieSteps {
  public:
-  // Steps have at most `max_nodes` nodes and at least one sequence. Borrows
-  // the tokens. REQUIRES: no sequence is empty.
+  // Steps have at most `max_nodes` nodes and at least one sequence. Copies the
+  // tokens. REQUIRES: no sequence is empty, no token negative.
   TrieSteps(absl::Span<const absl::Span<const int32_t>> sequences,
             int64_t max_nodes);
 
@@ -66,15 +66,18 @@ class TrieSteps {
   absl::optional<TextStep> Next();
 
  private:
-  using Tokens = absl::Span<const int32_t>;
-  struct Entry {
-    Tokens tokens;
-    int64_t sequence;
-  };
+  absl::Span<const int32_t> Tokens(int64_t sequence) const {
+    return absl::MakeConstSpan(tokens_).subspan(
+        starts_[sequence], starts_[sequence + 1] - starts_[sequence]);
+  }
 
   const int64_t max_nodes_;
-  std::vector<Entry> sorted_;
-  size_t next_ = 0;  // of sorted_
+  // Of all sequences, one after the other: they are looked at in sorted order,
+  // and lie together so that most of them are in a cache.
+  std::vector<int32_t> tokens_;
+  std::vector<int64_t> starts_;  // [sequences + 1], of tokens_
+  std::vector<int64_t> sorted_;  // [sequences]
+  size_t next_ = 0;              // of sorted_
 };
 
 }  // namespace clip

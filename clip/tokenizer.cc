@@ -1,6 +1,5 @@
 #include "clip/tokenizer.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -16,13 +15,6 @@
 
 namespace clip {
 namespace {
-
-// Text that no step of the cleaning changes but for white space and case.
-bool IsPlain(absl::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return IsPlainAscii(c) && c != '&';
-  });
-}
 
 // whitespace_clean: runs become one space, none at the ends. str.strip would
 // also take U+001C to U+001F, but no step before leaves any.

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "clip/monotonic.h"
+#include "clip/template_tokenizer.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/weight_set.h"
 
@@ -26,9 +27,7 @@ absl::Status NobodyWaits() {
 
 struct ClassEncoder::Batch {
   std::vector<std::vector<int32_t>> sequences;
-  // Of each sequence:
-  std::vector<int> classes;
-  std::vector<std::string> keys;
+  std::vector<int> classes;  // of each sequence
 };
 
 // What is known of each class: the sum of its prompts' unit rows so far, or
@@ -42,9 +41,9 @@ class ClassEncoder::Sums {
         num_tokens_(num_classes) {}
 
   // The class's row, finished.
-  void SetRow(int c, const VectorCache::Vector& vector) {
-    std::copy(vector.row.begin(), vector.row.end(), SumOf(c));
-    num_tokens_[c] = vector.num_tokens;
+  void SetRow(int c, absl::Span<const float> row, int64_t num_tokens) {
+    std::copy(row.begin(), row.end(), SumOf(c));
+    num_tokens_[c] = num_tokens;
     known_[c] = true;
   }
   bool known(int c) const { return known_[c]; }
@@ -90,6 +89,7 @@ class PromptReader {
                int context_length, IsKnown is_known)
       : spec_(spec),
         tokenizer_(tokenizer),
+        made_prompts_(tokenizer, spec->template_pieces()),
         context_length_(context_length),
         is_known_(std::move(is_known)) {
     SkipKnown();
@@ -99,8 +99,7 @@ class PromptReader {
 
   // The class and tokens of the next prompt. REQUIRES: not at the end.
   absl::StatusOr<std::pair<int, std::vector<int32_t>>> Next() {
-    absl::StatusOr<std::vector<int32_t>> tokens = EncodePrompt(
-        *tokenizer_, context_length_, spec_->Prompt(class_, prompt_));
+    absl::StatusOr<std::vector<int32_t>> tokens = Tokens();
     if (!tokens.ok()) {
       return absl::Status(tokens.status().code(),
                           absl::StrCat("class ", class_, " ('",
@@ -119,10 +118,22 @@ class PromptReader {
  private:
   void SkipKnown() {
     while (!at_end() && is_known_(class_)) ++class_;
+    if (!at_end()) made_prompts_.SetName(spec_->class_name(class_));
+  }
+
+  absl::StatusOr<std::vector<int32_t>> Tokens() const {
+    if (spec_->own_prompts(class_).empty()) {
+      absl::StatusOr<std::vector<int32_t>> tokens =
+          made_prompts_.Encode(prompt_);
+      if (tokens.ok() && tokens->size() <= context_length_) return tokens;
+    }
+    return EncodePrompt(*tokenizer_, context_length_,
+                        spec_->Prompt(class_, prompt_));
   }
 
   const ResolvedSpec* const spec_;
   const clip::Tokenizer* const tokenizer_;
+  clip::TemplateTokenizer made_prompts_;  // of templates and the class's name
   const int context_length_;
   const IsKnown is_known_;
   int class_ = 0;
@@ -141,15 +152,16 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
   std::vector<std::string> keys(spec.num_classes());
   int64_t done = 0;
   absl::Time start = clip::MonotonicNow();
+  const std::string templates_key = VectorCache::KeyOfTemplates(spec);
   for (int c = 0; c < spec.num_classes(); ++c) {
     if (c % kPromptsBetweenChecks == 0 && !progress(done, total, 0)) {
       return NobodyWaits();
     }
-    keys[c] = VectorCache::KeyOfClass(spec, c);
-    VectorCache::Vector known;
-    if (!cache_.Find(keys[c], &known)) continue;
-    sums.SetRow(c, known);
-    done += spec.num_prompts(c);
+    keys[c] = VectorCache::KeyOfClass(spec, c, templates_key);
+    const auto set = [&](absl::Span<const float> row, int64_t num_tokens) {
+      sums.SetRow(c, row, num_tokens);
+    };
+    if (cache_.Find(keys[c], set)) done += spec.num_prompts(c);
   }
 
   PromptReader prompts(&spec, tokenizer_, model_->info().context_length,
@@ -165,7 +177,6 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
       if (!prompt.ok()) return prompt.status();
       sums.AddTokens(prompt->first, prompt->second.size());
       batch.classes.push_back(prompt->first);
-      batch.keys.push_back(VectorCache::KeyOfPrompt(prompt->second));
       batch.sequences.push_back(std::move(prompt->second));
     }
     const int64_t count = batch.sequences.size();
@@ -187,30 +198,28 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
     sums.UnitRow(c, row);
     out.num_tokens += sums.num_tokens(c);
     if (sums.known(c)) continue;
-    cache_.Put(keys[c],
-               {std::vector<float>(row, row + dim), sums.num_tokens(c)});
+    cache_.Put(keys[c], {row, dim}, sums.num_tokens(c));
   }
   return out;
 }
 
 void ClassEncoder::AddKnown(Batch* batch, Sums* sums) {
   size_t kept = 0;
-  VectorCache::Vector known;
+  std::string key;
   for (size_t i = 0; i < batch->sequences.size(); ++i) {
-    if (cache_.Find(batch->keys[i], &known)) {
-      sums->Add(batch->classes[i], known.row.data());
-      continue;
-    }
+    VectorCache::SetToKeyOfPrompt(batch->sequences[i], &key);
+    const auto add = [&](absl::Span<const float> row, int64_t) {
+      sums->Add(batch->classes[i], row.data());
+    };
+    if (cache_.Find(key, add)) continue;
     if (kept != i) {
       batch->sequences[kept] = std::move(batch->sequences[i]);
       batch->classes[kept] = batch->classes[i];
-      batch->keys[kept] = std::move(batch->keys[i]);
     }
     ++kept;
   }
   batch->sequences.resize(kept);
   batch->classes.resize(kept);
-  batch->keys.resize(kept);
 }
 
 absl::Status ClassEncoder::EncodeUnknown(const Batch& batch, int64_t done,
@@ -221,13 +230,13 @@ absl::Status ClassEncoder::EncodeUnknown(const Batch& batch, int64_t done,
     const bool go_on = progress(done, total, out->num_tokens_encoded);
     return go_on || done == total ? absl::OkStatus() : NobodyWaits();
   }
+  std::string key;
   const absl::StatusOr<int64_t> positions = model_->EncodeText(
       batch.sequences,
       [&](int64_t i, absl::Span<const float> row) {
         sums->Add(batch.classes[i], row.data());
-        cache_.Put(batch.keys[i],
-                   {std::vector<float>(row.begin(), row.end()),
-                    static_cast<int64_t>(batch.sequences[i].size())});
+        VectorCache::SetToKeyOfPrompt(batch.sequences[i], &key);
+        cache_.Put(key, row, static_cast<int64_t>(batch.sequences[i].size()));
       },
       [&](int64_t part, int64_t, int64_t positions) {
         return progress(done + part, total,

@@ -5,7 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "clip/quoted.h"
 #include "clip/sha256.h"
 #include "zeroshot/named_sets.h"
@@ -157,6 +157,8 @@ absl::StatusOr<ResolvedSpec> ResolvedSpec::Resolve(const ClassifierSpec& spec,
         !status.ok()) {
       return status;
     }
+    resolved.template_pieces_.push_back(
+        absl::StrSplit(resolved.templates_[i], "{}"));
   }
   for (size_t c = 0; c < resolved.classes_.size(); ++c) {
     if (absl::Status status = CheckClass(c, resolved.classes_[c], limits);
@@ -185,7 +187,7 @@ int ResolvedSpec::num_prompts(int c) const {
 std::string ResolvedSpec::Prompt(int c, int i) const {
   const ClassDefinition& definition = classes_[c];
   if (!definition.prompts.empty()) return definition.prompts[i];
-  return absl::StrReplaceAll(templates_[i], {{"{}", definition.name}});
+  return absl::StrJoin(template_pieces_[i], definition.name);
 }
 
 std::string ResolvedSpec::Id(absl::string_view model_fingerprint,
@@ -194,10 +196,14 @@ std::string ResolvedSpec::Id(absl::string_view model_fingerprint,
   hash.UpdateField("zeroshot weight set 1");
   hash.UpdateField(model_fingerprint);
   hash.UpdateField(precision);
+  std::string prompts;  // of one class
   for (int c = 0; c < num_classes(); ++c) {
     hash.UpdateField(class_name(c));
     hash.UpdateField(absl::StrCat(num_prompts(c)));
-    for (int i = 0; i < num_prompts(c); ++i) hash.UpdateField(Prompt(c, i));
+    prompts.clear();
+    for (int i = 0; i < num_prompts(c); ++i)
+      clip::Sha256::AppendField(Prompt(c, i), &prompts);
+    hash.Update(prompts);
   }
   return hash.HexDigest();
 }

@@ -50,6 +50,11 @@ class ResolvedSpec {
 
   // Named sets spelled out.
   const std::vector<std::string>& templates() const { return templates_; }
+  // Each template's text around its {}: templates()[t] is the pieces of t,
+  // joined by {}.
+  const std::vector<std::vector<std::string>>& template_pieces() const {
+    return template_pieces_;
+  }
   // Of class c, if it has complete prompts instead of templates x name.
   const std::vector<std::string>& own_prompts(int c) const {
     return classes_[c].prompts;
@@ -72,6 +77,7 @@ class ResolvedSpec {
  private:
   std::vector<ClassDefinition> classes_;
   std::vector<std::string> templates_;
+  std::vector<std::vector<std::string>> template_pieces_;
   int64_t total_prompts_ = 0;
 };
 

@@ -51,10 +51,8 @@ absl::StatusOr<Embeddings> Embedder::EmbedImages(
     result.statuses[i] = CheckSize(images[i]);
     if (!result.statuses[i].ok()) continue;
     jobs[i].key = CacheKey(images[i], reuse);
-    if (VectorCache::Vector known;
-        !jobs[i].key.empty() && known_.Find(jobs[i].key, &known)) {
-      std::copy(known.row.begin(), known.row.end(),
-                result.rows.begin() + i * dim);
+    if (!jobs[i].key.empty() &&
+        known_.Find(jobs[i].key, &result.rows[i * dim])) {
       ++result.num_cached;
       continue;
     }
@@ -72,7 +70,7 @@ absl::StatusOr<Embeddings> Embedder::EmbedImages(
     std::copy(job->row.begin(), job->row.end(), result.rows.begin() + i * dim);
     result.timing.queue += job->start - submitted;
     result.timing.compute += job->end - job->start;
-    if (!job->key.empty()) known_.Put(job->key, {std::move(job->row)});
+    if (!job->key.empty()) known_.Put(job->key, job->row);
   }
   return result;
 }

@@ -1,4 +1,4 @@
-// What a store or cache of bounded size holds, by id, and what it used last:
+// What a store of bounded size holds, by id, and what it used last:
 // the least recently used goes first.
 #ifndef ZEROSHOT_ZEROSHOT_LRU_MAP_H_
 #define ZEROSHOT_ZEROSHOT_LRU_MAP_H_
@@ -8,20 +8,13 @@
 #include <list>
 #include <map>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace zeroshot {
 
-// Entries in the order of ids, for stores that list them, or hashed.
-template <typename Entry>
-using Ordered = std::map<std::string, Entry, std::less<>>;
-template <typename Entry>
-using Hashed = std::unordered_map<std::string, Entry>;
-
 // Thread rule: none of its own; the store that has one guards it.
-template <typename Value, template <typename> typename Map = Ordered>
+template <typename Value>
 class LruMap {
  public:
   struct Entry {
@@ -29,7 +22,7 @@ class LruMap {
     int64_t bytes = 0;
     std::list<std::string>::iterator use;  // its place in uses_
   };
-  using Entries = Map<Entry>;
+  using Entries = std::map<std::string, Entry, std::less<>>;
   using Gone = std::vector<std::pair<std::string, Value>>;
 
   explicit LruMap(int64_t max_bytes) : max_bytes_(max_bytes) {}

@@ -1,61 +1,131 @@
 #include "zeroshot/vector_cache.h"
 
-#include <utility>
+#include <algorithm>
 
-#include "absl/strings/string_view.h"
+#include "absl/strings/str_cat.h"
 #include "clip/sha256.h"
 
 namespace zeroshot {
-namespace {
 
-int64_t SizeOf(const std::string& key, const VectorCache::Vector& vector) {
-  // The key stands in both; pointers and hash buckets beside it.
-  constexpr int64_t kOverhead = 128;
-  return vector.row.size() * sizeof(float) + 2 * key.size() +
-         sizeof(std::string) + sizeof(vector) + kOverhead;
+void VectorCache::SetToKeyOfPrompt(absl::Span<const int32_t> tokens,
+                                   std::string* key) {
+  key->assign("p");
+  key->append(reinterpret_cast<const char*>(tokens.data()),
+              tokens.size() * sizeof(int32_t));
 }
 
-}  // namespace
-
-std::string VectorCache::KeyOfPrompt(absl::Span<const int32_t> tokens) {
+std::string VectorCache::KeyOfTemplates(const ResolvedSpec& spec) {
   clip::Sha256 hash;
-  hash.UpdateField("prompt");
-  hash.Update(absl::string_view(reinterpret_cast<const char*>(tokens.data()),
-                                tokens.size() * sizeof(int32_t)));
+  hash.UpdateField("templates");
+  for (const std::string& text : spec.templates()) hash.UpdateField(text);
   return hash.HexDigest();
 }
 
-std::string VectorCache::KeyOfClass(const ResolvedSpec& spec, int c) {
+std::string VectorCache::KeyOfClass(const ResolvedSpec& spec, int c,
+                                    absl::string_view templates_key) {
   clip::Sha256 hash;
-  hash.UpdateField("class");
-  for (int i = 0; i < spec.num_prompts(c); ++i) {
-    hash.UpdateField(spec.Prompt(c, i));
+  if (spec.own_prompts(c).empty()) {
+    hash.UpdateField(templates_key);
+    hash.UpdateField(spec.class_name(c));
+  } else {
+    hash.UpdateField("prompts");
+    for (const std::string& text : spec.own_prompts(c)) hash.UpdateField(text);
   }
-  return hash.HexDigest();
+  return absl::StrCat("c", hash.HexDigest());
 }
 
-bool VectorCache::Find(const std::string& key, Vector* out) {
+int64_t VectorCache::BytesOf(size_t key_size) const {
+  // Of the index, a slot and its share of those that are empty.
+  constexpr int64_t kIndex = 2 * (sizeof(absl::string_view) + 8);
+  return static_cast<int64_t>(dim_ * sizeof(float) + key_size + sizeof(Entry)) +
+         kIndex;
+}
+
+float* VectorCache::RowOf(int32_t i) const {
+  return static_cast<float*>(rows_.data()) + i * dim_;
+}
+
+int32_t VectorCache::FreeEntry() {
+  if (!free_.empty()) {
+    const int32_t i = free_.back();
+    free_.pop_back();
+    return i;
+  }
+  if ((entries_.size() + 1) * dim_ * sizeof(float) > rows_.size()) return kNone;
+  entries_.emplace_back();
+  return static_cast<int32_t>(entries_.size() - 1);
+}
+
+void VectorCache::Link(int32_t i) {
+  entries_[i].newer = kNone;
+  entries_[i].older = newest_;
+  (newest_ == kNone ? oldest_ : entries_[newest_].newer) = i;
+  newest_ = i;
+}
+
+void VectorCache::Unlink(int32_t i) {
+  const Entry& entry = entries_[i];
+  (entry.newer == kNone ? newest_ : entries_[entry.newer].older) = entry.older;
+  (entry.older == kNone ? oldest_ : entries_[entry.older].newer) = entry.newer;
+}
+
+void VectorCache::EraseOldest() {
+  const int32_t i = oldest_;
+  Unlink(i);
+  bytes_ -= BytesOf(entries_[i].key.size());
+  index_.erase(entries_[i].key);
+  free_.push_back(i);
+}
+
+bool VectorCache::Find(absl::string_view key, Use use) {
   clip::MutexLock lock(&mu_);
-  const Vector* const vector = vectors_.Find(key);
-  if (vector == nullptr) {
+  const auto found = index_.find(key);
+  if (found == index_.end()) {
     ++misses_;
     return false;
   }
   ++hits_;
-  *out = *vector;
+  const int32_t i = found->second;
+  if (i != newest_) {
+    Unlink(i);
+    Link(i);
+  }
+  use({RowOf(i), dim_}, entries_[i].num_tokens);
   return true;
 }
 
-void VectorCache::Put(const std::string& key, Vector vector) {
-  const int64_t size = SizeOf(key, vector);
+bool VectorCache::Find(absl::string_view key, float* row) {
+  return Find(key, [row](absl::Span<const float> found, int64_t) {
+    std::copy(found.begin(), found.end(), row);
+  });
+}
+
+void VectorCache::Put(absl::string_view key, absl::Span<const float> row,
+                      int64_t num_tokens) {
   clip::MutexLock lock(&mu_);
-  if (vectors_.entries().contains(key)) return;
-  vectors_.Put(key, std::move(vector), size);
+  if (dim_ == 0) {
+    dim_ = row.size();
+    const size_t most = std::max<int64_t>(max_bytes_, 0) / BytesOf(0);
+    rows_ = HugePages(most * dim_ * sizeof(float));
+    index_.reserve(std::min<size_t>(most, 1 << 18));
+  }
+  const int64_t bytes = BytesOf(key.size());
+  if (bytes > max_bytes_ || index_.contains(key)) return;
+  while (bytes_ + bytes > max_bytes_) EraseOldest();
+  const int32_t i = FreeEntry();
+  if (i == kNone) return;
+  Entry& entry = entries_[i];
+  entry.key.assign(key.data(), key.size());
+  entry.num_tokens = num_tokens;
+  std::copy(row.begin(), row.end(), RowOf(i));
+  index_.emplace(entry.key, i);
+  Link(i);
+  bytes_ += bytes;
 }
 
 VectorCache::Stats VectorCache::stats() {
   clip::MutexLock lock(&mu_);
-  return {vectors_.bytes(), vectors_.max_bytes(), hits_, misses_};
+  return {bytes_, max_bytes_, hits_, misses_};
 }
 
 }  // namespace zeroshot

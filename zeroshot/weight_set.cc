@@ -1,9 +1,8 @@
 #include "zeroshot/weight_set.h"
 
-#include <sys/mman.h>
-
 #include "absl/strings/str_cat.h"
 #include "clip/quoted.h"
+#include "zeroshot/huge_pages.h"
 
 namespace zeroshot {
 
@@ -47,17 +46,9 @@ std::shared_ptr<const WeightSet> WithoutWeights(const WeightSet& set) {
 }
 
 std::vector<float> MakeWeights(size_t count) {
-  constexpr uintptr_t kHugePage = 2 << 20;
   std::vector<float> weights;
   weights.reserve(count);
-  // Asked for before the memory is touched: pages come with the first write.
-  const auto begin = reinterpret_cast<uintptr_t>(weights.data());
-  const uintptr_t first = (begin + kHugePage - 1) & ~(kHugePage - 1);
-  const uintptr_t end = (begin + count * sizeof(float)) & ~(kHugePage - 1);
-  if (first < end) {
-    // A refusal leaves small pages, which do as well.
-    madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
-  }
+  AskForHugePages(weights.data(), count * sizeof(float));
   weights.resize(count);
   return weights;
 }

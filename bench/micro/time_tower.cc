@@ -17,7 +17,8 @@
 #include "clip/model.h"
 
 ABSL_FLAG(std::string, model, "models/demo", "Path of a model");
-ABSL_FLAG(std::string, precision, "fp32", "fp32, bf16 or int8");
+ABSL_FLAG(std::string, device, "cpu", "cpu, cuda or cuda:N");
+ABSL_FLAG(std::string, precision, "fp32", "fp32, bf16, int8 or fp16");
 ABSL_FLAG(std::vector<std::string>, batches,
           std::vector<std::string>({"1", "8", "32"}), "Batch sizes");
 ABSL_FLAG(absl::Duration, time, absl::Seconds(3), "For each batch size");
@@ -25,7 +26,7 @@ ABSL_FLAG(absl::Duration, time, absl::Seconds(3), "For each batch size");
 int main(int argc, char** argv) {
   absl::ParseCommandLine(argc, argv);
   const auto model = clip::Model::Load(
-      absl::GetFlag(FLAGS_model), {.device = "cpu",
+      absl::GetFlag(FLAGS_model), {.device = absl::GetFlag(FLAGS_device),
                                    .precision = absl::GetFlag(FLAGS_precision),
                                    .max_batch = 1024});
   if (!model.ok()) {

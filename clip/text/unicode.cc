@@ -123,6 +123,12 @@ std::u32string ToLower(std::u32string_view text) {
   return result;
 }
 
+bool IsPlain(absl::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return IsPlainAscii(c) && c != '&';
+  });
+}
+
 bool IsWhiteSpace(char32_t c) { return u_isUWhiteSpace(c); }
 
 bool IsReSpace(char32_t c) {

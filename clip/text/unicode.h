@@ -47,6 +47,10 @@ inline bool IsPlainAscii(char32_t c) {
   return (c >= 0x20 && c <= 0x7E) || c == U'\t' || c == U'\n';
 }
 
+// Text that no step of the tokenizer's cleaning changes but for white space and
+// case: plain ASCII without HTML references.
+bool IsPlain(absl::string_view text);
+
 // White_Space of Unicode: \s of the `regex` module.
 bool IsWhiteSpace(char32_t c);
 

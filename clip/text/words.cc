@@ -1,5 +1,6 @@
 #include "clip/text/words.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -100,7 +101,27 @@ size_t RunLength(absl::string_view text, WordClass* word_class) {
   return end;
 }
 
+WordClass AsciiClass(char c) {
+  size_t position = 0;
+  return NextClass(absl::string_view(&c, 1), &position);
+}
+
 }  // namespace
+
+bool PartWords(absl::string_view left, absl::string_view right) {
+  const WordClass last = AsciiClass(left.back());
+  const WordClass first = AsciiClass(right.front());
+  // No word holds white space.
+  if (last == WordClass::kGap || first == WordClass::kGap) return true;
+  if (last == first) return false;
+  // What is spelled out may begin in `left`, if all of its end up to there may
+  // be such a beginning: "'l" or "<|startoftext|" at most.
+  const auto end_of = [&](size_t length) {
+    return left.substr(left.size() - std::min(length, left.size()));
+  };
+  return end_of(2).find('\'') == left.npos &&
+         end_of(kStartOfTextWord.size() - 1).find('<') == left.npos;
+}
 
 bool WordScanner::Next(absl::string_view* word) {
   while (!rest_.empty()) {

@@ -32,6 +32,14 @@ class WordScanner {
   absl::string_view rest_;
 };
 
+// Whether no word of `left` + `right` reaches over the place where they meet,
+// and neither side changes what the words of the other are: then the words of
+// the whole are those of `left`, then those of `right`. No means that it may be
+// otherwise. Upper and lower case are alike.
+//
+// REQUIRES: ASCII, neither empty.
+bool PartWords(absl::string_view left, absl::string_view right);
+
 }  // namespace clip
 
 #endif  // ZEROSHOT_CLIP_TEXT_WORDS_H_

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <list>
 #include <random>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -14,36 +17,78 @@
 namespace zeroshot {
 namespace {
 
+using Row = std::vector<float>;
+
+bool Knows(VectorCache* cache, const std::string& key) {
+  return cache->Find(key, [](absl::Span<const float>, int64_t) {});
+}
+
 TEST(VectorCacheTest, GivesBackWhatWasPut) {
   VectorCache cache(1 << 20);
-  cache.Put("a", {{1, 2}, 3});
-  VectorCache::Vector found;
-  ASSERT_TRUE(cache.Find("a", &found));
-  EXPECT_EQ(found.row, (std::vector<float>{1, 2}));
-  EXPECT_EQ(found.num_tokens, 3);
-  EXPECT_FALSE(cache.Find("b", &found));
-  EXPECT_EQ(cache.stats().hits, 1);
+  cache.Put("a", Row{1, 2}, 3);
+  cache.Put("b", Row{3, 4});
+  int64_t tokens = 0;
+  Row found;
+  EXPECT_TRUE(
+      cache.Find("a", [&](absl::Span<const float> row, int64_t num_tokens) {
+        found.assign(row.begin(), row.end());
+        tokens = num_tokens;
+      }));
+  EXPECT_EQ(found, Row({1, 2}));
+  EXPECT_EQ(tokens, 3);
+  EXPECT_TRUE(cache.Find("b", found.data()));
+  EXPECT_EQ(found, Row({3, 4}));
+  EXPECT_FALSE(Knows(&cache, "c"));
+  EXPECT_EQ(cache.stats().hits, 2);
   EXPECT_EQ(cache.stats().misses, 1);
   EXPECT_EQ(cache.stats().max_bytes, 1 << 20);
 }
 
 TEST(VectorCacheTest, StaysWithinItsBytesAndDropsTheLeastRecentlyUsed) {
   VectorCache one(1 << 20);
-  one.Put("a", {std::vector<float>(100), 1});
+  one.Put("a", Row(100), 1);
   const int64_t size = one.stats().bytes;
   EXPECT_GE(size, 400);
   VectorCache cache(2 * size);
-  VectorCache::Vector found;
-  cache.Put("a", {std::vector<float>(100), 1});
-  cache.Put("b", {std::vector<float>(100), 1});
-  ASSERT_TRUE(cache.Find("a", &found));
-  cache.Put("c", {std::vector<float>(100), 1});
+  cache.Put("a", Row(100), 1);
+  cache.Put("b", Row(100), 1);
+  ASSERT_TRUE(Knows(&cache, "a"));
+  cache.Put("c", Row(100), 1);
   EXPECT_LE(cache.stats().bytes, 2 * size);
-  EXPECT_TRUE(cache.Find("a", &found));
-  EXPECT_FALSE(cache.Find("b", &found));
+  EXPECT_TRUE(Knows(&cache, "a"));
+  EXPECT_FALSE(Knows(&cache, "b"));
   VectorCache none(0);
-  none.Put("a", {{1}, 1});
-  EXPECT_FALSE(none.Find("a", &found));
+  none.Put("a", Row{1}, 1);
+  EXPECT_FALSE(Knows(&none, "a"));
+}
+
+// Against the plainest thing that does the same: a list in the order of use.
+TEST(VectorCacheTest, IsAListOfTheLastUsedHoweverLongItRuns) {
+  constexpr int kKept = 50;
+  VectorCache one(1 << 20);
+  one.Put("k1000", Row(1000));
+  VectorCache cache(kKept * one.stats().bytes);
+  std::list<std::string> used;  // the latest first
+  std::mt19937 random(1);
+  for (int step = 0; step < 20'000; ++step) {
+    const int number = 1000 + random() % 80;
+    const std::string key = absl::StrCat("k", number);
+    const auto known = std::find(used.begin(), used.end(), key);
+    if (random() % 2 == 0) {
+      Row row(1000);
+      const bool found = cache.Find(key, row.data());
+      ASSERT_EQ(found, known != used.end()) << step;
+      if (!found) continue;
+      ASSERT_EQ(row, Row(1000, number));
+      used.splice(used.begin(), used, known);
+    } else {
+      cache.Put(key, Row(1000, number));
+      if (known != used.end()) continue;
+      used.push_front(key);
+      if (used.size() > kKept) used.pop_back();
+    }
+    ASSERT_EQ(cache.stats().bytes, used.size() * one.stats().bytes);
+  }
 }
 
 // Builds on one builder after another edit, and from scratch on new ones.
