@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "clip/model.h"
+#include "server/gpu_monitor.h"
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/redis_client.h"
@@ -45,6 +46,7 @@ struct ServerOptions {
   RedisStoreOptions redis_store;
   absl::Duration watchdog_timeout = absl::Seconds(30);  // see server/watchdog.h
   absl::Duration max_connection_age = absl::ZeroDuration();  // 0: for ever
+  GpuMonitor::Options gpu_monitor;
   SecurityOptions security;
   EmbedderOptions embedder;
   BuildLimits build;
