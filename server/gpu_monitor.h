@@ -18,12 +18,14 @@ namespace zeroshot::server {
 // What NVML says of one GPU; what it does not say is absent. Of a slice of a
 // GPU (MIG) it is the whole card that is measured.
 struct GpuReading {
-  std::string device;                      // "cuda:0"
-  std::optional<double> memory_bytes;      // in use, by whomever
-  std::optional<double> memory_max_bytes;  // that there are
-  std::optional<double> busy_ratio;        // of time with a kernel running
-  std::optional<double> temperature_celsius;
-  std::optional<double> watts;
+  std::string device;  // "cuda:0"
+  // In use, by whomever, and all that there are:
+  std::optional<double> memory_bytes = std::nullopt;
+  std::optional<double> memory_max_bytes = std::nullopt;
+  // The share of the last moments in which a kernel ran.
+  std::optional<double> busy_ratio = std::nullopt;
+  std::optional<double> temperature_celsius = std::nullopt;
+  std::optional<double> watts = std::nullopt;
 };
 
 // Thread rule: Read may be called from many threads at once. NVML is called on

@@ -9,7 +9,7 @@ namespace zeroshot {
 
 BatchQueue::BatchQueue(size_t max_batch, RunBatch run, AtOnce at_once)
     : max_batch_(max_batch), run_(std::move(run)), at_once_(at_once) {
-  const int threads = std::max({1, at_once.of_any_size, at_once.full});
+  const int threads = std::max({1, at_once.of_any_size, at_once.of_enough});
   for (int i = 0; i < threads; ++i) {
     threads_.emplace_back([this] { Loop(); });
   }
@@ -74,7 +74,8 @@ void BatchQueue::DropQueued(Group* group) {
 bool BatchQueue::MayTake() const {
   if (queue_.empty()) return false;
   return running_ < std::max(1, at_once_.of_any_size) ||
-         (running_ < at_once_.full && queue_.size() >= max_batch_);
+         (running_ < at_once_.of_enough &&
+          queue_.size() >= std::min(at_once_.enough, max_batch_));
 }
 
 std::vector<BatchQueue::Queued> BatchQueue::TakeBatch() {

@@ -16,16 +16,17 @@
 namespace zeroshot {
 
 // How many batches run at once: as many as there are devices whatever their
-// size, further ones only if they are full.
+// size, further ones only if they have enough jobs.
 //
 // A GPU wants a second batch while it computes the first, so that crops cross
 // the bus meanwhile; but a small batch taken then would wait behind the first
 // without growing, and leave the next one small as well: callers who come back
-// together would be split in two halves for good. A full one cannot grow, and
-// that it is full shows that the device has too much to do.
+// together would be split in ever smaller parts. What has enough jobs for the
+// device's full speed loses nothing by not growing.
 struct AtOnce {
-  int of_any_size = 1;  // 0 is taken as 1
-  int full = 1;         // those included
+  int of_any_size = 1;    // 0 is taken as 1
+  int of_enough = 1;      // those included
+  size_t enough = 1'000;  // jobs; at most what a batch may have
 
   bool operator==(const AtOnce&) const = default;
 };

@@ -1,5 +1,5 @@
 // Pull batching without a delay knob: a batch is whatever queued while the
-// devices were busy. An idle device starts at once, busy ones get full batches
+// devices were busy. An idle device starts at once, busy ones get large batches
 // (LevelDB's writer queue works the same way).
 #ifndef ZEROSHOT_ZEROSHOT_BATCHER_H_
 #define ZEROSHOT_ZEROSHOT_BATCHER_H_

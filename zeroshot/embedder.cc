@@ -28,12 +28,17 @@ absl::StatusOr<std::vector<int32_t>> EncodePrompt(
 
 namespace {
 
+// Of the largest batch: with so many pictures a GPU is about as quick as with
+// more. (The CPU has one batch at once.)
+constexpr size_t kEnoughShare = 4;
+
 // A lost device starts nothing, and needs no second batch.
-AtOnce AtOnceOn(const clip::Model& model) {
+AtOnce AtOnceOn(const clip::Model& model, size_t max_batch) {
   const clip::ModelInfo& info = model.info();
   const int devices = std::max<int>(1, info.devices.size());
   const int left = model.devices_left();
-  return {left, left * info.batches_at_once / devices};
+  return {left, left * info.batches_at_once / devices,
+          std::max<size_t>(1, max_batch / kEnoughShare)};
 }
 
 }  // namespace
@@ -48,7 +53,7 @@ Embedder::Embedder(clip::Model* model, const clip::Tokenizer* tokenizer,
       batcher_(
           options.max_batch,
           [this](absl::Span<Job* const> jobs) { RunBatch(jobs); },
-          AtOnceOn(*model)) {}
+          AtOnceOn(*model, options.max_batch)) {}
 
 absl::StatusOr<Embeddings> Embedder::EmbedImages(
     absl::Span<const absl::string_view> images, const Caller& caller,
@@ -174,7 +179,7 @@ void Embedder::RunBatch(absl::Span<Job* const> jobs) {
   const absl::StatusOr<std::vector<float>> rows = model_->EncodeImages(crops);
   const absl::Time end = clip::MonotonicNow();
   pace_.BatchRan(static_cast<int>(jobs.size()), start, end);
-  batcher_.SetAtOnce(AtOnceOn(*model_));
+  batcher_.SetAtOnce(AtOnceOn(*model_, options_.max_batch));
   if (on_batch_) on_batch_(static_cast<int>(jobs.size()));
   const size_t dim = model_->info().embedding_dim;
   for (size_t i = 0; i < jobs.size(); ++i) {

@@ -234,7 +234,7 @@ class TwoDevicesTest : public BatcherTest {
   std::vector<std::thread> threads_;
   Batcher<Job> two_{kMaxBatch,
                     [this](absl::Span<Job* const> jobs) { device_.Run(jobs); },
-                    AtOnce{.of_any_size = 2, .full = 4}};
+                    AtOnce{.of_any_size = 2, .of_enough = 4}};
 };
 
 TEST_F(TwoDevicesTest, EachIdleDeviceStartsAtOnce) {
@@ -272,6 +272,16 @@ TEST_F(TwoDevicesTest, AFullBatchIsTakenForABusyDevice) {
   EXPECT_THAT(device_.batches()[3], ElementsAre(6, 7, 8, 9));
 }
 
+TEST_F(TwoDevicesTest, SoIsOneThatIsLargeEnough) {
+  two_.SetAtOnce({.of_any_size = 2, .of_enough = 4, .enough = 3});
+  Occupy(2);
+  for (int id = 2; id < 5; ++id) Add(id);
+  device_.WaitForBatches(3);
+  device_.SetBusy(false);
+  Join();
+  EXPECT_THAT(device_.batches()[2], ElementsAre(2, 3, 4));
+}
+
 TEST_F(TwoDevicesTest, OneCallOfManyBatchesKeepsAllBusy) {
   device_.SetBusy(true);
   std::vector<Job*> pointers;
@@ -284,7 +294,7 @@ TEST_F(TwoDevicesTest, OneCallOfManyBatchesKeepsAllBusy) {
 }
 
 TEST_F(TwoDevicesTest, ALostDeviceStartsNoMore) {
-  two_.SetAtOnce({.of_any_size = 1, .full = 2});
+  two_.SetAtOnce({.of_any_size = 1, .of_enough = 2});
   Occupy(1);
   for (int id = 1; id < 3; ++id) Add(id);
   absl::SleepFor(absl::Milliseconds(20));
@@ -294,7 +304,7 @@ TEST_F(TwoDevicesTest, ALostDeviceStartsNoMore) {
   absl::SleepFor(absl::Milliseconds(20));
   EXPECT_THAT(device_.batches(), SizeIs(2));
   // None left: what comes still gets its error.
-  two_.SetAtOnce({.of_any_size = 0, .full = 0});
+  two_.SetAtOnce({.of_any_size = 0, .of_enough = 0});
   device_.SetBusy(false);
   Join();
 }
@@ -312,7 +322,8 @@ TEST_F(TwoDevicesTest, EveryJobRunsWhileDevicesComeAndGo) {
         for (Job& job : jobs) pointers.push_back(&job);
         if (!two_.Run(pointers, Caller()).ok()) ++wrong;
         for (const Job& job : jobs) wrong += !job.ran;
-        if (i % 50 == 0) two_.SetAtOnce({1 + t % 2, 2 + t % 3});
+        if (i % 50 == 0)
+          two_.SetAtOnce({1 + t % 2, 2 + t % 3, size_t(1 + t % 5)});
       }
     });
   }
