@@ -17,12 +17,28 @@
 namespace clip {
 
 struct ModelOptions {
-  std::string device = "auto";     // auto, cpu, cuda, cuda:N
+  std::string device = "auto";     // auto, cpu, cuda, cuda:N[,N...]
   std::string precision = "auto";  // auto, fp32, bf16, fp16, int8
   // Of the CPU towers; 0: one a core, but no more than the control group's
   // quota of processor time, rounded up (clip/cpu_quota.h).
   int threads = 0;
   int max_batch = 32;  // images a turn; more are split
+};
+
+// One of the devices that a model computes on.
+struct Device {
+  std::string name;  // "cpu", "cuda:0"
+  // "00000000:3b:00.0" (domain, bus, device, function in hex): by it the
+  // server finds the same GPU in NVML, which counts GPUs otherwise than
+  // CUDA_VISIBLE_DEVICES. Empty: no GPU, or not known.
+  std::string pci_bus_id;
+};
+
+// A device that answers no more: its driver has given it up, or an error of
+// CUDA's that every later call repeats. Only a new process may use it again.
+struct LostDevice {
+  std::string name;
+  absl::Status why;
 };
 
 // What a loaded model is. All fields are settled by Load.
@@ -31,11 +47,15 @@ struct ModelInfo {
   std::string family;       // "ViT-B/32"-like: kind, size, patch; or "RN50"
   std::string fingerprint;  // SHA-256 in hex of weights, config, tokenizer,
                             // preprocessing: all that determines the numbers
-  std::string device;       // "cpu", "cuda:0"
-  std::string precision;    // "fp32", "fp16", ...
-  int threads = 0;          // of the CPU towers; 0 on a GPU
-  int image_size = 0;       // crops are [image_size, image_size, 3]
-  int context_length = 0;   // longest token sequence
+  std::string device;       // all of them: "cpu", "cuda:0", "cuda:0,1"
+  std::vector<Device> devices;  // one by one, lost ones too
+  // Calls of EncodeImages that keep all devices busy: 2 a GPU, so that the
+  // crops of the next batch cross the bus while one computes; 1 on the CPU.
+  int batches_at_once = 1;
+  std::string precision;   // "fp32", "fp16", ...
+  int threads = 0;         // of the CPU towers; 0 on a GPU
+  int image_size = 0;      // crops are [image_size, image_size, 3]
+  int context_length = 0;  // longest token sequence
   int vocab_size = 0;
   int embedding_dim = 0;
   float logit_scale = 0;  // exp of the checkpoint's parameter
@@ -47,15 +67,22 @@ struct ModelInfo {
 using TextSink =
     std::function<void(int64_t sequence, absl::Span<const float> row)>;
 
-// Called after each step of EncodeText with how many sequences are done and the
+// Called on the same thread after each step of EncodeText, or after some that
+// several devices took meanwhile, with how many sequences are done and the
 // token positions computed for them; returning false before all are done stops
 // the call with Cancelled.
 using TextProgress =
     std::function<bool(int64_t done, int64_t total, int64_t positions)>;
 
+// Told of each device that is lost, once, on the thread of a call that met it.
+using OnDeviceLost = std::function<void(const LostDevice& device)>;
+
 // Thread rule: every method may be called from many threads at once; calls on
 // one device take turns in bounded steps, so that a long EncodeText delays
 // EncodeImages by one step at most.
+//
+// Every call may also end as Unavailable: no device is left, for good. A
+// device that is lost while others are left costs its calls time, no more.
 class Model {
  public:
   // Loads a checkpoint and warms it up. `path` is an OpenAI .pt file
@@ -71,6 +98,18 @@ class Model {
   virtual ~Model() = default;
 
   virtual const ModelInfo& info() const = 0;
+
+  // How many of info().devices still compute.
+  virtual int devices_left() const {
+    return static_cast<int>(info().devices.size());
+  }
+
+  // Those that do not.
+  virtual std::vector<LostDevice> lost_devices() const { return {}; }
+
+  // From now on `on_lost` is told. Those that are lost already are told of
+  // before it returns. A model that loses none never calls it.
+  virtual void SetOnDeviceLost(OnDeviceLost /*on_lost*/) {}
 
   // Crops, each RGB [image_size, image_size, 3] uint8 (from CropForModel), to
   // unit rows [n, embedding_dim]. The result of a crop does not depend on the

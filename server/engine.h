@@ -7,6 +7,7 @@
 
 #include "clip/model.h"
 #include "clip/tokenizer.h"
+#include "server/gpu_monitor.h"
 #include "server/metrics.h"
 #include "server/options.h"
 #include "server/stores.h"
@@ -31,7 +32,8 @@ struct Engine {
                 options.max_builds, stores->lease(),
                 options.vector_cache_bytes),
         sets(&store, &builder, std::move(finding)),
-        classifier(model.get(), &embedder, &sets) {}
+        classifier(model.get(), &embedder, &sets),
+        gpus(model->info().devices, options.gpu_monitor) {}
 
   // In the order in which each borrows those above it.
   const std::unique_ptr<clip::Model> model;
@@ -41,6 +43,7 @@ struct Engine {
   WeightSetBuilder builder;
   WeightSetFinder sets;
   Classifier classifier;
+  GpuMonitor gpus;
 };
 
 }  // namespace zeroshot::server

@@ -171,6 +171,27 @@ void ReadCache(const std::string& name, const std::string& what,
   count("miss", cache.misses);
 }
 
+// Metrics of one name come one after the other.
+void ReadGpus(const std::vector<GpuReading>& gpus, Snapshot* out) {
+  const auto gauge = [&](const char* name, const char* help,
+                         std::optional<double> GpuReading::*value) {
+    for (const GpuReading& gpu : gpus) {
+      if ((gpu.*value).has_value()) {
+        out->Gauge(name, help, *(gpu.*value), {{"device", gpu.device}});
+      }
+    }
+  };
+  gauge("zeroshot_gpu_memory_bytes", "Memory of a GPU that is in use",
+        &GpuReading::memory_bytes);
+  gauge("zeroshot_gpu_memory_max_bytes", "Memory that it has",
+        &GpuReading::memory_max_bytes);
+  gauge("zeroshot_gpu_busy_ratio", "Share of time in which it ran something",
+        &GpuReading::busy_ratio);
+  gauge("zeroshot_gpu_temperature_celsius", "Temperature of its die",
+        &GpuReading::temperature_celsius);
+  gauge("zeroshot_gpu_watts", "Power that it draws", &GpuReading::watts);
+}
+
 void ReadServer(const Readings& readings, Snapshot* out) {
   out->Gauge("zeroshot_ready", "1 while calls are taken, as /readyz says",
              readings.ready);
@@ -192,7 +213,15 @@ void ReadServer(const Readings& readings, Snapshot* out) {
               {"device", readings.model->device},
               {"precision", readings.model->precision},
               {"version", ZEROSHOT_VERSION}});
-  out->Gauge("zeroshot_queue_pictures", "Pictures that wait for the device",
+  const int devices = static_cast<int>(readings.model->devices.size());
+  const auto count = [&](const char* state, int value) {
+    out->Gauge("zeroshot_devices", "Devices of the towers, by state", value,
+               {{"state", state}});
+  };
+  count("serving", readings.devices_left);
+  count("lost", devices - readings.devices_left);
+  ReadGpus(readings.gpus, out);
+  out->Gauge("zeroshot_queue_pictures", "Pictures that wait for a device",
              readings.queued);
   ReadTiers(readings.tiers, out);
   ReadCache("zeroshot_image_cache", "pictures", readings.image_cache, out);

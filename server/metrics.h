@@ -18,6 +18,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "clip/model.h"
+#include "server/gpu_monitor.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/tiered_store.h"
 #include "zeroshot/vector_cache.h"
@@ -33,7 +34,9 @@ struct Readings {
   int build_calls = 0;   // build calls inside, waiting ones included
   // Only once the model is loaded:
   std::optional<clip::ModelInfo> model;
-  int queued = 0;  // crops that wait for the device
+  int devices_left = 0;  // of the model's
+  std::vector<GpuReading> gpus;
+  int queued = 0;  // crops that wait for a device
   std::vector<TieredStore::TierStats> tiers;
   VectorCache::Stats image_cache;
   VectorCache::Stats vectors;  // of classes and prompts

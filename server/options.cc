@@ -41,7 +41,8 @@ ABSL_FLAG(std::string, auth_tokens, "",
           "File of the tokens, as NAME PERMISSIONS SHA256 lines, one of which "
           "a caller then needs; read again when it changes");
 ABSL_FLAG(std::string, device, clip::ModelOptions().device,
-          "Device of the towers: auto, cpu, cuda or cuda:N[,N...]");
+          "Devices of the towers: auto (every GPU, else the CPU), cpu, cuda "
+          "(every GPU) or cuda:N[,N...]");
 ABSL_FLAG(std::string, precision, clip::ModelOptions().precision,
           "Precision of the towers: auto, fp32, bf16, fp16 or int8");
 ABSL_FLAG(

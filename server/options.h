@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "clip/model.h"
+#include "server/gpu_monitor.h"
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/redis_client.h"
@@ -47,6 +48,7 @@ struct ServerOptions {
   int64_t receive_memory_bytes = int64_t{1} << 30;  // of requests on their way
   absl::Duration client_patience = absl::Seconds(30);  // see stalled_calls.h
   absl::Duration max_connection_age = absl::ZeroDuration();  // 0: for ever
+  GpuMonitor::Options gpu_monitor;
   SecurityOptions security;
   EmbedderOptions embedder;
   BuildLimits build;

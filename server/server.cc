@@ -49,7 +49,7 @@ Server::Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens,
       service_(options, &calls_, &metrics_) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
-    const ServerOptions& options, std::function<void()> on_deaf) {
+    const ServerOptions& options, std::function<void()> on_broken) {
   const auto credentials = MakeServerCredentials(options.security);
   if (!credentials.ok()) return credentials.status();
   std::unique_ptr<Tokens> tokens;
@@ -94,7 +94,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
                      ": the port is in use, or the address is not one of this "
                      "machine's"));
   }
-  server->on_deaf_ = std::move(on_deaf);
+  server->on_broken_ = std::move(on_broken);
   server->UpdateHealth();
   return server;
 }
@@ -103,12 +103,19 @@ Server::~Server() {
   if (grpc_ != nullptr) Drain(absl::ZeroDuration(), absl::ZeroDuration());
 }
 
+absl::Status Server::Live() {
+  clip::MutexLock lock(&mu_);
+  return devices_.ok() ? verdict_ : devices_;
+}
+
 absl::Status Server::Ready() {
   absl::Status calls = calls_.Ready();
   if (!calls.ok()) return calls;
-  clip::MutexLock lock(&mu_);
-  return draining_ ? absl::UnavailableError("the server is stopping")
-                   : verdict_;
+  {
+    clip::MutexLock lock(&mu_);
+    if (draining_) return absl::UnavailableError("the server is stopping");
+  }
+  return Live();
 }
 
 void Server::UpdateHealth() {
@@ -133,7 +140,30 @@ FinderOptions Server::FindingOptions() {
               }};
 }
 
+void Server::DeviceLost(const clip::Model& model,
+                        const clip::LostDevice& device) {
+  const int left = model.devices_left();
+  spdlog::warn("{} is lost and taken out, {} of {} devices are left: {}",
+               device.name, left, model.info().devices.size(),
+               std::string(device.why.message()));
+  if (left > 0) return;
+  {
+    clip::MutexLock lock(&mu_);
+    if (!devices_.ok()) return;  // two were lost at once: one thread goes on
+    devices_ = absl::UnavailableError(absl::StrCat(
+        "no device is left: all of ", model.info().device, " are lost"));
+  }
+  spdlog::error("no device is left: the server ends, to be started anew");
+  // Before Drain, which others may take their time to call.
+  UpdateHealth();
+  if (on_broken_) on_broken_();
+}
+
 void Server::Serve(std::unique_ptr<clip::Model> model) {
+  model->SetOnDeviceLost(
+      [this, lost = model.get()](const clip::LostDevice& device) {
+        DeviceLost(*lost, device);
+      });
   engine_ = std::make_unique<Engine>(std::move(model), options_, stores_.get(),
                                      &metrics_, FindingOptions());
   watchdog_ = std::make_unique<Watchdog>(
@@ -158,7 +188,7 @@ void Server::Serve(std::unique_ptr<clip::Model> model) {
       },
       [this] {
         spdlog::error("the port does not answer any more");
-        if (on_deaf_) on_deaf_();
+        if (on_broken_) on_broken_();
       });
   calls_.Open(engine_.get());
   UpdateHealth();
@@ -171,12 +201,19 @@ StatusSource Server::status_source() {
                 readings.ready = Ready().ok();
                 return metrics_.Text(readings);
               },
-          .live =
+          .live = [this] { return Live(); },
+          .ready = [this] { return Ready(); },
+          .remarks =
               [this] {
-                clip::MutexLock lock(&mu_);
-                return verdict_;
-              },
-          .ready = [this] { return Ready(); }};
+                std::string remarks;
+                Engine* engine = calls_.engine();
+                if (engine == nullptr) return remarks;
+                for (const auto& device : engine->model->lost_devices()) {
+                  absl::StrAppend(&remarks, device.name,
+                                  " is lost: ", device.why.message(), "\n");
+                }
+                return remarks;
+              }};
 }
 
 int Server::Drain(absl::Duration grace, absl::Duration timeout) {

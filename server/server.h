@@ -24,8 +24,8 @@
 namespace zeroshot::server {
 
 // Health (grpc.health.v1) of "" and of "zeroshot.v1.ZeroShot" is NOT_SERVING
-// from Start to Serve, from Drain on and while the watchdog finds something
-// wrong, else SERVING.
+// from Start to Serve, from Drain on, while the watchdog finds something wrong
+// and when no device is left, else SERVING.
 //
 // Thread rule: gRPC calls in on threads of its own; the methods below are
 // called by one thread.
@@ -36,10 +36,11 @@ class Server {
   // InvalidArgument, NotFound: a certificate, key or token file is not good,
   // or --disk_store is no folder to write to.
   //
-  // `on_deaf` (may be null) is called once, on another thread, if the port
-  // stops taking connections: nothing but a new process helps then.
+  // `on_broken` (may be null) is called, on another thread, when nothing but a
+  // new process helps: the port takes no connections any more, or no device is
+  // left.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
-      const ServerOptions& options, std::function<void()> on_deaf = nullptr);
+      const ServerOptions& options, std::function<void()> on_broken = nullptr);
 
   // Drains without waiting, unless Drain was called.
   ~Server();
@@ -68,12 +69,23 @@ class Server {
   // told of them.
   FinderOptions FindingOptions();
 
+  // On the thread of a call that met the loss.
+  void DeviceLost(const clip::Model& model, const clip::LostDevice& device);
+
+  // OK unless only a restart helps.
+  absl::Status Live();
   // OK while calls should be sent here.
   absl::Status Ready();
   // Tells grpc.health.v1 what Ready says.
   void UpdateHealth();
 
   const ServerOptions options_;
+  clip::Mutex health_mu_;  // keeps the health told and Ready the same
+  clip::Mutex mu_;
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Status verdict_ ABSL_GUARDED_BY(mu_);  // the watchdog's
+  absl::Status devices_ ABSL_GUARDED_BY(mu_);  // OK while one is left
+  std::function<void()> on_broken_;
   Metrics metrics_;
   const std::unique_ptr<Tokens> tokens_;  // null: anyone may call
   const std::unique_ptr<Stores> stores_;
@@ -82,12 +94,7 @@ class Server {
   Service service_;
   std::unique_ptr<grpc::Server> grpc_;  // goes before what it calls
   int port_ = 0;
-  std::function<void()> on_deaf_;
-  clip::Mutex health_mu_;  // keeps the health told and Ready the same
-  clip::Mutex mu_;
-  bool draining_ ABSL_GUARDED_BY(mu_) = false;
-  absl::Status verdict_ ABSL_GUARDED_BY(mu_);  // the watchdog's
-  std::unique_ptr<Watchdog> watchdog_;         // first to go
+  std::unique_ptr<Watchdog> watchdog_;  // first to go
 };
 
 }  // namespace zeroshot::server

@@ -104,6 +104,8 @@ Readings Service::Read() {
   readings.build_calls = build_door_.inside();
   if (Engine* engine = calls_->engine()) {
     readings.model = engine->model->info();
+    readings.devices_left = engine->model->devices_left();
+    readings.gpus = engine->gpus.Read();
     readings.queued = engine->embedder.queued();
     readings.tiers = engine->store.stats();
     readings.image_cache = engine->embedder.image_cache();

@@ -20,13 +20,15 @@ constexpr time_t kReadSeconds = 5;
 constexpr char kText[] = "text/plain; charset=utf-8";
 constexpr char kPrometheusText[] = "text/plain; version=0.0.4; charset=utf-8";
 
-httplib::Server::Handler StatusHandler(std::function<absl::Status()> status) {
-  return [status = std::move(status)](const httplib::Request&,
-                                      httplib::Response& response) {
+httplib::Server::Handler StatusHandler(std::function<absl::Status()> status,
+                                       std::function<std::string()> remarks) {
+  return [status = std::move(status), remarks = std::move(remarks)](
+             const httplib::Request&, httplib::Response& response) {
     const absl::Status now = status();
     response.status = now.ok() ? 200 : 503;
     response.set_content(
-        now.ok() ? "ok\n" : absl::StrCat(std::string(now.message()), "\n"),
+        absl::StrCat(now.ok() ? "ok" : std::string(now.message()), "\n",
+                     remarks ? remarks() : ""),
         kText);
   };
 }
@@ -52,8 +54,9 @@ absl::StatusOr<std::unique_ptr<StatusPage>> StatusPage::Start(
                                                  httplib::Response& response) {
              response.set_content(metrics(), kPrometheusText);
            });
-  http.Get("/livez", StatusHandler(std::move(source.live)));
-  http.Get("/readyz", StatusHandler(std::move(source.ready)));
+  http.Get("/livez", StatusHandler(std::move(source.live), nullptr));
+  http.Get("/readyz",
+           StatusHandler(std::move(source.ready), std::move(source.remarks)));
 
   const size_t colon = listen.rfind(':');
   absl::string_view host = absl::string_view(listen).substr(0, colon);

@@ -22,6 +22,8 @@ struct StatusSource {
   std::function<std::string()> metrics;  // Prometheus' text format
   std::function<absl::Status()> live;    // not OK: only a restart helps
   std::function<absl::Status()> ready;   // not OK: send calls elsewhere
+  // Lines that /readyz adds to its answer, whatever that is; may be null.
+  std::function<std::string()> remarks = nullptr;
 };
 
 // Answers 200, or 503 with the message of a status that is not OK.

@@ -82,7 +82,7 @@ void Watchdog::Judge(const absl::StatusOr<Row>& row) {
     Report(absl::UnavailableError(absl::StrCat(
         "the canary picture's vector has turned: cosine ", Dot(*row, expected_),
         ", at least ", kMinCosine, " is right")));
-  } else {
+  } else if (!stuck_) {
     Report(absl::OkStatus());
   }
 }
@@ -95,11 +95,11 @@ void Watchdog::Report(const absl::Status& verdict) {
 
 void Watchdog::LookAtTower() {
   const absl::Time now = clip::MonotonicNow();
+  LookForStuckBatch(now);
   if (!canary_.valid()) {
     if (now - let_go_ < options_.timeout / 2) return;
     let_go_ = now;
-    patience_ = std::max(options_.timeout,
-                         embedder_->pace().LatestBatch() * kBatchStretch);
+    patience_ = Patience();
     batches_before_ = embedder_->pace().batches();
     canary_ =
         std::async(std::launch::async, [this] { return FlyCanary(patience_); });
@@ -107,7 +107,6 @@ void Watchdog::LookAtTower() {
   }
   const bool back =
       canary_.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
-  absl::Status late;
   if (back) {
     const absl::StatusOr<Row> row = canary_.get();
     if (!absl::IsDeadlineExceeded(row.status())) return Judge(row);
@@ -115,11 +114,25 @@ void Watchdog::LookAtTower() {
     return;
   }
   // A long queue is no fault; a device that finishes nothing is one.
-  if (embedder_->pace().batches() == batches_before_) {
-    Report(absl::UnavailableError(absl::StrCat(
-        "the device has finished nothing for ",
-        absl::FormatDuration(absl::Trunc(now - let_go_, absl::Seconds(1))))));
-  }
+  if (embedder_->pace().batches() == batches_before_)
+    ReportStuck(now - let_go_);
+}
+
+absl::Duration Watchdog::Patience() {
+  return std::max(options_.timeout,
+                  embedder_->pace().LatestBatch() * kBatchStretch);
+}
+
+void Watchdog::LookForStuckBatch(absl::Time now) {
+  const absl::Duration since = now - embedder_->pace().OldestBegan();
+  stuck_ = since >= Patience();
+  if (stuck_) ReportStuck(since);
+}
+
+void Watchdog::ReportStuck(absl::Duration since) {
+  Report(absl::UnavailableError(absl::StrCat(
+      "a device has finished nothing for ",
+      absl::FormatDuration(absl::Trunc(since, absl::Seconds(1))))));
 }
 
 void Watchdog::LookAtPort() {

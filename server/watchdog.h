@@ -23,8 +23,9 @@ namespace zeroshot::server {
 class Watchdog {
  public:
   struct Options {
-    // How long the device may go without finishing anything while the canary
-    // waits; a batch that takes long by nature stretches it.
+    // How long the devices may go without finishing anything while the canary
+    // waits, or one of them with one batch; a batch that takes long by nature
+    // stretches it.
     absl::Duration timeout = absl::Seconds(30);
     absl::Duration interval = absl::Seconds(5);  // between two looks
   };
@@ -50,6 +51,11 @@ class Watchdog {
   // Lets one go when it is time and judges the one that is on its way.
   void LookAtTower();
   void Judge(const absl::StatusOr<Row>& row);
+  absl::Duration Patience();
+  // Of several devices one may never end its batch while the canary and all
+  // else goes through the others.
+  void LookForStuckBatch(absl::Time now);
+  void ReportStuck(absl::Duration since);
   void Report(const absl::Status& verdict);  // if it is a new one
   void LookAtPort();
   void Loop();
@@ -63,6 +69,7 @@ class Watchdog {
 
   // Of the thread alone:
   absl::Status verdict_;
+  bool stuck_ = false;                       // a batch is
   std::future<absl::StatusOr<Row>> canary_;  // valid: on its way
   absl::Time let_go_ = absl::InfinitePast();
   absl::Duration patience_;     // with it

@@ -26,6 +26,23 @@ absl::StatusOr<std::vector<int32_t>> EncodePrompt(
       " tokens, start and end included; the model takes ", context_length));
 }
 
+namespace {
+
+// Of the largest batch: with so many pictures a GPU is about as quick as with
+// more. (The CPU has one batch at once.)
+constexpr size_t kEnoughShare = 4;
+
+// A lost device starts nothing, and needs no second batch.
+AtOnce AtOnceOn(const clip::Model& model, size_t max_batch) {
+  const clip::ModelInfo& info = model.info();
+  const int devices = std::max<int>(1, info.devices.size());
+  const int left = model.devices_left();
+  return {left, left * info.batches_at_once / devices,
+          std::max<size_t>(1, max_batch / kEnoughShare)};
+}
+
+}  // namespace
+
 Embedder::Embedder(clip::Model* model, const clip::Tokenizer* tokenizer,
                    const EmbedderOptions& options, OnBatch on_batch)
     : model_(model),
@@ -33,8 +50,10 @@ Embedder::Embedder(clip::Model* model, const clip::Tokenizer* tokenizer,
       options_(options),
       on_batch_(std::move(on_batch)),
       known_(options.image_cache_bytes),
-      batcher_(options.max_batch,
-               [this](absl::Span<Job* const> jobs) { RunBatch(jobs); }) {}
+      batcher_(
+          options.max_batch,
+          [this](absl::Span<Job* const> jobs) { RunBatch(jobs); },
+          AtOnceOn(*model, options.max_batch)) {}
 
 absl::StatusOr<Embeddings> Embedder::EmbedImages(
     absl::Span<const absl::string_view> images, const Caller& caller,
@@ -154,9 +173,11 @@ void Embedder::RunBatch(absl::Span<Job* const> jobs) {
   const absl::Time start = clip::MonotonicNow();
   std::vector<absl::Span<const uint8_t>> crops;
   for (const Job* job : jobs) crops.push_back(job->crop);
+  pace_.BatchBegan(start);
   const absl::StatusOr<std::vector<float>> rows = model_->EncodeImages(crops);
   const absl::Time end = clip::MonotonicNow();
-  pace_.BatchRan(static_cast<int>(jobs.size()), end - start);
+  pace_.BatchRan(static_cast<int>(jobs.size()), start, end);
+  batcher_.SetAtOnce(AtOnceOn(*model_, options_.max_batch));
   if (on_batch_) on_batch_(static_cast<int>(jobs.size()));
   const size_t dim = model_->info().embedding_dim;
   for (size_t i = 0; i < jobs.size(); ++i) {

@@ -1,5 +1,5 @@
 // Pictures and texts to unit vectors, one caller's items at a time: decode,
-// crop and tokenise on the caller's thread, towers through the batch thread.
+// crop and tokenise on the caller's thread, towers through the batch threads.
 #ifndef ZEROSHOT_ZEROSHOT_EMBEDDER_H_
 #define ZEROSHOT_ZEROSHOT_EMBEDDER_H_
 
@@ -35,7 +35,8 @@ struct Embeddings {
   int num_cached = 0;                  // pictures that were known: no timing
 };
 
-// Told of each batch that the tower has run, on the batch thread.
+// Told of each batch that the tower has run, on a batch thread: several at
+// once where there are several.
 using OnBatch = std::function<void(int pictures)>;
 
 // Whether a picture whose very bytes were encoded before may be answered with
@@ -74,7 +75,7 @@ class Embedder {
   absl::StatusOr<Embeddings> EmbedTexts(
       absl::Span<const absl::string_view> texts, const Caller& caller);
 
-  // Crops waiting for the device.
+  // Crops waiting for a device.
   int queued() { return batcher_.queued(); }
 
   // How fast the batches are.

@@ -1,31 +1,44 @@
-// How fast the device works through pictures, learnt from its batches: the
-// base of saying at the door how long a newcomer would wait.
+// How fast the devices work through pictures, learnt from their batches: the
+// base of saying at the door how long a newcomer would wait, and of noticing a
+// device that is stuck.
 #ifndef ZEROSHOT_ZEROSHOT_PACE_H_
 #define ZEROSHOT_ZEROSHOT_PACE_H_
 
 #include <cstdint>
+#include <set>
 
 #include "absl/time/time.h"
 #include "clip/mutex.h"
 
 namespace zeroshot {
 
-// Thread rule: every method may be called from many threads at once.
+// Thread rule: every method may be called from many threads at once. Times are
+// of clip::MonotonicNow.
 class Pace {
  public:
-  // A batch of so many pictures took so long, waiting for its turn on the
-  // device included. REQUIRES: pictures > 0.
-  void BatchRan(int pictures, absl::Duration took) {
-    const absl::Duration each = took / pictures;
+  // A batch is handed to the model. REQUIRES: its BatchRan follows.
+  void BatchBegan(absl::Time now) {
     clip::MutexLock lock(&mu_);
+    if (running_.empty()) busy_since_ = now;
+    running_.insert(now);
+  }
+
+  // That batch, which began then, of so many pictures has ended; its time is
+  // that of waiting for a turn on the device too. REQUIRES: pictures > 0.
+  void BatchRan(int pictures, absl::Time began, absl::Time now) {
+    clip::MutexLock lock(&mu_);
+    running_.erase(running_.find(began));
+    batch_ = now - began;
+    // Of several that run at once each adds only the time since the one before
+    // it ended: together they say how fast pictures leave.
+    const absl::Duration each = (now - busy_since_) / pictures;
+    busy_since_ = now;
     // A moving average: old batches fade as new ones are seen.
-    each_ = known_ ? each_ + (each - each_) / kFade : each;
-    batch_ = took;
-    known_ = true;
+    each_ = batches_ > 0 ? each_ + (each - each_) / kFade : each;
     ++batches_;
   }
 
-  // What so many pictures will take, one after the other; 0 until a batch ran.
+  // What so many pictures will take all devices together; 0 until a batch ran.
   absl::Duration TimeFor(int pictures) {
     clip::MutexLock lock(&mu_);
     return each_ * pictures;
@@ -37,17 +50,25 @@ class Pace {
     return batches_;
   }
 
-  // The time of the latest batch; 0 until one ran.
+  // The time of the latest batch that ended; 0 until one did.
   absl::Duration LatestBatch() {
     clip::MutexLock lock(&mu_);
     return batch_;
+  }
+
+  // When the oldest of the batches running now began; without one, never.
+  absl::Time OldestBegan() {
+    clip::MutexLock lock(&mu_);
+    return running_.empty() ? absl::InfiniteFuture() : *running_.begin();
   }
 
  private:
   static constexpr int kFade = 4;  // batches
 
   clip::Mutex mu_;
-  bool known_ ABSL_GUARDED_BY(mu_) = false;
+  std::multiset<absl::Time> running_ ABSL_GUARDED_BY(mu_);  // their beginnings
+  // While batches run: when the latest ended, or when they began to.
+  absl::Time busy_since_ ABSL_GUARDED_BY(mu_);
   int64_t batches_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Duration each_ ABSL_GUARDED_BY(mu_);
   absl::Duration batch_ ABSL_GUARDED_BY(mu_);

@@ -3,36 +3,22 @@
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 
+#include <string>
 #include <vector>
 
 #include "absl/algorithm/container.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
+#include "clip/device_names.h"
 
 namespace clip {
 
-absl::StatusOr<at::Device> ChooseDevice(const std::string& name) {
+absl::StatusOr<std::vector<at::Device>> ChooseDevices(const std::string& name) {
   const int gpus = at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
-  if (name == "cpu" || (name == "auto" && gpus == 0))
-    return at::Device(at::kCPU);
-  if (name == "auto") return at::Device(at::kCUDA, 0);
-  absl::string_view rest = name;
-  int index = 0;
-  const bool cuda = absl::ConsumePrefix(&rest, "cuda") &&
-                    (rest.empty() || (absl::ConsumePrefix(&rest, ":") &&
-                                      absl::SimpleAtoi(rest, &index)));
-  if (!cuda || index < 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "device '", name, "': allowed are auto, cpu, cuda and cuda:N"));
-  }
-  if (index >= gpus) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("device '", name, "': this machine and build have ", gpus,
-                     " CUDA devices"));
-  }
-  return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
+  const absl::StatusOr<std::vector<std::string>> names =
+      DeviceNames(name, gpus);
+  if (!names.ok()) return names.status();
+  return std::vector<at::Device>(names->begin(), names->end());
 }
 
 absl::StatusOr<std::string> ChoosePrecision(const std::string& name,

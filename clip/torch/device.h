@@ -5,15 +5,16 @@
 #include <ATen/ATen.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "clip/torch/packed_linear.h"
 
 namespace clip {
 
-// auto (the first GPU, else the CPU), cpu, cuda or cuda:N. InvalidArgument for
-// other names, FailedPrecondition for a GPU that is not there.
-absl::StatusOr<at::Device> ChooseDevice(const std::string& name);
+// What clip/device_names.h makes of `name` here. At least one; if the first is
+// the CPU, no other.
+absl::StatusOr<std::vector<at::Device>> ChooseDevices(const std::string& name);
 
 // `name`, or for auto the fastest that keeps the answers: fp16 on CUDA, bf16 on
 // CPUs that have it in hardware, else fp32. InvalidArgument for one that the

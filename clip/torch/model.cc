@@ -19,6 +19,7 @@
 #include "clip/checkpoint/checkpoint.h"
 #include "clip/compute_thread.h"
 #include "clip/cpu_quota.h"
+#include "clip/replicated_model.h"
 #include "clip/token_trie.h"
 #include "clip/torch/device.h"
 #include "clip/torch/tensors.h"
@@ -326,6 +327,8 @@ ModelInfo Describe(const Checkpoint& checkpoint, const at::Device& device,
   info.family = FamilyName(all);
   info.fingerprint = Fingerprint(checkpoint);
   info.device = device.str();
+  info.devices = {{device.str(), ""}};
+  info.batches_at_once = device.is_cuda() ? 2 : 1;
   info.precision = precision;
   info.threads = device.is_cpu() ? at::get_num_threads() : 0;
   info.image_size = all.image_size;
@@ -337,6 +340,31 @@ ModelInfo Describe(const Checkpoint& checkpoint, const at::Device& device,
   return info;
 }
 
+// The model on one device.
+absl::StatusOr<std::unique_ptr<Model>> LoadOn(const at::Device& device,
+                                              const std::string& precision,
+                                              const Checkpoint& checkpoint,
+                                              const ModelOptions& options) {
+  const auto compute = std::make_shared<ComputeThread>();
+  const auto load = [&]() -> absl::StatusOr<std::unique_ptr<TorchModel>> {
+    at::set_num_threads(options.threads > 0
+                            ? options.threads
+                            : ThreadsWithin(CpuQuota(), at::get_num_threads()));
+    // fp32 means fp32 on GPUs too, whose convolutions would round to TF32.
+    at::globalContext().setAllowTF32CuDNN(false);
+    const WeightLoader loader(checkpoint, {device, TypeFor(precision)});
+    return std::make_unique<TorchModel>(compute, loader,
+                                        Describe(checkpoint, device, precision),
+                                        options.max_batch);
+  };
+  absl::StatusOr<std::unique_ptr<TorchModel>> model =
+      Guarded(compute.get(), device, load);
+  if (!model.ok()) return model.status();
+  absl::Status status = (*model)->WarmUp();
+  if (!status.ok()) return status;
+  return *std::move(model);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Load(
@@ -346,32 +374,26 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(
         absl::StrCat("threads is ", options.threads, " and max_batch ",
                      options.max_batch, ", allowed are from 0 and from 1"));
   }
-  const absl::StatusOr<at::Device> device = ChooseDevice(options.device);
-  if (!device.ok()) return device.status();
+  const absl::StatusOr<std::vector<at::Device>> devices =
+      ChooseDevices(options.device);
+  if (!devices.ok()) return devices.status();
   const absl::StatusOr<std::string> precision =
-      ChoosePrecision(options.precision, *device);
+      ChoosePrecision(options.precision, devices->front());
   if (!precision.ok()) return precision.status();
   const absl::StatusOr<Checkpoint> checkpoint = ReadCheckpoint(path);
   if (!checkpoint.ok()) return checkpoint.status();
-
-  const auto compute = std::make_shared<ComputeThread>();
-  const auto load = [&]() -> absl::StatusOr<std::unique_ptr<TorchModel>> {
-    at::set_num_threads(options.threads > 0
-                            ? options.threads
-                            : ThreadsWithin(CpuQuota(), at::get_num_threads()));
-    // fp32 means fp32 on GPUs too, whose convolutions would round to TF32.
-    at::globalContext().setAllowTF32CuDNN(false);
-    const WeightLoader loader(*checkpoint, {*device, TypeFor(*precision)});
-    return std::make_unique<TorchModel>(
-        compute, loader, Describe(*checkpoint, *device, *precision),
-        options.max_batch);
-  };
-  absl::StatusOr<std::unique_ptr<TorchModel>> model =
-      Guarded(compute.get(), *device, load);
-  if (!model.ok()) return model.status();
-  absl::Status status = (*model)->WarmUp();
-  if (!status.ok()) return status;
-  return *std::move(model);
+  // One after the other: while one captures graphs no thread may allocate on
+  // any device.
+  std::vector<std::unique_ptr<Model>> replicas;
+  for (const at::Device& device : *devices) {
+    absl::StatusOr<std::unique_ptr<Model>> replica =
+        LoadOn(device, *precision, *checkpoint, options);
+    if (!replica.ok()) return replica.status();
+    replicas.push_back(*std::move(replica));
+  }
+  // The CPU is never lost.
+  if (devices->front().is_cpu()) return std::move(replicas[0]);
+  return std::make_unique<ReplicatedModel>(std::move(replicas));
 }
 
 }  // namespace clip

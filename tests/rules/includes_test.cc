@@ -62,9 +62,9 @@ bool Matches(absl::string_view header, absl::string_view entry) {
 // Headers of the language and of POSIX are open to all.
 bool IsSystemHeader(absl::string_view header) {
   static constexpr absl::string_view kPosix[] = {
-      "fcntl.h",   "netdb.h",  "netinet/in.h", "netinet/tcp.h", "poll.h",
-      "pthread.h", "sched.h",  "semaphore.h",  "malloc.h",      "signal.h",
-      "termios.h", "unistd.h", "wchar.h"};
+      "dlfcn.h",  "fcntl.h",   "netdb.h",  "netinet/in.h", "netinet/tcp.h",
+      "poll.h",   "pthread.h", "sched.h",  "semaphore.h",  "malloc.h",
+      "signal.h", "termios.h", "unistd.h", "wchar.h"};
   if (!absl::StrContains(header, '.')) return !absl::StrContains(header, '/');
   if (absl::StartsWith(header, "sys/")) return true;
   for (absl::string_view posix : kPosix) {

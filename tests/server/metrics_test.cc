@@ -51,6 +51,15 @@ Readings LoadedServer() {
   readings.max_inflight = 128;
   readings.model = clip::ModelInfo();
   readings.model->name = "a \"name\"";
+  readings.model->devices = {{"cuda:0", ""}, {"cuda:1", ""}, {"cuda:2", ""}};
+  readings.devices_left = 2;
+  readings.gpus = {{.device = "cuda:0",
+                    .memory_bytes = 10,
+                    .memory_max_bytes = 20,
+                    .busy_ratio = 0.5,
+                    .temperature_celsius = 60,
+                    .watts = 300},
+                   {.device = "cuda:1", .memory_bytes = 11}};
   readings.queued = 7;
   readings.tiers = {
       {.name = "memory",
@@ -122,6 +131,12 @@ TEST(MetricsTest, ReadsTheServerWhenAsked) {
   EXPECT_THAT(text, HasSubstr("zeroshot_ready 1\n"));
   EXPECT_THAT(text, HasSubstr("zeroshot_saturation_ratio 0.25\n"));
   EXPECT_THAT(text, HasSubstr("zeroshot_queue_pictures 7\n"));
+  EXPECT_THAT(text, HasSubstr(R"(zeroshot_devices{state="serving"} 2)"));
+  EXPECT_THAT(text, HasSubstr(R"(zeroshot_devices{state="lost"} 1)"));
+  EXPECT_THAT(text,
+              HasSubstr(R"(zeroshot_gpu_memory_bytes{device="cuda:1"} 11)"));
+  EXPECT_THAT(text, HasSubstr(R"(zeroshot_gpu_watts{device="cuda:0"} 300)"));
+  EXPECT_THAT(text, Not(HasSubstr(R"(zeroshot_gpu_watts{device="cuda:1"})")));
   EXPECT_THAT(text, HasSubstr(R"(zeroshot_store_bytes{tier="memory"} 10)"));
   EXPECT_THAT(
       text,

@@ -9,6 +9,7 @@
 #include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -54,9 +55,10 @@ inline v1::BuildClassifierRequest BuildRequest(
 class RunningServer {
  public:
   // Without `serve` the model stays unloaded.
-  explicit RunningServer(ServerOptions options = {}, bool serve = true) {
+  explicit RunningServer(ServerOptions options = {}, bool serve = true,
+                         std::function<void()> on_broken = nullptr) {
     options.listen = "127.0.0.1:0";
-    auto started = Server::Start(options);
+    auto started = Server::Start(options, std::move(on_broken));
     if (!started.ok()) {
       ADD_FAILURE() << started.status();
       std::abort();
@@ -73,6 +75,11 @@ class RunningServer {
   void Serve() {
     auto model = std::make_unique<clip::FakeModel>();
     model_ = model.get();
+    server_->Serve(std::move(model));
+  }
+
+  // A model of the test's own instead. Then there is no model().
+  void Serve(std::unique_ptr<clip::Model> model) {
     server_->Serve(std::move(model));
   }
 

@@ -54,6 +54,23 @@ TEST(StatusPageTest, LiveAndReadyAreToldApart) {
   EXPECT_EQ(Get(port, "/readyz")->status, 200);
 }
 
+TEST(StatusPageTest, ReadyCarriesRemarks) {
+  std::atomic<bool> ready = true;
+  StatusSource source = Quiet();
+  source.ready = [&ready] {
+    return ready ? absl::OkStatus() : absl::UnavailableError("stopping");
+  };
+  source.remarks = [] { return std::string("cuda:1 is lost\n"); };
+  const auto page = StatusPage::Start("127.0.0.1:0", source);
+  ASSERT_TRUE(page.ok()) << page.status();
+  const int port = (*page)->port();
+  EXPECT_EQ(Get(port, "/readyz")->body, "ok\ncuda:1 is lost\n");
+  EXPECT_EQ(Get(port, "/livez")->body, "ok\n");
+  ready = false;
+  EXPECT_EQ(Get(port, "/readyz")->status, 503);
+  EXPECT_EQ(Get(port, "/readyz")->body, "stopping\ncuda:1 is lost\n");
+}
+
 TEST(StatusPageTest, PortInUseIsAClearError) {
   const auto first = StatusPage::Start("127.0.0.1:0", Quiet());
   ASSERT_TRUE(first.ok()) << first.status();

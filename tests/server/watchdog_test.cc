@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "clip/replicated_model.h"
 #include "clip/tokenizer.h"
 #include "tests/testing/fake_model.h"
 #include "tests/testing/make_png.h"
@@ -22,9 +24,9 @@ using ::testing::IsEmpty;
 
 class WatchdogTest : public ::testing::Test {
  protected:
-  void Start(bool port_is_served = true) {
+  void Start(bool port_is_served = true, Embedder* embedder = nullptr) {
     watchdog_ = std::make_unique<Watchdog>(
-        &embedder_,
+        embedder != nullptr ? embedder : &embedder_,
         Watchdog::Options{.timeout = absl::Milliseconds(400),
                           .interval = absl::Milliseconds(20)},
         [port_is_served] { return port_is_served; },
@@ -111,6 +113,43 @@ TEST_F(WatchdogTest, LongQueueIsNoFault) {
   }
   for (auto& call : calls) EXPECT_TRUE(call.get());
   EXPECT_THAT(verdicts(), IsEmpty());
+}
+
+// The canary is stuck with it, or comes back from the other.
+TEST_F(WatchdogTest, NoticesOneDeviceOfSeveralThatIsStuck) {
+  std::vector<std::unique_ptr<clip::Model>> replicas;
+  std::vector<clip::FakeModel*> fakes;
+  for (const char* name : {"cuda:0", "cuda:1"}) {
+    auto fake =
+        std::make_unique<clip::FakeModel>(64, 8, clip::Device{name, ""});
+    fakes.push_back(fake.get());
+    replicas.push_back(std::move(fake));
+  }
+  clip::ReplicatedModel model(std::move(replicas));
+  Embedder embedder(&model, &tokenizer_, OneAtATime());
+  Start(/*port_is_served=*/true, &embedder);
+  fakes[1]->CloseGate();
+  std::atomic<bool> end{false};
+  auto load = std::async(std::launch::async, [&] {
+    // Stuck or not, some caller finds the other device.
+    std::vector<std::future<bool>> calls;
+    for (int i = 0; !end; ++i) {
+      calls.push_back(std::async(std::launch::async, [&embedder, i] {
+        return embedder.EmbedImages({testing_images::MakePng(i)}, {}).ok();
+      }));
+      absl::SleepFor(absl::Milliseconds(20));
+    }
+    fakes[1]->OpenGate();
+    for (auto& call : calls) EXPECT_TRUE(call.get());
+  });
+  WaitForVerdicts(1);
+  EXPECT_GT(fakes[0]->image_batches(), 5);  // which went on
+  end = true;
+  load.get();
+  WaitForVerdicts(2);
+  EXPECT_THAT(verdicts(),
+              ElementsAre(HasSubstr("has finished nothing for"), "well"));
+  watchdog_.reset();
 }
 
 TEST_F(WatchdogTest, SaysOnceThatThePortDoesNotAnswer) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -29,11 +30,12 @@ uint64_t NextRandom(uint64_t* state) {
 
 }  // namespace
 
-FakeModel::FakeModel(int embedding_dim, int image_size) {
+FakeModel::FakeModel(int embedding_dim, int image_size, Device device) {
   info_.name = "fake";
   info_.family = "Fake-8/4";
   info_.fingerprint = HashOf({});
-  info_.device = "cpu";
+  info_.device = device.name;
+  info_.devices = {std::move(device)};
   info_.precision = "fp32";
   info_.image_size = image_size;
   info_.context_length = 77;
@@ -62,12 +64,22 @@ bool FakeModel::PassGate(const TextProgress& progress, int64_t done,
     // Unlocked: `progress` is the caller's code.
     if (progress && !progress(done, total, positions)) return false;
     MutexLock lock(&mu_);
-    if (!closed_) return true;
+    if (!closed_ || (losing_ && texts_ >= lost_after_)) return true;
     ++at_gate_;
     changed_.NotifyAll();
     changed_.WaitUntil(&mu_, MonotonicNow() + absl::Milliseconds(2));
     --at_gate_;
   }
+}
+
+absl::Status FakeModel::CheckDevice() {
+  MutexLock lock(&mu_);
+  if (losing_ && texts_ >= lost_after_) {
+    return absl::UnavailableError(absl::StrCat(info_.device, " has broken"));
+  }
+  if (!out_of_memory_) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat(info_.device, " is out of memory"));
 }
 
 absl::StatusOr<std::vector<float>> FakeModel::EncodeImages(
@@ -82,6 +94,7 @@ absl::StatusOr<std::vector<float>> FakeModel::EncodeImages(
   }
   absl::SleepFor(time);
   PassGate(nullptr, 0, 0, 0);
+  if (absl::Status status = CheckDevice(); !status.ok()) return status;
   const size_t crop_size = size_t{3} * info_.image_size * info_.image_size;
   std::vector<float> rows;
   for (absl::Span<const uint8_t> crop : crops) {
@@ -112,9 +125,12 @@ absl::StatusOr<int64_t> FakeModel::EncodeText(
       return absl::InvalidArgumentError(
           absl::StrCat("sequence of ", ids.size(), " tokens"));
     }
+    if (absl::Status status = CheckDevice(); !status.ok()) return status;
     sink(i, RowOf({reinterpret_cast<const uint8_t*>(ids.data()),
                    ids.size() * sizeof(ids[0])}));
     positions += ids.size();
+    MutexLock lock(&mu_);
+    ++texts_;
   }
   return positions;
 }
@@ -140,6 +156,18 @@ void FakeModel::AnswerWrongly(bool wrongly) {
   wrongly_ = wrongly;
 }
 
+void FakeModel::LoseDevice(int after_texts) {
+  MutexLock lock(&mu_);
+  losing_ = true;
+  lost_after_ = texts_ + after_texts;
+  changed_.NotifyAll();
+}
+
+void FakeModel::RunOutOfMemory(bool out) {
+  MutexLock lock(&mu_);
+  out_of_memory_ = out;
+}
+
 bool FakeModel::WaitForCallsAtGate(int n, absl::Duration timeout) {
   const auto deadline = MonotonicNow() + timeout;
   MutexLock lock(&mu_);
@@ -152,6 +180,11 @@ bool FakeModel::WaitForCallsAtGate(int n, absl::Duration timeout) {
 int FakeModel::image_batches() {
   MutexLock lock(&mu_);
   return image_batches_;
+}
+
+int FakeModel::texts() {
+  MutexLock lock(&mu_);
+  return texts_;
 }
 
 int FakeModel::text_calls() {

@@ -19,7 +19,8 @@ namespace clip {
 
 class FakeModel : public Model {
  public:
-  explicit FakeModel(int embedding_dim = 64, int image_size = 8);
+  explicit FakeModel(int embedding_dim = 64, int image_size = 8,
+                     Device device = {"cpu", ""});
 
   const ModelInfo& info() const override { return info_; }
   absl::StatusOr<std::vector<float>> EncodeImages(
@@ -42,17 +43,27 @@ class FakeModel : public Model {
   // Whether the rows of EncodeImages are wrong from now on.
   void AnswerWrongly(bool wrongly);
 
+  // From now on its device is lost: every call ends as Unavailable, at the gate
+  // or before its next picture or text. With `after_texts`, once that many
+  // more texts have got their rows.
+  void LoseDevice(int after_texts = 0);
+
+  // Whether every call ends as ResourceExhausted from now on.
+  void RunOutOfMemory(bool out);
+
   // Blocks until `n` calls wait at the gate. Returns false after `timeout`.
   bool WaitForCallsAtGate(int n, absl::Duration timeout = absl::Seconds(20));
 
   // Calls so far.
   int image_batches();
   int text_calls();
+  int texts();
 
  private:
   // Waits while the gate is closed. False: `progress` said stop.
   bool PassGate(const TextProgress& progress, int64_t done, int64_t total,
                 int64_t positions);
+  absl::Status CheckDevice();
   std::vector<float> RowOf(absl::Span<const uint8_t> bytes) const;
 
   ModelInfo info_;
@@ -64,6 +75,10 @@ class FakeModel : public Model {
   int at_gate_ ABSL_GUARDED_BY(mu_) = 0;
   int image_batches_ ABSL_GUARDED_BY(mu_) = 0;
   int text_calls_ ABSL_GUARDED_BY(mu_) = 0;
+  int texts_ ABSL_GUARDED_BY(mu_) = 0;
+  bool losing_ ABSL_GUARDED_BY(mu_) = false;
+  int lost_after_ ABSL_GUARDED_BY(mu_) = 0;  // texts; if losing_
+  bool out_of_memory_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace clip

@@ -193,6 +193,148 @@ TEST_F(BatcherTest, EveryJobOfManyThreadsRunsExactlyOnce) {
   EXPECT_EQ(seen, all);
 }
 
+// Two devices, each of which wants a second batch while it computes.
+class TwoDevicesTest : public BatcherTest {
+ protected:
+  static constexpr int kMaxBatch = 4;
+
+  // Queues job `id`, of a thread of its own.
+  void Add(int id) {
+    jobs_[id].id = id;
+    threads_.emplace_back([this, id] {
+      if (!two_.Run({&jobs_[id]}, Caller()).ok()) ++failed_;
+    });
+    ++added_;
+    while (Arrived() < added_) std::this_thread::yield();
+  }
+
+  // Batches of one job each on the idle devices.
+  void Occupy(int devices) {
+    device_.SetBusy(true);
+    for (int id = 0; id < devices; ++id) {
+      Add(id);
+      device_.WaitForBatches(id + 1);
+    }
+  }
+
+  int Arrived() {
+    int arrived = 0;  // never too many: a job goes from the queue to a batch
+    for (const auto& batch : device_.batches()) arrived += batch.size();
+    return arrived + two_.queued();
+  }
+
+  void Join() {
+    for (std::thread& thread : threads_) thread.join();
+    EXPECT_EQ(failed_, 0);
+  }
+
+  Job jobs_[64];
+  int added_ = 0;
+  std::atomic<int> failed_{0};
+  std::vector<std::thread> threads_;
+  Batcher<Job> two_{kMaxBatch,
+                    [this](absl::Span<Job* const> jobs) { device_.Run(jobs); },
+                    AtOnce{.of_any_size = 2, .of_enough = 4}};
+};
+
+TEST_F(TwoDevicesTest, EachIdleDeviceStartsAtOnce) {
+  Occupy(2);
+  device_.SetBusy(false);
+  Join();
+  EXPECT_THAT(device_.batches(), ElementsAre(ElementsAre(0), ElementsAre(1)));
+}
+
+TEST_F(TwoDevicesTest, ASmallBatchGrowsWhileAllDevicesAreBusy) {
+  Occupy(2);
+  for (int id = 2; id < 5; ++id) Add(id);
+  absl::SleepFor(absl::Milliseconds(20));
+  EXPECT_THAT(device_.batches(), SizeIs(2));
+  EXPECT_EQ(two_.queued(), 3);
+  device_.SetBusy(false);
+  Join();
+  EXPECT_THAT(device_.batches(), ElementsAre(ElementsAre(0), ElementsAre(1),
+                                             ElementsAre(2, 3, 4)));
+}
+
+TEST_F(TwoDevicesTest, AFullBatchIsTakenForABusyDevice) {
+  Occupy(2);
+  for (int id = 2; id < 6; ++id) Add(id);
+  device_.WaitForBatches(3);
+  for (int id = 6; id < 10; ++id) Add(id);
+  device_.WaitForBatches(4);
+  for (int id = 10; id < 20; ++id) Add(id);
+  absl::SleepFor(absl::Milliseconds(20));
+  EXPECT_THAT(device_.batches(), SizeIs(4));  // as many as may run at once
+  EXPECT_EQ(two_.queued(), 10);
+  device_.SetBusy(false);
+  Join();
+  ASSERT_THAT(device_.batches(), SizeIs(7));
+  EXPECT_THAT(device_.batches()[3], ElementsAre(6, 7, 8, 9));
+}
+
+TEST_F(TwoDevicesTest, SoIsOneThatIsLargeEnough) {
+  two_.SetAtOnce({.of_any_size = 2, .of_enough = 4, .enough = 3});
+  Occupy(2);
+  for (int id = 2; id < 5; ++id) Add(id);
+  device_.WaitForBatches(3);
+  device_.SetBusy(false);
+  Join();
+  EXPECT_THAT(device_.batches()[2], ElementsAre(2, 3, 4));
+}
+
+TEST_F(TwoDevicesTest, OneCallOfManyBatchesKeepsAllBusy) {
+  device_.SetBusy(true);
+  std::vector<Job*> pointers;
+  for (Job& job : jobs_) pointers.push_back(&job);
+  std::thread call([&] { EXPECT_TRUE(two_.Run(pointers, Caller()).ok()); });
+  device_.WaitForBatches(4);
+  device_.SetBusy(false);
+  call.join();
+  EXPECT_THAT(device_.batches(), SizeIs(64 / kMaxBatch));
+}
+
+TEST_F(TwoDevicesTest, ALostDeviceStartsNoMore) {
+  two_.SetAtOnce({.of_any_size = 1, .of_enough = 2});
+  Occupy(1);
+  for (int id = 1; id < 3; ++id) Add(id);
+  absl::SleepFor(absl::Milliseconds(20));
+  EXPECT_THAT(device_.batches(), ElementsAre(ElementsAre(0)));
+  for (int id = 3; id < 9; ++id) Add(id);
+  device_.WaitForBatches(2);
+  absl::SleepFor(absl::Milliseconds(20));
+  EXPECT_THAT(device_.batches(), SizeIs(2));
+  // None left: what comes still gets its error.
+  two_.SetAtOnce({.of_any_size = 0, .of_enough = 0});
+  device_.SetBusy(false);
+  Join();
+}
+
+TEST_F(TwoDevicesTest, EveryJobRunsWhileDevicesComeAndGo) {
+  constexpr int kThreads = 12, kJobs = 150;
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      std::mt19937 random(t);
+      for (int i = 0; i < kJobs; ++i) {
+        std::vector<Job> jobs(1 + random() % 9);
+        std::vector<Job*> pointers;
+        for (Job& job : jobs) pointers.push_back(&job);
+        if (!two_.Run(pointers, Caller()).ok()) ++wrong;
+        for (const Job& job : jobs) wrong += !job.ran;
+        if (i % 50 == 0)
+          two_.SetAtOnce({1 + t % 2, 2 + t % 3, size_t(1 + t % 5)});
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(two_.queued(), 0);
+  for (const std::vector<int>& batch : device_.batches()) {
+    EXPECT_THAT(batch, SizeIs(Le(kMaxBatch)));
+  }
+}
+
 TEST_F(BatcherTest, CallersThatComeAndGoLeaveNothingBehind) {
   std::vector<std::thread> threads;
   std::atomic<int> wrong{0};

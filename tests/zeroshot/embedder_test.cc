@@ -1,8 +1,12 @@
 #include "zeroshot/embedder.h"
 
+#include <atomic>
 #include <cmath>
+#include <memory>
 #include <thread>
+#include <vector>
 
+#include "clip/replicated_model.h"
 #include "clip/text/unicode.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -104,6 +108,37 @@ TEST_F(EmbedderTest, ACallerWhoseDeadlinePassedGetsThat) {
   Caller gone;
   gone.gone = [] { return true; };
   EXPECT_TRUE(absl::IsCancelled(embedder_.EmbedTexts({"a"}, gone).status()));
+}
+
+TEST(EmbedderOnSeveralDevicesTest, BatchesRunOnAllOfThemAtOnce) {
+  std::vector<std::unique_ptr<clip::Model>> replicas;
+  std::vector<clip::FakeModel*> fakes;
+  for (const char* name : {"cuda:0", "cuda:1"}) {
+    auto fake =
+        std::make_unique<clip::FakeModel>(64, 8, clip::Device{name, ""});
+    fakes.push_back(fake.get());
+    replicas.push_back(std::move(fake));
+  }
+  clip::ReplicatedModel model(std::move(replicas));
+  const clip::Tokenizer tokenizer;
+  Embedder embedder(&model, &tokenizer, {});
+  for (clip::FakeModel* fake : fakes) fake->CloseGate();
+  std::vector<std::thread> calls;
+  std::atomic<int> failed{0};
+  const auto call = [&] {
+    const std::string picture = MakePng(1);
+    failed += !embedder.EmbedImages({picture}, {}).ok();
+  };
+  for (int i = 0; i < 3; ++i) calls.emplace_back(call);
+  for (clip::FakeModel* fake : fakes) {
+    EXPECT_TRUE(fake->WaitForCallsAtGate(1));
+  }
+  // One device goes: its batch is run by the other, whose next is one batch.
+  fakes[0]->LoseDevice();
+  fakes[1]->OpenGate();
+  for (std::thread& thread : calls) thread.join();
+  EXPECT_EQ(failed, 0);
+  EXPECT_EQ(model.devices_left(), 1);
 }
 
 class ImageCacheTest : public ::testing::Test {

@@ -1,0 +1,73 @@
+#include "clip/device_names.h"
+
+#include <algorithm>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+
+namespace clip {
+namespace {
+
+constexpr absl::string_view kCuda = "cuda:";
+
+absl::Status NotAllowed(absl::string_view asked, absl::string_view why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("device '", asked, "': ", why));
+}
+
+std::string GpuName(int index) { return absl::StrCat(kCuda, index); }
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> DeviceNames(absl::string_view asked,
+                                                     int gpus) {
+  if (asked == "cpu" || (asked == "auto" && gpus == 0)) return {{"cpu"}};
+  std::vector<std::string> names;
+  const auto missing = [&] {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "device '", asked, "': this machine and build have ", gpus,
+        " CUDA devices",
+        gpus > 0 ? "" : " (they need NVIDIA's driver and a build with CUDA)"));
+  };
+  if (asked == "auto" || asked == "cuda") {
+    if (gpus == 0) return missing();
+    for (int i = 0; i < gpus; ++i) names.push_back(GpuName(i));
+    return names;
+  }
+  absl::string_view indices = asked;
+  if (!absl::ConsumePrefix(&indices, kCuda)) {
+    return NotAllowed(asked, "allowed are auto, cpu, cuda and cuda:N[,N...]");
+  }
+  bool there = true;
+  for (absl::string_view text : absl::StrSplit(indices, ',')) {
+    int index = 0;
+    if (text.empty() || !absl::ascii_isdigit(text[0]) ||
+        !absl::SimpleAtoi(text, &index)) {
+      return NotAllowed(asked, "allowed are auto, cpu, cuda and cuda:N[,N...]");
+    }
+    there = there && index < gpus;
+    names.push_back(GpuName(index));
+    if (std::count(names.begin(), names.end(), names.back()) > 1) {
+      return NotAllowed(asked, absl::StrCat(names.back(), " is named twice"));
+    }
+  }
+  if (!there) return missing();
+  return names;
+}
+
+std::string JoinDeviceNames(const std::vector<std::string>& names) {
+  std::string joined = names[0];
+  for (size_t i = 1; i < names.size(); ++i) {
+    absl::string_view index = names[i];
+    absl::ConsumePrefix(&index, kCuda);
+    absl::StrAppend(&joined, ",", index);
+  }
+  return joined;
+}
+
+}  // namespace clip

@@ -1,0 +1,28 @@
+// Which devices --device asks for.
+// Thread rule: a free function without state.
+#ifndef ZEROSHOT_CLIP_DEVICE_NAMES_H_
+#define ZEROSHOT_CLIP_DEVICE_NAMES_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace clip {
+
+// One name a device, "cpu" or "cuda:N", in the order asked for, on a machine
+// with `gpus` of them: auto is every GPU, else the CPU; cuda is every GPU;
+// cuda:0,2 those two. They are numbered as CUDA_VISIBLE_DEVICES leaves them.
+//
+// InvalidArgument: another name, or a device named twice. FailedPrecondition: a
+// GPU that is not there.
+absl::StatusOr<std::vector<std::string>> DeviceNames(absl::string_view asked,
+                                                     int gpus);
+
+// The names as one: "cpu", "cuda:0", "cuda:0,2".
+std::string JoinDeviceNames(const std::vector<std::string>& names);
+
+}  // namespace clip
+
+#endif  // ZEROSHOT_CLIP_DEVICE_NAMES_H_

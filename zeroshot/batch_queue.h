@@ -1,0 +1,85 @@
+// The queue and the threads behind zeroshot/batcher.h, which knows what a job
+// is and says what is promised of it.
+#ifndef ZEROSHOT_ZEROSHOT_BATCH_QUEUE_H_
+#define ZEROSHOT_ZEROSHOT_BATCH_QUEUE_H_
+
+#include <deque>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "clip/mutex.h"
+#include "zeroshot/caller.h"
+
+namespace zeroshot {
+
+// How many batches run at once: as many as there are devices whatever their
+// size, further ones only if they have enough jobs.
+//
+// A GPU wants a second batch while it computes the first, so that crops cross
+// the bus meanwhile; but a small batch taken then would wait behind the first
+// without growing, and leave the next one small as well: callers who come back
+// together would be split in ever smaller parts. What has enough jobs for the
+// device's full speed loses nothing by not growing.
+struct AtOnce {
+  int of_any_size = 1;    // 0 is taken as 1
+  int of_enough = 1;      // those included
+  size_t enough = 1'000;  // jobs; at most what a batch may have
+
+  bool operator==(const AtOnce&) const = default;
+};
+
+// Thread rule: Run and SetAtOnce may be called from many threads at once; `run`
+// is called by threads of its own, by each for one batch at a time.
+class BatchQueue {
+ public:
+  using RunBatch = std::function<void(absl::Span<void* const>)>;
+
+  BatchQueue(size_t max_batch, RunBatch run, AtOnce at_once);
+  ~BatchQueue();  // as Batcher's
+
+  void SetAtOnce(AtOnce at_once);
+  absl::Status Run(absl::Span<void* const> jobs, const Caller& caller);
+  int queued();
+
+ private:
+  // The jobs of one Run call; on that call's stack, guarded by mu_.
+  struct Group {
+    Group(const Caller* c, size_t n) : caller(c), pending(n) {}
+    const Caller* const caller;
+    size_t pending;
+    absl::Status status;
+    clip::CondVar finished;
+  };
+  struct Queued {
+    void* job;
+    Group* group;
+  };
+
+  // The group may be gone as soon as mu_ is free: notify while holding it.
+  void Finish(Group* group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DropQueued(Group* group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether a batch may be taken now.
+  bool MayTake() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Takes the next batch off the queue, dropping what is no longer wanted.
+  std::vector<Queued> TakeBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Blocks until there is one to run, then counts as running. Empty: the end.
+  std::vector<Queued> WaitForBatch();
+  void Loop();
+
+  const size_t max_batch_;
+  const RunBatch run_;
+  clip::Mutex mu_;
+  clip::CondVar arrived_;
+  AtOnce at_once_ ABSL_GUARDED_BY(mu_);
+  int running_ ABSL_GUARDED_BY(mu_) = 0;  // batches
+  std::deque<Queued> queue_ ABSL_GUARDED_BY(mu_);
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  std::vector<std::thread> threads_;  // last: they use the others
+};
+
+}  // namespace zeroshot
+
+#endif  // ZEROSHOT_ZEROSHOT_BATCH_QUEUE_H_
