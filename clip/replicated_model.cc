@@ -47,9 +47,8 @@ ReplicatedModel::ReplicatedModel(std::vector<std::unique_ptr<Model>> replicas)
   info_.device = JoinDeviceNames(names);
 }
 
-std::vector<LostDevice> ReplicatedModel::lost_devices() const {
+std::vector<LostDevice> ReplicatedModel::Lost() const {
   std::vector<LostDevice> lost;
-  MutexLock lock(&mu_);
   for (size_t i = 0; i < replicas_.size(); ++i) {
     if (replicas_[i]->lost) {
       lost.push_back({info_.devices[i].name, replicas_[i]->why});
@@ -58,16 +57,17 @@ std::vector<LostDevice> ReplicatedModel::lost_devices() const {
   return lost;
 }
 
+std::vector<LostDevice> ReplicatedModel::lost_devices() const {
+  MutexLock lock(&mu_);
+  return Lost();
+}
+
 void ReplicatedModel::SetOnDeviceLost(OnDeviceLost on_lost) {
   std::vector<LostDevice> lost;
   {
     MutexLock lock(&mu_);
     on_lost_ = on_lost;
-    for (size_t i = 0; i < replicas_.size(); ++i) {
-      if (replicas_[i]->lost) {
-        lost.push_back({info_.devices[i].name, replicas_[i]->why});
-      }
-    }
+    lost = Lost();
   }
   if (!on_lost) return;
   for (const LostDevice& device : lost) on_lost(device);

@@ -63,6 +63,8 @@ class ReplicatedModel : public Model {
   // Many sequences and the threads that encode them.
   class TextSplit;
 
+  std::vector<LostDevice> Lost() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   // The freest that is not among `passed_over`, with one more call inside; null
   // if there is none. Freest: fewest image calls, then fewest text calls, then
   // longest without one, so that an idle server's watchdog sees each in turn.
