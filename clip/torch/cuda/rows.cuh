@@ -1,0 +1,170 @@
+// What our kernels share: rows read and written eight elements at a time (16
+// bytes of a 16-bit type), sums over a warp, and the way to launch.
+//
+// Most kernels give a row to a warp: its lanes take eight columns each, then
+// the next 256. Shuffles name all 32 lanes, so loops around them turn equally
+// often in each.
+//
+// The .cu files also compile as plain C++ and run on the CPU for tests
+// (tests/testing/cuda_on_cpu/): a new intrinsic needs its stand-in there.
+#ifndef ZEROSHOT_CLIP_TORCH_CUDA_ROWS_CUH_
+#define ZEROSHOT_CLIP_TORCH_CUDA_ROWS_CUH_
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "clip/torch/cuda/kernels.h"
+
+namespace clip {
+
+constexpr unsigned kAllLanes = 0xffffffff;
+constexpr int kWarp = 32;
+constexpr int kThreads = 256;  // of a block
+constexpr int kWarps = kThreads / kWarp;
+constexpr int kEight = 8;                     // columns of a lane
+constexpr int kWarpColumns = kWarp * kEight;  // columns of a warp at a time
+
+struct Eight {
+  float v[kEight];
+};
+
+// Eight elements at `p`. REQUIRES: p is 16-byte aligned.
+__device__ inline Eight Load(const float* p) {
+  const float4 a = reinterpret_cast<const float4*>(p)[0];
+  const float4 b = reinterpret_cast<const float4*>(p)[1];
+  return {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
+}
+
+__device__ inline Eight Load(const __half* p) {
+  const uint4 raw = *reinterpret_cast<const uint4*>(p);
+  __half2 pairs[4];
+  memcpy(pairs, &raw, sizeof(raw));
+  Eight eight;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const float2 pair = __half22float2(pairs[i]);
+    eight.v[2 * i] = pair.x;
+    eight.v[2 * i + 1] = pair.y;
+  }
+  return eight;
+}
+
+__device__ inline Eight Load(const __nv_bfloat16* p) {
+  const uint4 raw = *reinterpret_cast<const uint4*>(p);
+  __nv_bfloat162 pairs[4];
+  memcpy(pairs, &raw, sizeof(raw));
+  Eight eight;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const float2 pair = __bfloat1622float2(pairs[i]);
+    eight.v[2 * i] = pair.x;
+    eight.v[2 * i + 1] = pair.y;
+  }
+  return eight;
+}
+
+__device__ inline void Store(const Eight& e, float* p) {
+  reinterpret_cast<float4*>(p)[0] = {e.v[0], e.v[1], e.v[2], e.v[3]};
+  reinterpret_cast<float4*>(p)[1] = {e.v[4], e.v[5], e.v[6], e.v[7]};
+}
+
+__device__ inline void Store(const Eight& e, __half* p) {
+  __half2 pairs[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    pairs[i] = __floats2half2_rn(e.v[2 * i], e.v[2 * i + 1]);
+  uint4 raw;
+  memcpy(&raw, pairs, sizeof(raw));
+  *reinterpret_cast<uint4*>(p) = raw;
+}
+
+__device__ inline void Store(const Eight& e, __nv_bfloat16* p) {
+  __nv_bfloat162 pairs[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    pairs[i] = __floats2bfloat162_rn(e.v[2 * i], e.v[2 * i + 1]);
+  uint4 raw;
+  memcpy(&raw, pairs, sizeof(raw));
+  *reinterpret_cast<uint4*>(p) = raw;
+}
+
+// Over the lanes of a warp, the result in each. All 32 must come here.
+__device__ inline float WarpSum(float x) {
+#pragma unroll
+  for (int step = kWarp / 2; step > 0; step /= 2)
+    x += __shfl_xor_sync(kAllLanes, x, step);
+  return x;
+}
+
+__device__ inline float WarpMax(float x) {
+#pragma unroll
+  for (int step = kWarp / 2; step > 0; step /= 2)
+    x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, step));
+  return x;
+}
+
+// Rows are dealt to the warps of the grid in turn, so that no grid is too
+// large:
+//   for (int64_t row = FirstRow(); row < rows; row += RowStep())
+__device__ inline int64_t FirstRow() {
+  return static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
+}
+__device__ inline int64_t RowStep() {
+  return static_cast<int64_t>(gridDim.x) * kWarps;
+}
+__device__ inline int Lane() { return threadIdx.x % kWarp; }
+
+// Host side.
+
+// Blocks for `items` when each takes `items_per_block`; a grid that this cuts
+// short goes round again.
+inline unsigned Blocks(int64_t items, int64_t items_per_block) {
+  constexpr int64_t kMostBlocks = 1 << 20;
+  const int64_t blocks = (items + items_per_block - 1) / items_per_block;
+  return static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
+}
+
+inline bool Aligned(const void* p) {
+  return reinterpret_cast<uintptr_t>(p) % 16 == 0;
+}
+template <typename... Pointers>
+bool AllAligned(Pointers... pointers) {
+  return (Aligned(pointers) && ...);
+}
+
+template <typename... Parameters, typename... Arguments>
+cudaError_t Launch(dim3 blocks, dim3 threads, cudaStream_t stream,
+                   void (*kernel)(Parameters...), Arguments&&... arguments) {
+  cudaLaunchConfig_t config = {};
+  config.gridDim = blocks;
+  config.blockDim = threads;
+  config.stream = stream;
+  const cudaError_t error = cudaLaunchKernelEx(
+      &config, kernel, std::forward<Arguments>(arguments)...);
+  // Told to our caller; the next to ask need not hear of it again.
+  if (error != cudaSuccess) static_cast<void>(cudaGetLastError());
+  return error;
+}
+
+// f.operator()<T>() with the C++ type of the elements.
+template <typename Function>
+cudaError_t WithType(Half type, const Function& f) {
+  switch (type) {
+    case Half::kFp16:
+      return f.template operator()<__half>();
+    case Half::kBf16:
+      return f.template operator()<__nv_bfloat16>();
+    case Half::kFp32:
+      return f.template operator()<float>();
+  }
+  return cudaErrorInvalidValue;
+}
+
+}  // namespace clip
+
+#endif  // ZEROSHOT_CLIP_TORCH_CUDA_ROWS_CUH_
