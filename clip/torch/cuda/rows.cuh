@@ -14,6 +14,7 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -66,6 +67,22 @@ __device__ inline Eight Load(const __nv_bfloat16* p) {
     eight.v[2 * i + 1] = pair.y;
   }
   return eight;
+}
+
+// To the nearest of T.
+template <typename T>
+__device__ T Round(float x);
+template <>
+__device__ inline float Round<float>(float x) {
+  return x;
+}
+template <>
+__device__ inline __half Round<__half>(float x) {
+  return __float2half_rn(x);
+}
+template <>
+__device__ inline __nv_bfloat16 Round<__nv_bfloat16>(float x) {
+  return __float2bfloat16_rn(x);
 }
 
 __device__ inline void Store(const Eight& e, float* p) {
@@ -121,12 +138,17 @@ __device__ inline int Lane() { return threadIdx.x % kWarp; }
 
 // Host side.
 
-// Blocks for `items` when each takes `items_per_block`; a grid that this cuts
-// short goes round again.
+// Tests on the CPU make it small, so that every grid goes round again.
+#ifndef CLIP_CUDA_MOST_BLOCKS
+#define CLIP_CUDA_MOST_BLOCKS 65535  // the limit of gridDim.y
+#endif
+
+// Blocks for `items` when each takes `items_per_block`, along x and y; a grid
+// that the limit cuts short goes round again.
 inline unsigned Blocks(int64_t items, int64_t items_per_block) {
-  constexpr int64_t kMostBlocks = 1 << 20;
+  constexpr int64_t kMost = CLIP_CUDA_MOST_BLOCKS;
   const int64_t blocks = (items + items_per_block - 1) / items_per_block;
-  return static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
+  return static_cast<unsigned>(blocks < kMost ? blocks : kMost);
 }
 
 inline bool Aligned(const void* p) {
