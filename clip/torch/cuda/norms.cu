@@ -47,12 +47,13 @@ __device__ void Write(const Row<kChunks>& row, T* to, int width) {
 // far from zero lose nothing.
 template <int kChunks>
 __device__ void Norm(Row<kChunks>& row, const NormWeights& norm, int width) {
+  const float share = 1.0f / width;
   float sum = 0;
   ForChunks<kChunks>(width, [&](int chunk, int) {
 #pragma unroll
     for (int i = 0; i < kEight; ++i) sum += row.chunks[chunk].v[i];
   });
-  const float mean = WarpSum(sum) / width;
+  const float mean = WarpSum(sum) * share;
   float squares = 0;
   ForChunks<kChunks>(width, [&](int chunk, int) {
 #pragma unroll
@@ -61,7 +62,7 @@ __device__ void Norm(Row<kChunks>& row, const NormWeights& norm, int width) {
       squares += difference * difference;
     }
   });
-  const float scale = rsqrtf(WarpSum(squares) / width + norm.epsilon);
+  const float scale = rsqrtf(WarpSum(squares) * share + norm.epsilon);
   ForChunks<kChunks>(width, [&](int chunk, int column) {
     const Eight weight = Load(norm.weight + column);
     const Eight bias = Load(norm.bias + column);

@@ -34,39 +34,58 @@ struct Eight {
   float v[kEight];
 };
 
+// The same as they lie in memory: what a load brings, before it is needed.
+template <typename T>
+struct Raw {
+  uint4 bits;
+};
+template <>
+struct Raw<float> {
+  float4 low, high;
+};
+
 // Eight elements at `p`. REQUIRES: p is 16-byte aligned.
-__device__ inline Eight Load(const float* p) {
-  const float4 a = reinterpret_cast<const float4*>(p)[0];
-  const float4 b = reinterpret_cast<const float4*>(p)[1];
+template <typename T>
+__device__ Raw<T> LoadRaw(const T* p) {
+  return {*reinterpret_cast<const uint4*>(p)};
+}
+__device__ inline Raw<float> LoadRaw(const float* p) {
+  return {reinterpret_cast<const float4*>(p)[0],
+          reinterpret_cast<const float4*>(p)[1]};
+}
+
+__device__ inline float2 Widen(__half2 pair) { return __half22float2(pair); }
+__device__ inline float2 Widen(__nv_bfloat162 pair) {
+  return __bfloat1622float2(pair);
+}
+
+template <typename Pair>
+__device__ Eight ExpandPairs(const uint4& bits) {
+  Pair pairs[4];
+  memcpy(pairs, &bits, sizeof(bits));
+  Eight eight;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const float2 pair = Widen(pairs[i]);
+    eight.v[2 * i] = pair.x;
+    eight.v[2 * i + 1] = pair.y;
+  }
+  return eight;
+}
+__device__ inline Eight Expand(const Raw<__half>& raw) {
+  return ExpandPairs<__half2>(raw.bits);
+}
+__device__ inline Eight Expand(const Raw<__nv_bfloat16>& raw) {
+  return ExpandPairs<__nv_bfloat162>(raw.bits);
+}
+__device__ inline Eight Expand(const Raw<float>& raw) {
+  const float4 &a = raw.low, &b = raw.high;
   return {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
 }
 
-__device__ inline Eight Load(const __half* p) {
-  const uint4 raw = *reinterpret_cast<const uint4*>(p);
-  __half2 pairs[4];
-  memcpy(pairs, &raw, sizeof(raw));
-  Eight eight;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const float2 pair = __half22float2(pairs[i]);
-    eight.v[2 * i] = pair.x;
-    eight.v[2 * i + 1] = pair.y;
-  }
-  return eight;
-}
-
-__device__ inline Eight Load(const __nv_bfloat16* p) {
-  const uint4 raw = *reinterpret_cast<const uint4*>(p);
-  __nv_bfloat162 pairs[4];
-  memcpy(pairs, &raw, sizeof(raw));
-  Eight eight;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const float2 pair = __bfloat1622float2(pairs[i]);
-    eight.v[2 * i] = pair.x;
-    eight.v[2 * i + 1] = pair.y;
-  }
-  return eight;
+template <typename T>
+__device__ Eight Load(const T* p) {
+  return Expand(LoadRaw(p));
 }
 
 // To the nearest of T.

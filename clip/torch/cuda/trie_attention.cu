@@ -12,15 +12,25 @@ constexpr int kAttentionThreads = 128;
 // step of the online softmax.
 constexpr int kAtOnce = 4;
 
+struct Strided {
+  const char* rows;
+  uint32_t stride;  // bytes from one row to the next
+};
+
+// Eight elements of a row, from byte `column` on.
 template <typename T>
-struct Rows {
-  const T *queries, *keys, *values;
-  int64_t query_stride, key_stride, value_stride;
+__device__ Raw<T> LoadAt(Strided strided, uint32_t row, uint32_t column) {
+  // 32 times 32 bits plus 64 are one instruction.
+  return LoadRaw(reinterpret_cast<const T*>(
+      strided.rows + (uint64_t{row} * strided.stride + column)));
+}
+
+struct Paths {
+  Strided queries, keys, values;
   const int32_t *offsets, *ancestors;
   int64_t count;
   int head_dim;
   float scale;  // 1 / sqrt(head_dim), times log2(e): exp2 is the quicker exp
-  T* out;
 };
 
 // A group of kLanes lanes has one query and head, eight columns a lane, and
@@ -28,55 +38,68 @@ struct Rows {
 // longest way: neighbours' lengths differ little, and the rows that they read
 // at the same time are mostly the same one.
 //
+// No branch stands between the loads, so that all of a turn are under way at
+// once: behind the end of its way a group reads its last ancestor again, at no
+// weight, and lanes behind the head's columns read its last ones.
+//
 // Online softmax: `sum` and `mixed` are relative to 2^highest, and scaled when
 // a higher score comes.
 template <typename T, int kLanes>
-__global__ void __launch_bounds__(kAttentionThreads)
-    TrieAttentionKernel(Rows<T> rows) {
+__global__ void __launch_bounds__(kAttentionThreads, sizeof(T) == 2 ? 6 : 4)
+    TrieAttentionKernel(Paths paths, T* out) {
   constexpr int kQueries = kAttentionThreads / kLanes;  // of a block
-  const int column = blockIdx.x * rows.head_dim + threadIdx.x % kLanes * kEight;
-  const bool has_columns =
-      static_cast<int>(threadIdx.x % kLanes * kEight) < rows.head_dim;
+  const int group_lane = threadIdx.x % kLanes;
+  const bool has_columns = group_lane * kEight < paths.head_dim;
+  const int column = blockIdx.x * paths.head_dim +
+                     min(group_lane * kEight, paths.head_dim - kEight);
+  const int column_bytes = column * sizeof(T);
   for (int64_t first = static_cast<int64_t>(blockIdx.y) * kQueries;
-       first < rows.count;
+       first < paths.count;
        first += static_cast<int64_t>(gridDim.y) * kQueries) {
-    const int64_t query = first + threadIdx.x / kLanes;
-    int length = 0;
-    const int32_t* ancestors = rows.ancestors;
-    Eight q = {};
-    if (query < rows.count) {
-      const int32_t begin = rows.offsets[query];
-      length = rows.offsets[query + 1] - begin;
-      ancestors += begin;
-      if (has_columns) {
-        q = Load(rows.queries + query * rows.query_stride + column);
-#pragma unroll
-        for (float& v : q.v) v *= rows.scale;
-      }
-    }
+    const int64_t group = first + threadIdx.x / kLanes;
+    const bool has_query = group < paths.count;
+    const int query = static_cast<int>(has_query ? group : paths.count - 1);
+    const int32_t begin = paths.offsets[query];
+    const int length = has_query ? paths.offsets[query + 1] - begin : 0;
     int longest = length;
 #pragma unroll
     for (int step = kWarp / 2; step >= kLanes; step /= 2)
       longest = max(longest, __shfl_xor_sync(kAllLanes, longest, step));
 
+    Eight q = Expand(LoadAt<T>(paths.queries, query, column_bytes));
+#pragma unroll
+    for (float& v : q.v) v = has_columns ? v * paths.scale : 0;
+
+    // A way without ancestors reads the first of all, for company.
+    const int start = length == 0 ? 0 : begin;
+    const int last = start + max(length - 1, 0);
+    int next[kAtOnce];
+    if (longest > 0) {
+#pragma unroll
+      for (int u = 0; u < kAtOnce; ++u)
+        next[u] = paths.ancestors[min(start + u, last)];
+    }
     float highest = -INFINITY, sum = 0;
     Eight mixed = {};
     for (int j = 0; j < longest; j += kAtOnce) {
-      Eight keys[kAtOnce] = {}, values[kAtOnce] = {};
+      Raw<T> keys[kAtOnce], values[kAtOnce];
 #pragma unroll
-      for (int u = 0; u < kAtOnce; ++u) {
-        if (j + u < length && has_columns) {
-          const int64_t row = ancestors[j + u];
-          keys[u] = Load(rows.keys + row * rows.key_stride + column);
-          values[u] = Load(rows.values + row * rows.value_stride + column);
-        }
-      }
+      for (int u = 0; u < kAtOnce; ++u)
+        keys[u] = LoadAt<T>(paths.keys, next[u], column_bytes);
+#pragma unroll
+      for (int u = 0; u < kAtOnce; ++u)
+        values[u] = LoadAt<T>(paths.values, next[u], column_bytes);
+#pragma unroll
+      for (int u = 0; u < kAtOnce; ++u)
+        next[u] = paths.ancestors[min(start + j + kAtOnce + u, last)];
+
       float scores[kAtOnce], new_highest = highest;
 #pragma unroll
       for (int u = 0; u < kAtOnce; ++u) {
+        const Eight key = Expand(keys[u]);
         float dot = 0;
 #pragma unroll
-        for (int i = 0; i < kEight; ++i) dot += q.v[i] * keys[u].v[i];
+        for (int i = 0; i < kEight; ++i) dot += q.v[i] * key.v[i];
 #pragma unroll
         for (int step = kLanes / 2; step > 0; step /= 2)
           dot += __shfl_xor_sync(kAllLanes, dot, step);
@@ -93,16 +116,17 @@ __global__ void __launch_bounds__(kAttentionThreads)
 #pragma unroll
       for (int u = 0; u < kAtOnce; ++u) {
         const float weight = exp2f(scores[u] - base);
+        const Eight value = Expand(values[u]);
         sum += weight;
 #pragma unroll
-        for (int i = 0; i < kEight; ++i) mixed.v[i] += weight * values[u].v[i];
+        for (int i = 0; i < kEight; ++i) mixed.v[i] += weight * value.v[i];
       }
     }
-    if (query < rows.count && has_columns) {
-      const float share = sum == 0 ? 0 : 1 / sum;
+    if (has_query && has_columns) {
+      const float share = __fdividef(1, sum);
 #pragma unroll
-      for (float& v : mixed.v) v *= share;
-      Store(mixed, rows.out + query * gridDim.x * rows.head_dim + column);
+      for (float& v : mixed.v) v = length == 0 ? 0 : v * share;
+      Store(mixed, out + group * (gridDim.x * paths.head_dim) + column);
     }
   }
 }
@@ -110,31 +134,37 @@ __global__ void __launch_bounds__(kAttentionThreads)
 template <typename T, int kLanes>
 cudaError_t LaunchAttention(const TrieAttentionCall& call,
                             cudaStream_t stream) {
-  constexpr int kQueries = kAttentionThreads / kLanes;
-  const Rows<T> rows = {
-      static_cast<const T*>(call.queries),
-      static_cast<const T*>(call.keys),
-      static_cast<const T*>(call.values),
-      call.query_stride,
-      call.key_stride,
-      call.value_stride,
+  const auto strided = [](const void* rows, int64_t stride) {
+    return Strided{static_cast<const char*>(rows),
+                   static_cast<uint32_t>(stride * sizeof(T))};
+  };
+  const Paths paths = {
+      strided(call.queries, call.query_stride),
+      strided(call.keys, call.key_stride),
+      strided(call.values, call.value_stride),
       call.offsets,
       call.ancestors,
       call.count,
       call.head_dim,
-      static_cast<float>(1.4426950408889634 / std::sqrt(call.head_dim)),
-      static_cast<T*>(call.out)};
-  const dim3 blocks(call.heads, Blocks(call.count, kQueries));
+      static_cast<float>(1.4426950408889634 / std::sqrt(call.head_dim))};
+  const dim3 blocks(call.heads, Blocks(call.count, kAttentionThreads / kLanes));
   return Launch(blocks, kAttentionThreads, stream,
-                TrieAttentionKernel<T, kLanes>, rows);
+                TrieAttentionKernel<T, kLanes>, paths,
+                static_cast<T*>(call.out));
+}
+
+bool CanStride(int64_t stride) {
+  return stride > 0 && stride % kEight == 0 && stride < (1 << 28);
 }
 
 }  // namespace
 
 cudaError_t TrieAttention(const TrieAttentionCall& call, cudaStream_t stream) {
-  if (call.heads <= 0 || call.head_dim <= 0 || call.head_dim % kEight != 0 ||
-      call.head_dim > 128 || call.query_stride % kEight != 0 ||
-      call.key_stride % kEight != 0 || call.value_stride % kEight != 0 ||
+  // Offsets are 32-bit, so there are fewer queries than 2^31.
+  if (call.count < 0 || call.count > INT32_MAX || call.heads <= 0 ||
+      call.head_dim <= 0 || call.head_dim % kEight != 0 ||
+      call.head_dim > 128 || !CanStride(call.query_stride) ||
+      !CanStride(call.key_stride) || !CanStride(call.value_stride) ||
       !AllAligned(call.queries, call.keys, call.values, call.out))
     return cudaErrorInvalidValue;
   if (call.count == 0) return cudaSuccess;

@@ -39,6 +39,7 @@ struct __attribute__((may_alias)) alignas(16) uint4 {
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 using std::max;
+using std::min;
 
 inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
 inline float __expf(float x) { return std::exp(x); }
