@@ -269,6 +269,24 @@ TEST_P(CudaKernelsTest, AddNormTakesNeitherDeltaNorBias) {
   }
 }
 
+TEST_P(CudaKernelsTest, AddNormMayWriteWhereItsDeltaIs) {
+  constexpr int kWidth = 768;
+  constexpr int64_t kRows = 50;
+  const Norm norm(kWidth);
+  const Floats x = Random(kRows * kWidth, 1);
+  const DeviceArray<float> first(x), second(x);
+  const Elements delta(type(), Random(kRows * kWidth, 2)),
+      out(type(), kRows * kWidth);
+  ASSERT_EQ(AddNorm(type(), first.get(), delta.get(), nullptr, norm.get(),
+                    kRows, kWidth, out.get(), nullptr),
+            cudaSuccess);
+  ASSERT_EQ(AddNorm(type(), second.get(), delta.get(), nullptr, norm.get(),
+                    kRows, kWidth, delta.get(), nullptr),
+            cudaSuccess);
+  EXPECT_EQ(delta.ToHost(), out.ToHost());
+  EXPECT_EQ(second.ToHost(), first.ToHost());
+}
+
 // The residual stream grows with the layers, and some columns much more than
 // others; a norm's variance may also be next to nothing.
 TEST_P(CudaKernelsTest, AddNormHoldsForHugeAndTinyRows) {

@@ -1,4 +1,6 @@
 #include "clip/checkpoint/architecture.h"
+#include "clip/torch/cuda/kernels.h"
+#include "clip/torch/cuda/launch.cuh"
 #include "clip/torch/cuda/rows.cuh"
 
 namespace clip {

@@ -6,7 +6,8 @@
 // arrays are row-major, shapes in brackets. `void*` rows have elements of the
 // call's type; everything is computed in float32 and rounded once, when a row
 // is written. Work is queued on `stream`; nothing waits and nothing allocates,
-// so that every call can be captured in a graph.
+// so that every call can be captured in a graph, once it has been made outside
+// of one: the driver loads a kernel when it is first launched.
 //
 // REQUIRES, of all: widths are multiples of 8 and at most kMaxWidth where a
 // row is normed; pointers to rows and vectors are 16-byte aligned and strides
@@ -74,7 +75,8 @@ struct NormWeights {
                                       int width, float* x, cudaStream_t stream);
 
 // x [rows, width] += delta [rows, width] + delta_bias [width], in place;
-// out [rows, width] = its layer norm. delta and delta_bias may each be null.
+// out [rows, width] = its layer norm, which may go where delta is. delta and
+// delta_bias may each be null.
 [[nodiscard]] cudaError_t AddNorm(Half type, float* x, const void* delta,
                                   const float* delta_bias, NormWeights norm,
                                   int64_t rows, int width, void* out,

@@ -1,3 +1,5 @@
+#include "clip/torch/cuda/kernels.h"
+#include "clip/torch/cuda/launch.cuh"
 #include "clip/torch/cuda/rows.cuh"
 
 namespace clip {

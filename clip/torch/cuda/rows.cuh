@@ -1,5 +1,5 @@
-// What our kernels share: rows read and written eight elements at a time (16
-// bytes of a 16-bit type), sums over a warp, and the way to launch.
+// What our kernels share on the device: rows read and written eight elements at
+// a time (16 bytes of a 16-bit type), and sums over a warp.
 //
 // Most kernels give a row to a warp: its lanes take eight columns each, then
 // the next 256. Shuffles name all 32 lanes, so loops around them turn equally
@@ -14,12 +14,8 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
-#include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <utility>
-
-#include "clip/torch/cuda/kernels.h"
 
 namespace clip {
 
@@ -154,57 +150,6 @@ __device__ inline int64_t RowStep() {
   return static_cast<int64_t>(gridDim.x) * kWarps;
 }
 __device__ inline int Lane() { return threadIdx.x % kWarp; }
-
-// Host side.
-
-// Tests on the CPU make it small, so that every grid goes round again.
-#ifndef CLIP_CUDA_MOST_BLOCKS
-#define CLIP_CUDA_MOST_BLOCKS 65535  // the limit of gridDim.y
-#endif
-
-// Blocks for `items` when each takes `items_per_block`, along x and y; a grid
-// that the limit cuts short goes round again.
-inline unsigned Blocks(int64_t items, int64_t items_per_block) {
-  constexpr int64_t kMost = CLIP_CUDA_MOST_BLOCKS;
-  const int64_t blocks = (items + items_per_block - 1) / items_per_block;
-  return static_cast<unsigned>(blocks < kMost ? blocks : kMost);
-}
-
-inline bool Aligned(const void* p) {
-  return reinterpret_cast<uintptr_t>(p) % 16 == 0;
-}
-template <typename... Pointers>
-bool AllAligned(Pointers... pointers) {
-  return (Aligned(pointers) && ...);
-}
-
-template <typename... Parameters, typename... Arguments>
-cudaError_t Launch(dim3 blocks, dim3 threads, cudaStream_t stream,
-                   void (*kernel)(Parameters...), Arguments&&... arguments) {
-  cudaLaunchConfig_t config = {};
-  config.gridDim = blocks;
-  config.blockDim = threads;
-  config.stream = stream;
-  const cudaError_t error = cudaLaunchKernelEx(
-      &config, kernel, std::forward<Arguments>(arguments)...);
-  // Told to our caller; the next to ask need not hear of it again.
-  if (error != cudaSuccess) static_cast<void>(cudaGetLastError());
-  return error;
-}
-
-// f.operator()<T>() with the C++ type of the elements.
-template <typename Function>
-cudaError_t WithType(Half type, const Function& f) {
-  switch (type) {
-    case Half::kFp16:
-      return f.template operator()<__half>();
-    case Half::kBf16:
-      return f.template operator()<__nv_bfloat16>();
-    case Half::kFp32:
-      return f.template operator()<float>();
-  }
-  return cudaErrorInvalidValue;
-}
 
 }  // namespace clip
 

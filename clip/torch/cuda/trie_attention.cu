@@ -1,3 +1,8 @@
+#include <cmath>
+#include <cstdint>
+
+#include "clip/torch/cuda/kernels.h"
+#include "clip/torch/cuda/launch.cuh"
 #include "clip/torch/cuda/rows.cuh"
 
 namespace clip {
@@ -72,12 +77,12 @@ __global__ void __launch_bounds__(kAttentionThreads, sizeof(T) == 2 ? 6 : 4)
 
     // A way without ancestors reads the first of all, for company.
     const int start = length == 0 ? 0 : begin;
-    const int last = start + max(length - 1, 0);
+    const int last = max(length - 1, 0);
     int next[kAtOnce];
     if (longest > 0) {
 #pragma unroll
       for (int u = 0; u < kAtOnce; ++u)
-        next[u] = paths.ancestors[min(start + u, last)];
+        next[u] = paths.ancestors[start + min(u, last)];
     }
     float highest = -INFINITY, sum = 0;
     Eight mixed = {};
@@ -91,7 +96,7 @@ __global__ void __launch_bounds__(kAttentionThreads, sizeof(T) == 2 ? 6 : 4)
         values[u] = LoadAt<T>(paths.values, next[u], column_bytes);
 #pragma unroll
       for (int u = 0; u < kAtOnce; ++u)
-        next[u] = paths.ancestors[min(start + j + kAtOnce + u, last)];
+        next[u] = paths.ancestors[start + min(j + kAtOnce + u, last)];
 
       float scores[kAtOnce], new_highest = highest;
 #pragma unroll
