@@ -28,10 +28,10 @@ struct float2 {
   float x, y;
 };
 // May alias, as on the device: memory is read through them whatever it holds.
-struct __attribute__((may_alias)) alignas(16) float4 {
+struct __attribute__((may_alias, aligned(16))) float4 {
   float x, y, z, w;
 };
-struct __attribute__((may_alias)) alignas(16) uint4 {
+struct __attribute__((may_alias, aligned(16))) uint4 {
   unsigned x, y, z, w;
 };
 
