@@ -54,7 +54,8 @@ absl::StatusOr<std::unique_ptr<Model>> LoadOnGpu(
     const std::string& path, const std::string& precision = "fp16",
     int max_batch = 0) {
   return Model::Load(
-      path, {.device = "cuda", .precision = precision, .max_batch = max_batch});
+      path,
+      {.device = "cuda:0", .precision = precision, .max_batch = max_batch});
 }
 
 class CudaTest : public ::testing::Test {
@@ -133,7 +134,7 @@ TEST_F(CudaTest, EveryGoldenComesOutAsTheReferenceFoundIt) {
                                          {"fp32", 0.999999f}}) {
       SCOPED_TRACE(absl::StrCat(name, " ", precision));
       const auto model = testing::LoadGolden(
-          golden, name, {.device = "cuda", .precision = precision});
+          golden, name, {.device = "cuda:0", .precision = precision});
       if (absl::IsInvalidArgument(model.status())) {
         EXPECT_EQ(std::string(precision), "bf16");  // an old card
         continue;

@@ -68,9 +68,9 @@ class CudaTowersTest : public ::testing::TestWithParam<Shape> {
  protected:
   void SetUp() override {
     if (BuiltWithCuda()) {
-      const auto chosen = ChooseDevice("cuda");
+      const auto chosen = ChooseDevices("cuda:0");
       if (!chosen.ok()) GTEST_SKIP() << "not run: " << chosen.status();
-      device_ = *chosen;
+      device_ = chosen->front();
       SetUpCuda();
     }
     const std::string path =
