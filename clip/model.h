@@ -22,7 +22,9 @@ struct ModelOptions {
   // Of the CPU towers; 0: one a core, but no more than the control group's
   // quota of processor time, rounded up (clip/cpu_quota.h).
   int threads = 0;
-  int max_batch = 32;  // images a turn; more are split
+  // Images that go through the tower at once, more are split; 0: what suits
+  // the device (32 on the CPU, 256 on a GPU).
+  int max_batch = 0;
 };
 
 // One of the devices that a model computes on.
@@ -54,6 +56,9 @@ struct ModelInfo {
   int batches_at_once = 1;
   std::string precision;   // "fp32", "fp16", ...
   int threads = 0;         // of the CPU towers; 0 on a GPU
+  int max_batch = 32;      // images that go through a tower at once
+  std::string graphs;      // on a GPU: which batches run as CUDA graphs and the
+                           // memory they hold, or why there are none
   int image_size = 0;      // crops are [image_size, image_size, 3]
   int context_length = 0;  // longest token sequence
   int vocab_size = 0;
@@ -115,7 +120,9 @@ class Model {
   // unit rows [n, embedding_dim]. The result of a crop does not depend on the
   // others by more than rounding.
   //
-  // InvalidArgument: a crop of another size. ResourceExhausted: device memory.
+  // InvalidArgument: a crop of another size. ResourceExhausted: not even one
+  // crop fits into the device's memory. Unavailable: the device is lost, and
+  // will not come back: every later call says so too.
   virtual absl::StatusOr<std::vector<float>> EncodeImages(
       absl::Span<const absl::Span<const uint8_t>> crops) = 0;
 
@@ -125,8 +132,9 @@ class Model {
   // positions were computed, padding included.
   //
   // InvalidArgument: an empty or too long sequence, or an id outside the
-  // vocabulary. Cancelled: progress said stop. ResourceExhausted: memory.
-  // After an error the sequences that `sink` got are valid.
+  // vocabulary. Cancelled: progress said stop. ResourceExhausted,
+  // Unavailable: as above. After an error the sequences that `sink` got are
+  // valid.
   virtual absl::StatusOr<int64_t> EncodeText(
       absl::Span<const std::vector<int32_t>> sequences, const TextSink& sink,
       const TextProgress& progress) = 0;

@@ -65,13 +65,20 @@ class TrieSteps {
   // The next step; null: there is none left.
   absl::optional<TextStep> Next();
 
+  // Undoes Next, latest step first: its sequences come again, in steps of
+  // another size if that was changed.
+  void PutBack(const TextStep& step) { next_ -= step.members.size(); }
+
+  // Of the steps to come.
+  void set_max_nodes(int64_t max_nodes) { max_nodes_ = max_nodes; }
+
  private:
   absl::Span<const int32_t> Tokens(int64_t sequence) const {
     return absl::MakeConstSpan(tokens_).subspan(
         starts_[sequence], starts_[sequence + 1] - starts_[sequence]);
   }
 
-  const int64_t max_nodes_;
+  int64_t max_nodes_;
   // Of all sequences, one after the other: they are looked at in sorted order,
   // and lie together so that most of them are in a cache.
   std::vector<int32_t> tokens_;

@@ -117,8 +117,10 @@ int Run(const Options& options) {
   const std::string line =
       StartLine((*model)->info(), address, clip::MonotonicNow() - start);
   CatchStopSignals();
+  const std::string graphs = (*model)->info().graphs;
   (*server)->Serve(*std::move(model));
   spdlog::info("{}", line);
+  if (!graphs.empty()) spdlog::info("{}", graphs);
 
   const int stop_signal = WaitForStopSignal();
   // Whoever presses Ctrl-C is no load balancer; who cannot be reached needs

@@ -50,7 +50,8 @@ ABSL_FLAG(
     "Threads of the CPU towers; 0: one a core, or what the container's CPU "
     "limit grants");
 ABSL_FLAG(int, max_batch, ServerOptions().embedder.max_batch,
-          "Largest batch of pictures that goes through the tower at once");
+          "Largest batch of pictures that goes through the tower at once; 0: "
+          "what suits the device, 32 on the CPU and 256 on a GPU");
 ABSL_FLAG(int, max_inflight, ServerOptions().max_inflight,
           "Classify and Embed calls inside at once; more are refused");
 ABSL_FLAG(int, max_builds, ServerOptions().max_builds,
@@ -299,7 +300,7 @@ void ReadServerOptions(Checks* checks, ServerOptions* out) {
   checks->Range(FLAGS_disk_store_bytes, int64_t{0}, kMaxInt64,
                 &out->disk_store_bytes);
   ReadRedis(checks, out);
-  checks->Range(FLAGS_max_batch, 1, 4096, &out->embedder.max_batch);
+  checks->Range(FLAGS_max_batch, 0, 4096, &out->embedder.max_batch);
   checks->Range(FLAGS_max_image_bytes, int64_t{1}, kMaxInt64,
                 &out->embedder.max_image_bytes);
   checks->Range(FLAGS_max_image_pixels, int64_t{1}, kMaxInt64,

@@ -28,6 +28,11 @@ absl::StatusOr<std::vector<int32_t>> EncodePrompt(
 
 namespace {
 
+EmbedderOptions Resolved(EmbedderOptions options, const clip::Model& model) {
+  if (options.max_batch == 0) options.max_batch = model.info().max_batch;
+  return options;
+}
+
 // Of the largest batch: with so many pictures a GPU is about as quick as with
 // more. (The CPU has one batch at once.)
 constexpr size_t kEnoughShare = 4;
@@ -47,13 +52,13 @@ Embedder::Embedder(clip::Model* model, const clip::Tokenizer* tokenizer,
                    const EmbedderOptions& options, OnBatch on_batch)
     : model_(model),
       tokenizer_(tokenizer),
-      options_(options),
+      options_(Resolved(options, *model)),
       on_batch_(std::move(on_batch)),
       known_(options.image_cache_bytes),
       batcher_(
-          options.max_batch,
+          options_.max_batch,
           [this](absl::Span<Job* const> jobs) { RunBatch(jobs); },
-          AtOnceOn(*model, options.max_batch)) {}
+          AtOnceOn(*model, options_.max_batch)) {}
 
 absl::StatusOr<Embeddings> Embedder::EmbedImages(
     absl::Span<const absl::string_view> images, const Caller& caller,

@@ -44,7 +44,7 @@ using OnBatch = std::function<void(int pictures)>;
 enum class Reuse { kIfKnown, kNever };
 
 struct EmbedderOptions {
-  int max_batch = 32;
+  int max_batch = 0;  // pictures; 0: what the model takes at once
   // Memory for the rows of pictures, by SHA-256 of their bytes; 0: none is kept
   // and none is hashed. Off by default: most traffic shows a picture once, a
   // load test of few pictures would measure the cache, and how soon an answer

@@ -10,13 +10,22 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "clip/device_names.h"
+#include "clip/torch/cuda/cuda_device.h"
 
 namespace clip {
 
 absl::StatusOr<std::vector<at::Device>> ChooseDevices(const std::string& name) {
-  const int gpus = at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
+  const int gpus = BuiltWithCuda() && at::hasCUDA()
+                       ? at::detail::getCUDAHooks().deviceCount()
+                       : 0;
   const absl::StatusOr<std::vector<std::string>> names =
       DeviceNames(name, gpus);
+  if (absl::IsFailedPrecondition(names.status()) && !BuiltWithCuda()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "device '", name,
+        "': this build computes on the CPU only; the build with CUDA is the "
+        "preset 'cuda' (scripts/setup --cuda)"));
+  }
   if (!names.ok()) return names.status();
   return std::vector<at::Device>(names->begin(), names->end());
 }
@@ -27,9 +36,11 @@ absl::StatusOr<std::string> ChoosePrecision(const std::string& name,
                            : CpuHasBFloat16() ? "bf16"
                                               : "fp32";
   if (name == "auto") return best;
-  const std::vector<std::string> allowed =
-      device.is_cuda() ? std::vector<std::string>{"fp16", "fp32"}
-                       : std::vector<std::string>{"fp32", "bf16", "int8"};
+  std::vector<std::string> allowed = {"fp32", "bf16", "int8"};
+  if (device.is_cuda()) {
+    allowed = {"fp16", "bf16", "fp32"};
+    if (!CudaHasBFloat16(device.index())) allowed.erase(allowed.begin() + 1);
+  }
   if (absl::c_linear_search(allowed, name)) return name;
   return absl::InvalidArgumentError(absl::StrCat(
       "precision '", name, "': on ", device.is_cuda() ? "CUDA" : "the CPU",
@@ -42,10 +53,10 @@ CpuPrecision CpuPrecisionOf(const std::string& name) {
   return CpuPrecision::kFp32;
 }
 
-at::ScalarType TypeFor(const std::string& precision) {
+at::ScalarType TypeFor(const std::string& precision, const at::Device& device) {
   if (precision == "fp16") return at::kHalf;
-  if (precision == "fp32" || !CpuHasBFloat16()) return at::kFloat;
-  return at::kBFloat16;
+  if (precision == "fp32") return at::kFloat;
+  return device.is_cuda() || CpuHasBFloat16() ? at::kBFloat16 : at::kFloat;
 }
 
 }  // namespace clip

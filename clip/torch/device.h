@@ -8,24 +8,25 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "clip/torch/packed_linear.h"
+#include "clip/torch/cpu_precision.h"
 
 namespace clip {
 
 // What clip/device_names.h makes of `name` here. At least one; if the first is
-// the CPU, no other.
+// the CPU, no other. FailedPrecondition also for a build without towers for
+// CUDA.
 absl::StatusOr<std::vector<at::Device>> ChooseDevices(const std::string& name);
 
 // `name`, or for auto the fastest that keeps the answers: fp16 on CUDA, bf16 on
 // CPUs that have it in hardware, else fp32. InvalidArgument for one that the
-// device does not have.
+// device does not have: int8 on CUDA, bf16 on a GPU whose matrix units lack it.
 absl::StatusOr<std::string> ChoosePrecision(const std::string& name,
                                             const at::Device& device);
 
 // The two kinds of towers' names for what ChoosePrecision returned: of those on
 // the CPU that pack their weights, and of all others.
 CpuPrecision CpuPrecisionOf(const std::string& name);
-at::ScalarType TypeFor(const std::string& precision);
+at::ScalarType TypeFor(const std::string& precision, const at::Device& device);
 
 }  // namespace clip
 

@@ -19,13 +19,9 @@
 #include <cstdint>
 
 #include "clip/kernels/tower_kernels.h"
+#include "clip/torch/cpu_precision.h"
 
 namespace clip {
-
-enum class CpuPrecision { kFp32, kBf16, kInt8 };
-
-// Whether bfloat16 products are faster than float32 ones here.
-bool CpuHasBFloat16();
 
 // Rows [n, width] between kernels and products. `scales` [n] and `bias`
 // [width], where defined, are still to be applied (RowsIn has the rule).

@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "clip/token_trie.h"
-#include "clip/torch/packed_linear.h"
+#include "clip/torch/cpu_precision.h"
 #include "clip/torch/tensors.h"
 
 namespace clip {
@@ -31,6 +31,12 @@ class TextTower {
 // and sequences that end where they are pooled (CutAtPool).
 std::unique_ptr<TextTower> MakeTrieTextTower(const WeightLoader& loader,
                                              CpuPrecision precision);
+
+// cuda/cuda_trie_text_tower.cc: every node once, on CUDA; null if our kernels
+// do not take the tower's shape. REQUIRES: as above; Encode is called by one
+// thread at a time, and only when the device has done what the call before
+// queued.
+std::unique_ptr<TextTower> MakeCudaTrieTextTower(const WeightLoader& loader);
 
 // padded_text_tower.cc: every sequence by itself, padded: a causal tower's to
 // the longest of its neighbours, since what follows a token does not change

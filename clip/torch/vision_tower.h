@@ -6,7 +6,7 @@
 
 #include <memory>
 
-#include "clip/torch/packed_linear.h"
+#include "clip/torch/cpu_precision.h"
 #include "clip/torch/tensors.h"
 
 namespace clip {
@@ -40,6 +40,9 @@ class Normalize {
 std::unique_ptr<VisionTower> MakeVitTower(const WeightLoader& loader);
 std::unique_ptr<VisionTower> MakeCpuVitTower(const WeightLoader& loader,
                                              CpuPrecision precision);
+// cuda/cuda_vit_tower.cc, on CUDA, queued without waiting; null if our kernels
+// do not take the tower's shape. REQUIRES: it is a VitShape.
+std::unique_ptr<VisionTower> MakeCudaVitTower(const WeightLoader& loader);
 // resnet_tower.cc, on any device. REQUIRES: it is a ResNetShape.
 std::unique_ptr<VisionTower> MakeResNetTower(const WeightLoader& loader);
 

@@ -57,6 +57,22 @@ TEST(TokenTrieTest, EqualSequencesEndInOnePlace) {
   EXPECT_THAT(end_of, ElementsAre(0, 1, 0, 0));
 }
 
+TEST(TokenTrieTest, WhatIsPutBackComesAgainInStepsOfTheNewSize) {
+  const Sequences sequences = {{1, 9}, {2, 9}, {3, 9}, {4, 9}, {5, 9}};
+  TrieSteps steps(Spans(sequences), 4);
+  const auto first = steps.Next(), second = steps.Next();
+  ASSERT_TRUE(first.has_value() && second.has_value());
+  steps.PutBack(*second);
+  steps.PutBack(*first);
+  steps.set_max_nodes(2);
+  for (int32_t token = 1; token <= 5; ++token) {
+    const auto step = steps.Next();
+    ASSERT_TRUE(step.has_value());
+    EXPECT_THAT(step->trie.tokens, ElementsAre(token, 9));
+  }
+  EXPECT_FALSE(steps.Next().has_value());
+}
+
 TEST(TokenTrieTest, ASequenceIsCutBehindItsFirstHighestId) {
   EXPECT_THAT(Cut({1, 9, 5, 9}), ElementsAre(1, 9));
   EXPECT_THAT(Cut({9, 1, 2}), ElementsAre(9));

@@ -153,8 +153,8 @@ TEST(LifecycleTest, WrongCommandLineIsNamed) {
     return ran.errors;
   };
   EXPECT_THAT(
-      errors("--max_batch=0", 2),
-      StartsWith("zeroshot_server: --max_batch=0: allowed is 1 to 4096"));
+      errors("--max_batch=-1", 2),
+      StartsWith("zeroshot_server: --max_batch=-1: allowed is 0 to 4096"));
   EXPECT_THAT(errors("--listen=nowhere", 2), HasSubstr("HOST:PORT"));
   EXPECT_THAT(errors("--model=/no/such/model", 2),
               HasSubstr("--model=/no/such/model: no such file or folder"));

@@ -97,6 +97,8 @@ TEST_F(ModelTest, InfoSaysWhatWasLoaded) {
   EXPECT_EQ(info.fingerprint.size(), 64);
   EXPECT_EQ(info.device, "cpu");
   EXPECT_EQ(info.precision, "fp32");
+  EXPECT_EQ(info.max_batch, 32);
+  EXPECT_EQ(info.graphs, "");
   EXPECT_EQ(info.image_size, 16);
   EXPECT_EQ(info.context_length, 12);
   EXPECT_EQ(info.vocab_size, 100);
@@ -126,7 +128,7 @@ TEST_F(ModelTest, RefusesOptionsItCannotHonour) {
               HasSubstr("allowed are auto"), HasSubstr("fp32, bf16, int8")));
   }
   EXPECT_EQ(load({.threads = -1}).code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(load({.max_batch = 0}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(load({.max_batch = -1}).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(load({.device = "cpu", .precision = "fp32", .threads = 1}).ok());
 }
 

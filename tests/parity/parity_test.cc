@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -13,65 +12,28 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "clip/checkpoint/checkpoint.h"
 #include "clip/model.h"
 #include "clip/tokenizer.h"
-#include "tests/testing/checkpoint_files.h"
+#include "tests/parity/golden_models.h"
 #include "tests/testing/encode_text.h"
-#include "tests/testing/random_tensors.h"
 
 namespace clip {
 namespace {
 
 using nlohmann::json;
-using testing::RandomCheckpoint;
-using Rows = std::vector<std::vector<float>>;
+using testing::Best;
+using testing::Dot;
+using testing::LoadGolden;
+using testing::ReadGolden;
+using testing::Rows;
+using testing::ToRows;
 
 constexpr float kEmbeddingBar = 1e-5f;
 constexpr float kProbabilityBar = 1e-4f;
 
-// Writes the golden's checkpoint and returns what Model::Load takes.
-std::string WriteCheckpoint(const json& golden, const std::string& name) {
-  RandomCheckpoint checkpoint{
-      {}, golden["seed"].get<uint64_t>(), golden["half"].get<bool>()};
-  for (const json& tensor : golden["tensors"]) {
-    checkpoint.tensors.push_back(
-        {tensor[0].get<std::string>(), tensor[1].get<std::vector<int64_t>>()});
-  }
-  const std::string path = ::testing::TempDir() + "/" + name;
-  const std::string format = golden["format"];
-  std::filesystem::remove_all(path);
-  if (format == "torchscript") {
-    WriteTorchScript(checkpoint, path);
-  } else if (format == "state_dict") {
-    WriteStateDict(checkpoint, path);
-  } else {
-    std::filesystem::create_directories(path);
-    for (const auto& [file, content] : golden["files"].items()) {
-      testing::WriteFile(path + "/" + file, content.dump());
-    }
-    if (format == "shards") {
-      WriteShards(checkpoint, 3, path);
-    } else {
-      WriteSafetensors(checkpoint,
-                       path + "/" + golden["weights_file"].get<std::string>());
-    }
-  }
-  return path;
-}
-
-Rows ToRows(const std::vector<float>& flat, int width) {
-  Rows rows;
-  for (size_t i = 0; i < flat.size(); i += width)
-    rows.emplace_back(flat.begin() + i, flat.begin() + i + width);
-  return rows;
-}
-
-float Dot(const std::vector<float>& a, const std::vector<float>& b) {
-  float sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-  return sum;
-}
+const ModelOptions kCpuFp32 = {.device = "cpu",
+                               .precision = "fp32",
+                               .max_batch = 2};  // so that crops are split
 
 // The mean of unit rows, made a unit row again.
 std::vector<float> MeanDirection(const Rows& rows,
@@ -107,55 +69,17 @@ void ExpectRowsNear(const Rows& found, const Rows& expected, float bar) {
   std::cout << "  worst difference " << worst << " of " << bar << "\n";
 }
 
-size_t Best(const std::vector<float>& row) {
-  return std::max_element(row.begin(), row.end()) - row.begin();
-}
-
-json ReadGolden(const std::string& name) {
-  std::ifstream file(
-      absl::StrCat(ZEROSHOT_SOURCE_DIR "/tests/testdata/golden/", name));
-  return json::parse(file);
-}
-
-absl::StatusOr<std::unique_ptr<Model>> LoadGolden(const json& golden,
-                                                  const std::string& name) {
-  const std::string path = WriteCheckpoint(golden, name);
-  ModelOptions options;
-  options.device = "cpu";
-  options.precision = "fp32";
-  options.max_batch = 2;  // so that crops are split
-  auto model = Model::Load(path, options);
-  std::filesystem::remove_all(path);
-  return model;
-}
-
 class ParityTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     golden_ = ReadGolden(absl::StrCat("models/", GetParam(), ".json"));
-    auto model = LoadGolden(golden_, GetParam());
+    auto model = LoadGolden(golden_, GetParam(), kCpuFp32);
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
   }
 
-  Rows EncodeCrops() {
-    std::vector<std::vector<uint8_t>> crops;
-    for (const json& seed : golden_["crop_seeds"]) {
-      crops.push_back(testing::RandomCrop(golden_["image_size"], seed));
-    }
-    const auto rows = model_->EncodeImages(
-        std::vector<absl::Span<const uint8_t>>(crops.begin(), crops.end()));
-    EXPECT_TRUE(rows.ok()) << rows.status();
-    return ToRows(*rows, model_->info().embedding_dim);
-  }
-
-  Rows EncodeSequences() {
-    const auto sequences =
-        golden_["sequences"].get<std::vector<std::vector<int32_t>>>();
-    const auto rows = testing::EncodeText(*model_, sequences);
-    EXPECT_TRUE(rows.ok()) << rows.status();
-    return ToRows(*rows, model_->info().embedding_dim);
-  }
+  Rows EncodeCrops() { return testing::EncodeCrops(*model_, golden_); }
+  Rows EncodeSequences() { return testing::EncodeSequences(*model_, golden_); }
 
   json golden_;
   std::unique_ptr<Model> model_;
@@ -192,18 +116,15 @@ TEST_P(ParityTest, ProbabilitiesAndTheBestClassEqualTheReference) {
     EXPECT_EQ(Best(probabilities[i]), Best(expected[i]));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    AllFormats, ParityTest,
-    ::testing::Values("openai_vit", "openai_resnet", "hugging_face_quick_gelu",
-                      "hugging_face_gelu_sharded", "open_clip_vit_gelu",
-                      "open_clip_both_ways", "open_clip_resnet"),
-    [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(AllFormats, ParityTest,
+                         ::testing::ValuesIn(testing::GoldenModels()),
+                         [](const auto& info) { return info.param; });
 
 // The text tower shares beginnings; the reference encodes each prompt alone,
 // padded to 77.
 TEST(PromptsTest, SharedBeginningsChangeNothing) {
   const json golden = ReadGolden("prompts/tries.json");
-  const auto model = LoadGolden(golden, "tries");
+  const auto model = LoadGolden(golden, "tries", kCpuFp32);
   ASSERT_TRUE(model.ok()) << model.status();
   const auto sequences =
       golden["sequences"].get<std::vector<std::vector<int32_t>>>();
@@ -226,7 +147,7 @@ std::vector<std::string> Lines(const std::string& file) {
 
 TEST(PromptsTest, ImageNetsWeightSetEqualsTheReferences) {
   const json golden = ReadGolden("prompts/imagenet.json");
-  const auto model = LoadGolden(golden, "imagenet");
+  const auto model = LoadGolden(golden, "imagenet", kCpuFp32);
   ASSERT_TRUE(model.ok()) << model.status();
   const std::vector<std::string> templates =
       Lines("template_sets/openai-imagenet-80.txt");

@@ -141,8 +141,32 @@ TEST(IncludesTest, OnlyOneFolderSeesTorch) {
                                  "server/main.cc", "client/client.cc"}) {
     EXPECT_FALSE(MayInclude(file, "torch/torch.h")) << file;
     EXPECT_FALSE(MayInclude(file, "ATen/ATen.h")) << file;
+    EXPECT_FALSE(MayInclude(file, "cuda_runtime.h")) << file;
     EXPECT_FALSE(MayInclude(file, "clip/torch/weights.h")) << file;
   }
+}
+
+// nvcc takes 50 s for a torch header, and without one the kernels also compile
+// for the CPU (tests/testing/cuda_on_cpu).
+TEST(IncludesTest, DeviceCodeSeesNoTorch) {
+  int seen = 0;
+  for (const std::string& file : rules::SourceFiles()) {
+    if (!absl::EndsWith(file, ".cu") && !absl::EndsWith(file, ".cuh") &&
+        file != "clip/torch/cuda/kernels.h") {
+      continue;
+    }
+    ++seen;
+    for (const std::string& line : rules::Lines(file)) {
+      const absl::string_view header = IncludedHeader(line);
+      EXPECT_FALSE(MatchesAny(header, {"torch/", "ATen/", "c10/", "caffe2/"}))
+          << file << " includes " << header;
+      EXPECT_TRUE(!absl::StartsWith(header, "clip/torch/") ||
+                  header == "clip/torch/cuda/kernels.h" ||
+                  absl::EndsWith(header, ".cuh"))
+          << file << " includes " << header;
+    }
+  }
+  EXPECT_GT(seen, 5);
 }
 
 TEST(IncludesTest, TheWireStaysOutOfTheLowerRooms) {

@@ -149,7 +149,8 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
 }
 
 TEST_F(OptionsTest, WrongValueIsNamedWithItsFlagAndWhatIsAllowed) {
-  EXPECT_EQ(ErrorFor("max_batch", "0"), "--max_batch=0: allowed is 1 to 4096");
+  EXPECT_EQ(ErrorFor("max_batch", "-1"),
+            "--max_batch=-1: allowed is 0 to 4096");
   EXPECT_EQ(ErrorFor("threads", "-1"), "--threads=-1: allowed is 0 to 1024");
   EXPECT_EQ(ErrorFor("log_level", "loud"),
             "--log_level=loud: allowed is one of debug, info, warn, error");

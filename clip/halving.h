@@ -1,0 +1,85 @@
+// How much work a device is given at once, where its memory may run out: other
+// programs use a GPU's memory too.
+//
+// When memory runs out for some amount, half of it is tried next, until it
+// fits or nothing smaller is left. The smaller size stays for the calls that
+// follow, because a try that fails is dear (caches are emptied, the device
+// waits); after many that fitted it doubles again, up to the largest, because
+// who took the memory may have given it back.
+#ifndef ZEROSHOT_CLIP_HALVING_H_
+#define ZEROSHOT_CLIP_HALVING_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "clip/mutex.h"
+
+namespace clip {
+
+// Thread rule: every method may be called from many threads at once.
+class Halving {
+ public:
+  // Tries of more than half the size that must fit before it doubles.
+  static constexpr int kCalm = 64;
+
+  // REQUIRES: 1 <= smallest <= largest.
+  Halving(int64_t smallest, int64_t largest)
+      : smallest_(smallest), largest_(largest), size_(largest) {}
+
+  // The most to try now.
+  int64_t size() {
+    MutexLock lock(&mu_);
+    return size_;
+  }
+
+  // Memory ran out for `tried`. False: nothing smaller is left to try.
+  bool Failed(int64_t tried) {
+    MutexLock lock(&mu_);
+    fitted_ = 0;
+    if (tried <= smallest_) return false;
+    size_ = std::max(smallest_, std::min(size_, tried / 2));
+    return true;
+  }
+
+  // `tried` fitted.
+  void Fitted(int64_t tried) {
+    MutexLock lock(&mu_);
+    if (size_ == largest_ || 2 * tried <= size_ || ++fitted_ < kCalm) return;
+    size_ = std::min(largest_, size_ * 2);
+    fitted_ = 0;
+  }
+
+ private:
+  const int64_t smallest_;
+  const int64_t largest_;
+  Mutex mu_;
+  int64_t size_ ABSL_GUARDED_BY(mu_);
+  int fitted_ ABSL_GUARDED_BY(mu_) = 0;  // tries since the size last changed
+};
+
+// Calls run(begin, end), which returns a Status, for ranges that one after the
+// other are [0, n), each as large as `halving` says. Where one is
+// ResourceExhausted, calls relieve() and tries a smaller one from the same
+// begin. Returns the first other error, or ResourceExhausted if the smallest
+// did not fit.
+template <typename Run, typename Relieve>
+absl::Status InParts(int64_t n, Halving* halving, const Run& run,
+                     const Relieve& relieve) {
+  for (int64_t begin = 0; begin < n;) {
+    const int64_t count = std::min(n - begin, halving->size());
+    const absl::Status status = run(begin, begin + count);
+    if (absl::IsResourceExhausted(status) && halving->Failed(count)) {
+      relieve();
+      continue;
+    }
+    if (!status.ok()) return status;
+    halving->Fitted(count);
+    begin += count;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace clip
+
+#endif  // ZEROSHOT_CLIP_HALVING_H_

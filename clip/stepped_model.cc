@@ -1,0 +1,160 @@
+#include "clip/stepped_model.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/str_cat.h"
+#include "absl/types/optional.h"
+#include "clip/text_piece.h"
+#include "clip/token_trie.h"
+
+namespace clip {
+namespace {
+
+// Sequences without meaning that fill a step of `nodes` nodes, nearly.
+std::vector<std::vector<int32_t>> WarmSequences(int64_t nodes,
+                                                const ModelInfo& info) {
+  const int32_t end = info.vocab_size - 1;
+  const int length = std::min(info.context_length, 8);
+  std::vector<std::vector<int32_t>> sequences;
+  for (int64_t i = 0; i < std::max<int64_t>(1, nodes / length); ++i) {
+    std::vector<int32_t> ids(length, 0);
+    ids.back() = end;
+    // Told apart by their first tokens, so that they share nothing.
+    int64_t number = i;
+    for (int at = 0; at + 1 < length && end > 0; ++at, number /= end)
+      ids[at] = static_cast<int32_t>(number % end);
+    sequences.push_back(std::move(ids));
+  }
+  return sequences;
+}
+
+}  // namespace
+
+SteppedModel::SteppedModel(std::unique_ptr<Engine> engine, ModelInfo info,
+                           bool causal_text)
+    : engine_(std::move(engine)),
+      info_(std::move(info)),
+      causal_text_(causal_text),
+      batch_(1, engine_->plan().max_batch),
+      // No step is smaller than its longest sequence.
+      step_(std::min<int64_t>(info_.context_length, engine_->plan().step_nodes),
+            engine_->plan().step_nodes) {
+  info_.max_batch = engine_->plan().max_batch;
+}
+
+absl::Status SteppedModel::WarmUp() {
+  absl::StatusOr<std::string> graphs = engine_->WarmUp();
+  if (!graphs.ok()) return Remembered(graphs.status());
+  info_.graphs = *std::move(graphs);
+  const std::vector<uint8_t> crop(size_t{3} * info_.image_size *
+                                  info_.image_size);
+  const absl::Span<const uint8_t> crops[] = {crop};
+  if (absl::Status status = EncodeImages(crops).status(); !status.ok())
+    return status;
+  const auto ignore = [](int64_t, absl::Span<const float>) {};
+  return EncodeText(engine_->plan().warm_full_step
+                        ? WarmSequences(engine_->plan().step_nodes, info_)
+                        : std::vector<std::vector<int32_t>>{{0}},
+                    ignore, nullptr)
+      .status();
+}
+
+absl::StatusOr<std::vector<float>> SteppedModel::EncodeImages(
+    absl::Span<const absl::Span<const uint8_t>> crops) {
+  const size_t crop_size = size_t{3} * info_.image_size * info_.image_size;
+  for (size_t i = 0; i < crops.size(); ++i) {
+    if (crops[i].size() == crop_size) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "crop ", i, " has ", crops[i].size(), " bytes, expected ",
+        info_.image_size, " x ", info_.image_size, " x 3 = ", crop_size));
+  }
+  if (absl::Status lost = Lost(); !lost.ok()) return lost;
+  std::vector<float> rows(crops.size() * info_.embedding_dim);
+  const absl::Status status = InParts(
+      static_cast<int64_t>(crops.size()), &batch_,
+      [&](int64_t begin, int64_t end) {
+        return engine_->EncodeImages(crops.subspan(begin, end - begin),
+                                     rows.data() + begin * info_.embedding_dim);
+      },
+      [&] { engine_->FreeCached(); });
+  if (!status.ok()) return Remembered(status);
+  return rows;
+}
+
+absl::StatusOr<int64_t> SteppedModel::EncodeText(
+    absl::Span<const std::vector<int32_t>> sequences, const TextSink& sink,
+    const TextProgress& progress) {
+  if (absl::Status status = CheckSequences(sequences, info_); !status.ok())
+    return status;
+  if (absl::Status lost = Lost(); !lost.ok()) return lost;
+  std::vector<absl::Span<const int32_t>> tokens(sequences.begin(),
+                                                sequences.end());
+  if (causal_text_) absl::c_transform(tokens, tokens.begin(), CutAtPool);
+  const int64_t total = static_cast<int64_t>(sequences.size());
+  int64_t positions = 0, done = 0;
+  TrieSteps steps(tokens, step_.size());
+  std::vector<TextStep> round = NextRound(&steps), next;
+  while (!round.empty()) {
+    const auto rows =
+        engine_->EncodeText(round, [&] { next = NextRound(&steps); });
+    int64_t nodes = 0;
+    for (const TextStep& step : round)
+      nodes = std::max(nodes, step.trie.num_nodes());
+    if (absl::IsResourceExhausted(rows.status()) && step_.Failed(nodes)) {
+      for (const TextStep& step : next) steps.PutBack(step);
+      for (const TextStep& step : round) steps.PutBack(step);
+      engine_->FreeCached();
+      round = NextRound(&steps);
+      next.clear();
+      continue;
+    }
+    if (!rows.ok()) return Remembered(rows.status());
+    step_.Fitted(nodes);
+    for (size_t i = 0; i < round.size(); ++i) {
+      positions += engine_->Positions(round[i].trie);
+      done += static_cast<int64_t>(round[i].members.size());
+      for (const TextStep::Member& member : round[i].members) {
+        sink(member.sequence,
+             {(*rows)[i].data + member.end * info_.embedding_dim,
+              static_cast<size_t>(info_.embedding_dim)});
+      }
+    }
+    if (progress && !progress(done, total, positions) && done < total) {
+      return absl::CancelledError(
+          absl::StrCat("stopped after ", done, " of ", total, " sequences"));
+    }
+    round = next.empty() ? NextRound(&steps) : std::move(next);
+    next.clear();
+  }
+  return positions;
+}
+
+std::vector<TextStep> SteppedModel::NextRound(TrieSteps* steps) {
+  // What another call has found out about memory holds for this one too.
+  steps->set_max_nodes(step_.size());
+  std::vector<TextStep> round;
+  while (static_cast<int64_t>(round.size()) < engine_->plan().round_steps) {
+    absl::optional<TextStep> step = steps->Next();
+    if (!step.has_value()) break;
+    round.push_back(*std::move(step));
+  }
+  return round;
+}
+
+absl::Status SteppedModel::Remembered(const absl::Status& status) {
+  if (absl::IsUnavailable(status)) {
+    MutexLock lock(&mu_);
+    lost_.Update(status);
+  }
+  return status;
+}
+
+absl::Status SteppedModel::Lost() {
+  MutexLock lock(&mu_);
+  return lost_;
+}
+
+}  // namespace clip

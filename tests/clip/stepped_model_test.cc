@@ -1,0 +1,217 @@
+// The loops over steps and batches, on an engine whose memory and device can
+// be taken away.
+#include "clip/stepped_model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+namespace clip {
+namespace {
+
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::Le;
+
+constexpr int kContext = 8;
+
+// Rows of one number: of an image its first byte, of a text the sum of its
+// tokens.
+class FakeEngine : public Engine {
+ public:
+  explicit FakeEngine(const Plan& plan) : plan_(plan) {}
+
+  const Plan& plan() const override { return plan_; }
+
+  absl::Status EncodeImages(absl::Span<const absl::Span<const uint8_t>> crops,
+                            float* rows) override {
+    ++calls;
+    if (!error.ok()) return error;
+    if (crops.size() > image_room) return absl::ResourceExhaustedError("full");
+    for (const absl::Span<const uint8_t> crop : crops) *rows++ = crop[0];
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<HostRows>> EncodeText(
+      absl::Span<const TextStep> round,
+      const std::function<void()>& meanwhile) override {
+    ++calls;
+    if (!error.ok()) return error;
+    if (prepare_early) meanwhile();
+    std::vector<HostRows> all;
+    for (const TextStep& step : round) {
+      if (step.trie.num_nodes() > node_room)
+        return absl::ResourceExhaustedError("full");
+      steps.push_back(step.trie.num_nodes());
+      auto rows = std::make_shared<std::vector<float>>();
+      for (const int32_t end : step.trie.ends) {
+        float sum = 0;
+        for (int32_t i = step.trie.offsets[end]; i < step.trie.offsets[end + 1];
+             ++i) {
+          sum += step.trie.tokens[step.trie.ancestors[i]];
+        }
+        rows->push_back(sum);
+      }
+      all.push_back({rows, rows->data()});
+    }
+    return all;
+  }
+
+  int64_t Positions(const TokenTrie& trie) const override {
+    return trie.num_nodes();
+  }
+  absl::StatusOr<std::string> WarmUp() override { return "graphs"; }
+  void FreeCached() override { ++freed; }
+
+  bool prepare_early = true;
+  size_t image_room = 1000;
+  int64_t node_room = 1000;
+  absl::Status error;
+  std::vector<int64_t> steps;  // nodes of those computed
+  int calls = 0, freed = 0;
+
+ private:
+  const Plan plan_;
+};
+
+class SteppedModelTest : public ::testing::TestWithParam<bool> {
+ protected:
+  SteppedModelTest() {
+    auto engine = std::make_unique<FakeEngine>(
+        Engine::Plan{.max_batch = 8, .step_nodes = 32, .round_steps = 2});
+    engine_ = engine.get();
+    engine_->prepare_early = GetParam();
+    ModelInfo info;
+    info.image_size = 1;
+    info.context_length = kContext;
+    info.vocab_size = 1000;
+    info.embedding_dim = 1;
+    model_ = std::make_unique<SteppedModel>(std::move(engine), info,
+                                            /*causal_text=*/true);
+    for (int i = 0; i < 100; ++i)
+      sequences_.push_back({1, 300 - i, 2 * i, 999});
+  }
+
+  absl::StatusOr<std::vector<float>> EncodeImages(int n) {
+    std::vector<std::vector<uint8_t>> crops;
+    for (int i = 0; i < n; ++i)
+      crops.push_back({static_cast<uint8_t>(i), 0, 0});
+    return model_->EncodeImages(
+        std::vector<absl::Span<const uint8_t>>(crops.begin(), crops.end()));
+  }
+
+  // Every sequence's row must come once, and be right.
+  absl::Status EncodeTexts() {
+    std::vector<int> seen(sequences_.size());
+    const auto positions = model_->EncodeText(
+        sequences_,
+        [&](int64_t sequence, absl::Span<const float> row) {
+          ++seen[sequence];
+          float sum = 0;
+          for (const int32_t id : sequences_[sequence]) sum += id;
+          EXPECT_THAT(row, ElementsAre(sum));
+        },
+        nullptr);
+    if (positions.ok()) EXPECT_THAT(seen, Each(1));
+    return positions.status();
+  }
+
+  FakeEngine* engine_;
+  std::unique_ptr<SteppedModel> model_;
+  std::vector<std::vector<int32_t>> sequences_;
+};
+
+TEST_P(SteppedModelTest, InfoSaysWhatTheEngineDecided) {
+  EXPECT_EQ(model_->info().max_batch, 8);
+  EXPECT_TRUE(model_->WarmUp().ok());
+  EXPECT_EQ(model_->info().graphs, "graphs");
+}
+
+TEST_P(SteppedModelTest, ImagesComeBackInOrder) {
+  const auto rows = EncodeImages(20);
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ((*rows)[i], i);
+  EXPECT_EQ(engine_->calls, 3);
+}
+
+TEST_P(SteppedModelTest, ABatchThatDoesNotFitIsHalved) {
+  engine_->image_room = 3;
+  const auto rows = EncodeImages(20);
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ((*rows)[i], i);
+  EXPECT_EQ(engine_->freed, 2);
+  EXPECT_EQ(engine_->calls, 12);
+}
+
+TEST_P(SteppedModelTest, ImagesFailWhereNotEvenOneFits) {
+  engine_->image_room = 0;
+  EXPECT_EQ(EncodeImages(20).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  engine_->image_room = 1000;
+  EXPECT_TRUE(EncodeImages(20).ok());
+}
+
+TEST_P(SteppedModelTest, EveryTextComesOnce) {
+  EXPECT_TRUE(EncodeTexts().ok());
+  EXPECT_THAT(engine_->steps, Each(Le(32)));
+  EXPECT_EQ(engine_->freed, 0);
+}
+
+TEST_P(SteppedModelTest, AStepThatDoesNotFitIsCutInTwoAndNoTextIsLost) {
+  engine_->node_room = 10;
+  EXPECT_TRUE(EncodeTexts().ok());
+  EXPECT_THAT(engine_->steps, Each(Le(10)));
+  EXPECT_EQ(engine_->freed, 2);
+  EXPECT_TRUE(EncodeTexts().ok());
+  EXPECT_EQ(engine_->freed, 2);  // the size is remembered
+}
+
+TEST_P(SteppedModelTest, TextsFailWhereTheSmallestStepDoesNotFit) {
+  engine_->node_room = 3;
+  EXPECT_EQ(EncodeTexts().code(), absl::StatusCode::kResourceExhausted);
+  engine_->node_room = 1000;
+  EXPECT_TRUE(EncodeTexts().ok());
+}
+
+TEST_P(SteppedModelTest, OneLongTextThatDoesNotFitFailsAtOnce) {
+  sequences_ = {{1, 2, 3, 4, 5, 6, 7, 999}};
+  engine_->node_room = 5;
+  EXPECT_EQ(EncodeTexts().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(engine_->calls, 1);
+}
+
+TEST_P(SteppedModelTest, ALostDeviceIsNotAskedAgain) {
+  engine_->error = absl::UnavailableError("device cuda:1 is lost: fault");
+  EXPECT_EQ(EncodeImages(1).status(), engine_->error);
+  EXPECT_EQ(engine_->calls, 1);
+  EXPECT_EQ(EncodeTexts(), engine_->error);
+  EXPECT_EQ(EncodeImages(1).status(), engine_->error);
+  EXPECT_EQ(engine_->calls, 1);
+}
+
+TEST_P(SteppedModelTest, OtherErrorsAreOfOneCall) {
+  engine_->error = absl::InternalError("odd");
+  EXPECT_EQ(EncodeTexts(), engine_->error);
+  engine_->error = absl::OkStatus();
+  EXPECT_TRUE(EncodeTexts().ok());
+}
+
+TEST_P(SteppedModelTest, ACancelledCallStopsWithinARound) {
+  int calls = 0;
+  const auto stopped = model_->EncodeText(
+      sequences_, [](int64_t, absl::Span<const float>) {},
+      [&](int64_t, int64_t, int64_t) { return ++calls < 2; });
+  EXPECT_EQ(stopped.status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(engine_->calls, 2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, SteppedModelTest, ::testing::Bool(),
+                         [](const auto& info) {
+                           return info.param ? "PreparesTheNextRoundEarly"
+                                             : "OneRoundAtATime";
+                         });
+
+}  // namespace
+}  // namespace clip

@@ -1,0 +1,113 @@
+#include "tests/parity/golden_models.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "tests/testing/checkpoint_files.h"
+#include "tests/testing/encode_text.h"
+#include "tests/testing/random_tensors.h"
+
+namespace clip::testing {
+namespace {
+
+using nlohmann::json;
+
+// Writes the golden's checkpoint and returns what Model::Load takes.
+std::string WriteCheckpoint(const json& golden, const std::string& name) {
+  RandomCheckpoint checkpoint{
+      {}, golden["seed"].get<uint64_t>(), golden["half"].get<bool>()};
+  for (const json& tensor : golden["tensors"]) {
+    checkpoint.tensors.push_back(
+        {tensor[0].get<std::string>(), tensor[1].get<std::vector<int64_t>>()});
+  }
+  const std::string path = ::testing::TempDir() + "/" + name;
+  const std::string format = golden["format"];
+  std::filesystem::remove_all(path);
+  if (format == "torchscript") {
+    WriteTorchScript(checkpoint, path);
+  } else if (format == "state_dict") {
+    WriteStateDict(checkpoint, path);
+  } else {
+    std::filesystem::create_directories(path);
+    for (const auto& [file, content] : golden["files"].items()) {
+      WriteFile(path + "/" + file, content.dump());
+    }
+    if (format == "shards") {
+      WriteShards(checkpoint, 3, path);
+    } else {
+      WriteSafetensors(checkpoint,
+                       path + "/" + golden["weights_file"].get<std::string>());
+    }
+  }
+  return path;
+}
+
+}  // namespace
+
+const std::vector<std::string>& GoldenModels() {
+  static const auto* names =
+      new std::vector<std::string>{"openai_vit",
+                                   "openai_resnet",
+                                   "hugging_face_quick_gelu",
+                                   "hugging_face_gelu_sharded",
+                                   "open_clip_vit_gelu",
+                                   "open_clip_both_ways",
+                                   "open_clip_resnet"};
+  return *names;
+}
+
+json ReadGolden(const std::string& name) {
+  std::ifstream file(
+      absl::StrCat(ZEROSHOT_SOURCE_DIR "/tests/testdata/golden/", name));
+  return json::parse(file);
+}
+
+absl::StatusOr<std::unique_ptr<Model>> LoadGolden(const json& golden,
+                                                  const std::string& name,
+                                                  const ModelOptions& options) {
+  const std::string path = WriteCheckpoint(golden, name);
+  auto model = Model::Load(path, options);
+  std::filesystem::remove_all(path);
+  return model;
+}
+
+Rows EncodeCrops(Model& model, const json& golden) {
+  std::vector<std::vector<uint8_t>> crops;
+  for (const json& seed : golden["crop_seeds"])
+    crops.push_back(RandomCrop(golden["image_size"], seed));
+  const auto rows = model.EncodeImages(
+      std::vector<absl::Span<const uint8_t>>(crops.begin(), crops.end()));
+  EXPECT_TRUE(rows.ok()) << rows.status();
+  return ToRows(*rows, model.info().embedding_dim);
+}
+
+Rows EncodeSequences(Model& model, const json& golden) {
+  const auto sequences =
+      golden["sequences"].get<std::vector<std::vector<int32_t>>>();
+  const auto rows = EncodeText(model, sequences);
+  EXPECT_TRUE(rows.ok()) << rows.status();
+  return ToRows(*rows, model.info().embedding_dim);
+}
+
+Rows ToRows(const std::vector<float>& flat, int width) {
+  Rows rows;
+  for (size_t i = 0; i < flat.size(); i += width)
+    rows.emplace_back(flat.begin() + i, flat.begin() + i + width);
+  return rows;
+}
+
+float Dot(const std::vector<float>& a, const std::vector<float>& b) {
+  float sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+size_t Best(const std::vector<float>& row) {
+  return std::max_element(row.begin(), row.end()) - row.begin();
+}
+
+}  // namespace clip::testing
