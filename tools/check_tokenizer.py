@@ -198,11 +198,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--pieces", action="store_true", help="each string as a template around a name")
     args = parser.parse_args()
     with multiprocessing.Pool(args.processes) as pool:
         expected = pool.map(reference, [(args.seed, i) for i in range(args.count)], chunksize=200)
     lines = "".join(json.dumps(text) + "\n" for text, _ in expected)
-    result = subprocess.run([args.binary], input=lines, capture_output=True, text=True, check=True)
+    result = subprocess.run([args.binary, *(["--pieces"] if args.pieces else [])], input=lines, capture_output=True, text=True, check=True)
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(answers) == len(expected)
     wrong = collections.Counter()
