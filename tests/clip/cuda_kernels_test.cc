@@ -252,7 +252,9 @@ TEST_P(CudaKernelsTest, AddNormTakesNeitherDeltaNorBias) {
                   kWidth, out.get(), nullptr),
           cudaSuccess);
       const Floats sums = on_x.ToHost(), normed = out.ToHost();
-      if (!with_bias && !with_delta) EXPECT_EQ(sums, x);
+      if (!with_bias && !with_delta) {
+        EXPECT_EQ(sums, x);
+      }
       for (int64_t row = 0; row < kRows; ++row) {
         Doubles sum(kWidth);
         for (int i = 0; i < kWidth; ++i) {

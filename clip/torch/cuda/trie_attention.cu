@@ -48,7 +48,8 @@ struct Paths {
 // weight, and lanes behind the head's columns read its last ones.
 //
 // Online softmax: `sum` and `mixed` are relative to 2^highest, and scaled when
-// a higher score comes.
+// a higher score comes. The first turn has one; a query without ancestors
+// computes nonsense and writes zeros.
 template <typename T, int kLanes>
 __global__ void __launch_bounds__(kAttentionThreads, sizeof(T) == 2 ? 6 : 4)
     TrieAttentionKernel(Paths paths, T* out) {
@@ -111,16 +112,14 @@ __global__ void __launch_bounds__(kAttentionThreads, sizeof(T) == 2 ? 6 : 4)
         scores[u] = j + u < length ? dot : -INFINITY;
         new_highest = fmaxf(new_highest, scores[u]);
       }
-      // Nothing scored yet: any finite number will do, -inf - -inf would not.
-      const float base = new_highest == -INFINITY ? 0 : new_highest;
-      const float rescale = exp2f(highest - base);
+      const float rescale = exp2f(highest - new_highest);
       highest = new_highest;
       sum *= rescale;
 #pragma unroll
       for (float& v : mixed.v) v *= rescale;
 #pragma unroll
       for (int u = 0; u < kAtOnce; ++u) {
-        const float weight = exp2f(scores[u] - base);
+        const float weight = exp2f(scores[u] - new_highest);
         const Eight value = Expand(values[u]);
         sum += weight;
 #pragma unroll
