@@ -114,7 +114,9 @@ class SteppedModelTest : public ::testing::TestWithParam<bool> {
           EXPECT_THAT(row, ElementsAre(sum));
         },
         nullptr);
-    if (positions.ok()) EXPECT_THAT(seen, Each(1));
+    if (positions.ok()) {
+      EXPECT_THAT(seen, Each(1));
+    }
     return positions.status();
   }
 
