@@ -136,6 +136,8 @@ std::vector<TextStep> SteppedModel::NextRound(TrieSteps* steps) {
   // What another call has found out about memory holds for this one too.
   steps->set_max_nodes(step_.size());
   std::vector<TextStep> round;
+  // A step that is taken must not be lost for want of memory.
+  round.reserve(engine_->plan().round_steps);
   while (static_cast<int64_t>(round.size()) < engine_->plan().round_steps) {
     absl::optional<TextStep> step = steps->Next();
     if (!step.has_value()) break;

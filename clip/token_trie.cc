@@ -167,10 +167,12 @@ absl::optional<TextStep> TrieSteps::Next() {
   }
   absl::optional<TextStep> step(absl::in_place);
   StepWriter writer(size, &*step);
+  size_t at = next_;
   for (const int64_t shared : size.shared) {
-    writer.Add(sorted_[next_], Tokens(sorted_[next_]), shared);
-    ++next_;
+    writer.Add(sorted_[at], Tokens(sorted_[at]), shared);
+    ++at;
   }
+  next_ = at;  // nothing throws any more: no sequence can be left out
   return step;
 }
 

@@ -25,10 +25,20 @@ ABSL_FLAG(absl::Duration, time, absl::Seconds(3), "For each batch size");
 
 int main(int argc, char** argv) {
   absl::ParseCommandLine(argc, argv);
+  std::vector<int> batches;
+  for (const std::string& text : absl::GetFlag(FLAGS_batches)) {
+    batches.push_back(0);
+    if (!absl::SimpleAtoi(text, &batches.back()) || batches.back() < 1) {
+      std::cerr << "batch '" << text << "': numbers from 1 are allowed\n";
+      return 1;
+    }
+  }
+  if (batches.empty()) return 0;
   const auto model = clip::Model::Load(
-      absl::GetFlag(FLAGS_model), {.device = absl::GetFlag(FLAGS_device),
-                                   .precision = absl::GetFlag(FLAGS_precision),
-                                   .max_batch = 1024});
+      absl::GetFlag(FLAGS_model),
+      {.device = absl::GetFlag(FLAGS_device),
+       .precision = absl::GetFlag(FLAGS_precision),
+       .max_batch = *std::max_element(batches.begin(), batches.end())});
   if (!model.ok()) {
     std::cerr << model.status() << "\n";
     return 1;
@@ -37,12 +47,7 @@ int main(int argc, char** argv) {
   std::mt19937 random(1);
   std::vector<uint8_t> crop(3 * size * size);
   for (uint8_t& byte : crop) byte = random();
-  for (const std::string& text : absl::GetFlag(FLAGS_batches)) {
-    int batch = 0;
-    if (!absl::SimpleAtoi(text, &batch) || batch < 1) {
-      std::cerr << "batch '" << text << "': numbers from 1 are allowed\n";
-      return 1;
-    }
+  for (const int batch : batches) {
     const std::vector<absl::Span<const uint8_t>> crops(batch, crop);
     std::vector<double> seconds;  // of each run
     const absl::Time end = absl::Now() + absl::GetFlag(FLAGS_time);

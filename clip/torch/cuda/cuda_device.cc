@@ -4,6 +4,7 @@
 #include <c10/cuda/CUDAFunctions.h>
 #include <cuda_runtime_api.h>
 
+#include <exception>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -42,9 +43,12 @@ std::string CudaFault(int index) {
   cudaGetLastError();
   // Setting a device that was never used would give it a context, and with it
   // hundreds of megabytes.
-  if (before != index &&
-      c10::cuda::hasPrimaryContext(static_cast<c10::DeviceIndex>(before))) {
-    cudaSetDevice(before);
+  try {
+    if (before != index &&
+        c10::cuda::hasPrimaryContext(static_cast<c10::DeviceIndex>(before))) {
+      cudaSetDevice(before);
+    }
+  } catch (const std::exception&) {  // then it stays as it is
   }
   return fault == cudaSuccess ? "" : cudaGetErrorString(fault);
 }

@@ -28,10 +28,20 @@ void Abandon(const at::Device& device, c10::MempoolId_t pool,
     }
   };
   if (try_to([&] { graph->capture_end(); })) return;
-  try_to([&] {
-    c10::cuda::CUDACachingAllocator::endAllocateToPool(device.index(), pool);
-  });
-  try_to([&] { at::getHostAllocator(at::kCUDA)->end_allocate_to_pool(pool); });
+  // What was still being recorded the graph will not release either.
+  if (try_to([&] {
+        c10::cuda::CUDACachingAllocator::endAllocateToPool(device.index(),
+                                                           pool);
+      })) {
+    try_to([&] {
+      c10::cuda::CUDACachingAllocator::releasePool(device.index(), pool);
+    });
+  }
+  if (try_to([&] {
+        at::getHostAllocator(at::kCUDA)->end_allocate_to_pool(pool);
+      })) {
+    try_to([&] { at::getHostAllocator(at::kCUDA)->release_pool(pool); });
+  }
 }
 
 }  // namespace
@@ -45,7 +55,7 @@ absl::Status ImageGraphs::Capture(const at::Device& device, int max_batch,
     return absl::OkStatus();
   });
   if (!prepared.ok()) return prepared;
-  const c10::MempoolId_t pool = at::cuda::graph_pool_handle();
+  c10::MempoolId_t pool = at::cuda::graph_pool_handle();
   // The largest first: the smaller ones then find room in its memory.
   const std::vector<int> sizes = BatchLadder(max_batch);
   for (auto n = sizes.rbegin(); n != sizes.rend(); ++n) {
@@ -55,6 +65,8 @@ absl::Status ImageGraphs::Capture(const at::Device& device, int max_batch,
     });
     if (status.ok()) continue;
     graphs_.erase(*n);
+    // A pool that no graph holds any more may not be captured into again.
+    if (graphs_.empty()) pool = at::cuda::graph_pool_handle();
     if (!absl::IsResourceExhausted(status)) {
       graphs_.clear();
       return status;
@@ -86,15 +98,9 @@ ImageGraphs::Graph ImageGraphs::CaptureOne(const at::Device& device,
   captured.graph = std::make_unique<at::cuda::CUDAGraph>();
   // Only this thread must abstain from what a capture does not allow: others,
   // that serve on other devices, go on taking memory.
-  captured.graph->capture_begin(pool, cudaStreamCaptureModeThreadLocal);
   try {
+    captured.graph->capture_begin(pool, cudaStreamCaptureModeThreadLocal);
     captured.rows = encode(crops);
-  } catch (...) {
-    captured.rows = at::Tensor();
-    Abandon(device, pool, captured.graph.get());
-    throw;
-  }
-  try {
     captured.graph->capture_end();
   } catch (...) {
     captured.rows = at::Tensor();
