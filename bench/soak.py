@@ -3,7 +3,7 @@
 
     scripts/setup && python3 -m venv .cache/golden && .cache/golden/bin/pip install -r tools/requirements-golden.txt \\
         -r bench/requirements.txt
-    .cache/golden/bin/python bench/soak.py                       # 1 minute of warm-up, 10 minutes of soak
+    .cache/golden/bin/python bench/soak.py                       # 3 minutes of warm-up, 10 minutes of soak
     .cache/golden/bin/python bench/soak.py --seconds 120 --preload libjemalloc.so.2
     .cache/golden/bin/python bench/soak.py --seconds 120 --env MALLOC_ARENA_MAX=2
 
@@ -144,7 +144,7 @@ def resident(pid: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--warm_up", type=float, default=60)
+    parser.add_argument("--warm_up", type=float, default=180)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--preload", default="", help="an allocator's library, for LD_PRELOAD")
     parser.add_argument("--env", action="append", default=[], help="NAME=VALUE for the server")
