@@ -60,8 +60,10 @@ TEST_F(BenchEndToEndTest, MeasuresAnOpenLoop) {
 }
 
 TEST_F(BenchEndToEndTest, ASweepFindsALoadWithinItsBound) {
+  // Long enough that some calls end in it on a machine that does other things.
   const Ran ran =
-      Bench({"--sweep=rate", "--latency_bound=2s", "--percentile=50"});
+      Bench({"--sweep=rate", "--latency_bound=2s", "--percentile=50"},
+            /*window=*/"400ms");
   ASSERT_EQ(ran.exit, 0) << ran.errors;
   EXPECT_THAT(ran.output, HasSubstr("Best with p50 within 2000 ms: "));
 }
