@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# By target, which the program is named after: their folders.
 PROGRAMS = {"zeroshot_server": "server", "zeroshot_client": "client", "time_tower": "bench/micro",
             "make_checkpoint": "tests/testing"}
-TARGETS = ("zeroshot_server", "zeroshot_client", "time_tower", "make_checkpoint")  # that make them
 
 
 def python_torch_libraries(python: str = sys.executable) -> list[str]:

@@ -39,16 +39,16 @@ absl::StatusOr<std::vector<std::string>> DeviceNames(absl::string_view asked,
     for (int i = 0; i < gpus; ++i) names.push_back(GpuName(i));
     return names;
   }
+  constexpr absl::string_view kAllowed =
+      "allowed are auto, cpu, cuda and cuda:N[,N...]";
   absl::string_view indices = asked;
-  if (!absl::ConsumePrefix(&indices, kCuda)) {
-    return NotAllowed(asked, "allowed are auto, cpu, cuda and cuda:N[,N...]");
-  }
+  if (!absl::ConsumePrefix(&indices, kCuda)) return NotAllowed(asked, kAllowed);
   bool there = true;
   for (absl::string_view text : absl::StrSplit(indices, ',')) {
     int index = 0;
     if (text.empty() || !absl::ascii_isdigit(text[0]) ||
         !absl::SimpleAtoi(text, &index)) {
-      return NotAllowed(asked, "allowed are auto, cpu, cuda and cuda:N[,N...]");
+      return NotAllowed(asked, kAllowed);
     }
     there = there && index < gpus;
     names.push_back(GpuName(index));

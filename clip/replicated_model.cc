@@ -25,11 +25,6 @@ constexpr int64_t kMinPiece = 512;
 // Rows of that many steps may wait for the caller's sink; then devices do.
 constexpr size_t kMaxWaiting = 16;
 
-absl::Status Stopped(int64_t done, int64_t total) {
-  return absl::CancelledError(
-      absl::StrCat("stopped after ", done, " of ", total, " sequences"));
-}
-
 }  // namespace
 
 ReplicatedModel::ReplicatedModel(std::vector<std::unique_ptr<Model>> replicas)
@@ -268,7 +263,7 @@ absl::StatusOr<int64_t> ReplicatedModel::TextSplit::Run(
     }
     const bool news = !ended || !finished.empty();
     if (news && progress && !progress(done, total, positions) && done < total) {
-      return Stopped(done, total);
+      return StoppedAfter(done, total);
     }
     if (!ended) continue;
     MutexLock lock(&mu_);

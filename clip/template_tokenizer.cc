@@ -44,10 +44,6 @@ void TemplateTokenizer::SetName(absl::string_view name) {
   name_ = plain_name_ ? ToPiece(name) : Piece{name, {}};
 }
 
-bool TemplateTokenizer::Part(const Piece& left, const Piece& right) {
-  return PartWords(left.text, right.text);
-}
-
 // From left to right: if words part at each place, they are found as if each
 // piece stood alone.
 bool TemplateTokenizer::IsMadeOfPieces(const std::vector<Piece>& pieces) const {
@@ -58,8 +54,8 @@ bool TemplateTokenizer::IsMadeOfPieces(const std::vector<Piece>& pieces) const {
       if (first || last) continue;
       return false;  // two names meet
     }
-    if (!first && !Part(name_, pieces[i])) return false;
-    if (!last && !Part(pieces[i], name_)) return false;
+    if (!first && !PartWords(name_.text, pieces[i].text)) return false;
+    if (!last && !PartWords(pieces[i].text, name_.text)) return false;
   }
   return true;
 }

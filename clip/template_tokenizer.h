@@ -40,8 +40,6 @@ class TemplateTokenizer {
     std::vector<int32_t> ids;
   };
 
-  // Where one begins or ends in a word of the other, no.
-  static bool Part(const Piece& left, const Piece& right);
   Piece ToPiece(absl::string_view text) const;
   // Whether the ids of the prompt are those of its pieces.
   bool IsMadeOfPieces(const std::vector<Piece>& pieces) const;

@@ -22,6 +22,11 @@ absl::Status CheckSequences(TextSequences sequences, const ModelInfo& info) {
   return absl::OkStatus();
 }
 
+absl::Status StoppedAfter(int64_t done, int64_t total) {
+  return absl::CancelledError(
+      absl::StrCat("stopped after ", done, " of ", total, " sequences"));
+}
+
 absl::StatusOr<int64_t> TextPiece::EncodeOn(Model* model, const TextSink& sink,
                                             const TextProgress& progress) {
   std::vector<std::vector<int32_t>> copies;

@@ -20,6 +20,9 @@ using TextSequences = absl::Span<const std::vector<int32_t>>;
 // first that is empty, too long or has an id outside the vocabulary.
 absl::Status CheckSequences(TextSequences sequences, const ModelInfo& info);
 
+// What Model::EncodeText returns when `progress` said stop.
+absl::Status StoppedAfter(int64_t done, int64_t total);
+
 // Some of a call's sequences. After a failure it is those that have no row yet.
 class TextPiece {
  public:

@@ -1,5 +1,5 @@
-// What a store of bounded size holds, by id, and what it used last:
-// the least recently used goes first.
+// What a store of bounded size holds, by id, and what it used last: the least
+// recently used goes first.
 #ifndef ZEROSHOT_ZEROSHOT_LRU_MAP_H_
 #define ZEROSHOT_ZEROSHOT_LRU_MAP_H_
 
@@ -10,6 +10,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "absl/strings/string_view.h"
 
 namespace zeroshot {
 
@@ -22,14 +24,13 @@ class LruMap {
     int64_t bytes = 0;
     std::list<std::string>::iterator use;  // its place in uses_
   };
-  using Entries = std::map<std::string, Entry, std::less<>>;
+  using Entries = std::map<std::string, Entry, std::less<>>;  // by id
   using Gone = std::vector<std::pair<std::string, Value>>;
 
   explicit LruMap(int64_t max_bytes) : max_bytes_(max_bytes) {}
 
   // The value, which counts as used now. Null: there is none.
-  template <typename Id>
-  const Value* Find(const Id& id) {
+  const Value* Find(absl::string_view id) {
     const auto it = entries_.find(id);
     if (it == entries_.end()) return nullptr;
     uses_.splice(uses_.begin(), uses_, it->second.use);
@@ -49,7 +50,7 @@ class LruMap {
     while (bytes_ + bytes > max_bytes_) {
       const auto victim = entries_.find(uses_.back());
       gone.emplace_back(victim->first, std::move(victim->second.value));
-      EraseAt(victim);
+      Erase(victim);
     }
     bytes_ += bytes;
     uses_.push_front(id);
@@ -58,11 +59,10 @@ class LruMap {
   }
 
   // False: there is none.
-  template <typename Id>
-  bool Erase(const Id& id) {
+  bool Erase(absl::string_view id) {
     const auto it = entries_.find(id);
     if (it == entries_.end()) return false;
-    EraseAt(it);
+    Erase(it);
     return true;
   }
 
@@ -71,7 +71,7 @@ class LruMap {
   int64_t max_bytes() const { return max_bytes_; }
 
  private:
-  void EraseAt(typename Entries::iterator it) {
+  void Erase(typename Entries::iterator it) {
     bytes_ -= it->second.bytes;
     uses_.erase(it->second.use);
     entries_.erase(it);

@@ -28,6 +28,11 @@ struct TransformerShape {
   int mlp_width = 0;
   Activation activation = Activation::kQuickGelu;
   double norm_epsilon = 1e-5;
+
+  // Multiplications of all products with weights for one token, about.
+  int64_t multiplications() const {
+    return int64_t{12} * width * width * layers;
+  }
 };
 
 // Dosovitskiy et al. 2020, as in CLIP: a norm before the blocks too, no bias in

@@ -34,8 +34,8 @@ int64_t StepNodes(const TransformerShape& text, CpuPrecision precision) {
   const int64_t step = precision == CpuPrecision::kFp32
                            ? kStepMultiplications
                            : kStepMultiplicationsLow;
-  const int64_t node = int64_t{12} * text.width * text.width * text.layers;
-  return std::clamp(step / node, kMinStepNodes, kMaxStepNodes);
+  return std::clamp(step / text.multiplications(), kMinStepNodes,
+                    kMaxStepNodes);
 }
 
 std::unique_ptr<VisionTower> MakeVisionTower(const WeightLoader& loader,

@@ -16,20 +16,12 @@
 #include "clip/checkpoint/architecture.h"
 #include "clip/token_trie.h"
 #include "clip/torch/cuda/kernels.h"
+#include "tests/testing/random_floats.h"
 
 namespace clip {
 namespace {
 
-using Floats = std::vector<float>;
 using Doubles = std::vector<double>;
-
-Floats Random(int64_t n, unsigned seed, float scale = 1) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, scale);
-  Floats values(n);
-  for (float& value : values) value = normal(random);
-  return values;
-}
 
 // Memory of the device, exactly as much as asked for.
 template <typename T>
@@ -192,6 +184,26 @@ class CudaKernelsTest : public ::testing::TestWithParam<Half> {
   void ExpectRounded(double found, double expected, double scale) const {
     EXPECT_NEAR(found, expected, Rounding(expected) + 3e-6 * scale);
   }
+
+  // What AddNorm made of rows whose element `at`, of column `i`, is the sum
+  // `sum_of(at, i)`.
+  template <typename SumOf>
+  void ExpectSumsAndNorms(const Floats& sums, const Floats& normed,
+                          const Norm& norm, int width,
+                          const SumOf& sum_of) const {
+    const int64_t rows = static_cast<int64_t>(sums.size()) / width;
+    for (int64_t row = 0; row < rows; ++row) {
+      Doubles sum(width);
+      for (int i = 0; i < width; ++i) {
+        const int64_t at = row * width + i;
+        sum[i] = sum_of(at, i);
+        ASSERT_NEAR(sums[at], sum[i], 3e-6);
+      }
+      const Doubles expected = norm.Expected(sum);
+      for (int i = 0; i < width; ++i)
+        ExpectRounded(normed[row * width + i], expected[i], 10);
+    }
+  }
 };
 
 INSTANTIATE_TEST_SUITE_P(AllTypes, CudaKernelsTest,
@@ -220,17 +232,9 @@ TEST_P(CudaKernelsTest, AddNormAddsDeltaAndBiasAndNorms) {
                       norm.get(), kRows, width, out.get(), nullptr),
               cudaSuccess);
     const Floats sums = on_x.ToHost(), normed = out.ToHost();
-    for (int64_t row = 0; row < kRows; ++row) {
-      Doubles sum(width);
-      for (int i = 0; i < width; ++i) {
-        const int64_t at = row * width + i;
-        sum[i] = double{x[at]} + delta[at] + bias[i];
-        ASSERT_NEAR(sums[at], sum[i], 3e-6);
-      }
-      const Doubles expected = norm.Expected(sum);
-      for (int i = 0; i < width; ++i)
-        ExpectRounded(normed[row * width + i], expected[i], 10);
-    }
+    ExpectSumsAndNorms(sums, normed, norm, width, [&](int64_t at, int i) {
+      return double{x[at]} + delta[at] + bias[i];
+    });
   }
 }
 
@@ -255,18 +259,10 @@ TEST_P(CudaKernelsTest, AddNormTakesNeitherDeltaNorBias) {
       if (!with_bias && !with_delta) {
         EXPECT_EQ(sums, x);
       }
-      for (int64_t row = 0; row < kRows; ++row) {
-        Doubles sum(kWidth);
-        for (int i = 0; i < kWidth; ++i) {
-          const int64_t at = row * kWidth + i;
-          sum[i] = double{x[at]} + (with_delta ? delta[at] : 0) +
-                   (with_bias ? bias[i] : 0);
-          ASSERT_NEAR(sums[at], sum[i], 3e-6);
-        }
-        const Doubles expected = norm.Expected(sum);
-        for (int i = 0; i < kWidth; ++i)
-          ExpectRounded(normed[row * kWidth + i], expected[i], 10);
-      }
+      ExpectSumsAndNorms(sums, normed, norm, kWidth, [&](int64_t at, int i) {
+        return double{x[at]} + (with_delta ? delta[at] : 0) +
+               (with_bias ? bias[i] : 0);
+      });
     }
   }
 }

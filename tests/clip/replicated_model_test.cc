@@ -42,15 +42,9 @@ void Ignore(int64_t, absl::Span<const float>) {}
 class ReplicatedModelTest : public ::testing::Test {
  protected:
   void Make(int count) {
-    std::vector<std::unique_ptr<Model>> replicas;
-    for (int i = 0; i < count; ++i) {
-      auto fake = std::make_unique<FakeModel>(
-          kDim, kSize,
-          Device{absl::StrCat("cuda:", i), absl::StrCat("pci", i)});
-      fakes_.push_back(fake.get());
-      replicas.push_back(std::move(fake));
-    }
-    model_ = std::make_unique<ReplicatedModel>(std::move(replicas));
+    FakeDevices made = MakeFakeDevices(count, "pci");
+    fakes_ = made.fakes;
+    model_ = std::move(made.model);
     model_->SetOnDeviceLost([this](const LostDevice& device) {
       MutexLock lock(&mu_);
       told_.push_back(absl::StrCat(device.name, ": ", device.why.message()));

@@ -6,26 +6,17 @@
 
 #include <cmath>
 #include <cstring>
-#include <random>
 #include <string>
 #include <vector>
+
+#include "tests/testing/random_floats.h"
 
 namespace clip {
 namespace {
 
-using Floats = std::vector<float>;
-
 // Odd widths end in a part of a vector register.
 constexpr int64_t kWidths[] = {1, 7, 16, 64, 129, 512};
 constexpr int64_t kRows = 5;
-
-Floats Random(int64_t n, unsigned seed, float scale = 1) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, scale);
-  Floats values(n);
-  for (float& value : values) value = normal(random);
-  return values;
-}
 
 float FromBFloat16(uint16_t bits) {
   const uint32_t wide = uint32_t{bits} << 16;

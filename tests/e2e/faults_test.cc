@@ -19,7 +19,6 @@
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "tests/e2e/load.h"
@@ -28,12 +27,6 @@ namespace e2e {
 namespace {
 
 namespace v1 = zeroshot::v1;
-
-int PortOf(const std::string& address) {
-  int port = 0;
-  EXPECT_TRUE(absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port));
-  return port;
-}
 
 // A TCP connection to a port of this machine that says nothing.
 class Silent {

@@ -43,13 +43,6 @@ double Distance(const Embedding& a, const Embedding& b) {
 }
 constexpr double kRounding = 0.02;  // bf16
 
-int64_t ResidentBytes(pid_t pid) {
-  std::ifstream statm(absl::StrCat("/proc/", pid, "/statm"));
-  int64_t total = 0, resident = 0;
-  statm >> total >> resident;
-  return resident * 4096;
-}
-
 TEST(HostileImagesEndToEndTest, HarmNeitherTheirBatchNorOtherCallers) {
   DemoServer server;
   ASSERT_NE(server.address(), "") << server.process().Errors();

@@ -109,4 +109,11 @@ std::string Process::WaitForLine(absl::string_view text,
 std::string Process::Output() const { return Contents(output_file_); }
 std::string Process::Errors() const { return Contents(error_file_); }
 
+int64_t ResidentBytes(pid_t pid) {
+  std::ifstream statm(absl::StrCat("/proc/", pid, "/statm"));
+  int64_t total = 0, resident = 0;
+  statm >> total >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
 }  // namespace e2e

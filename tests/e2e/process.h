@@ -46,6 +46,9 @@ class Process {
   std::string output_file_, error_file_;
 };
 
+// Of a process, files in memory included.
+int64_t ResidentBytes(pid_t pid);
+
 }  // namespace e2e
 
 #endif  // ZEROSHOT_TESTS_E2E_PROCESS_H_

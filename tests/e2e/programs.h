@@ -2,10 +2,13 @@
 #ifndef ZEROSHOT_TESTS_E2E_PROGRAMS_H_
 #define ZEROSHOT_TESTS_E2E_PROGRAMS_H_
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "tests/e2e/process.h"
 
 namespace e2e {
@@ -28,6 +31,13 @@ inline std::string AddressOf(Process& server) {
   const size_t begin = line.find("127.0.0.");
   if (begin == line.npos) return "";
   return line.substr(begin, line.find(';', begin) - begin);
+}
+
+// Of HOST:PORT.
+inline int PortOf(const std::string& address) {
+  int port = 0;
+  EXPECT_TRUE(absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port));
+  return port;
 }
 
 // A server that serves the demo model on a free port.

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "tests/e2e/load.h"
 #include "tests/testing/slow_client.h"
@@ -20,11 +19,9 @@ namespace v1 = zeroshot::v1;
 // Many, to one server.
 std::vector<std::unique_ptr<SlowClient>> SlowClients(
     int count, const std::string& address) {
-  int port = 0;
-  EXPECT_TRUE(absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port));
   std::vector<std::unique_ptr<SlowClient>> clients;
   for (int i = 0; i < count; ++i) {
-    clients.push_back(std::make_unique<SlowClient>(port));
+    clients.push_back(std::make_unique<SlowClient>(PortOf(address)));
     EXPECT_TRUE(clients.back()->connected());
   }
   return clients;
@@ -79,28 +76,14 @@ TEST(SlowClientsTest, WhoSendsARequestSlowlyHoldsNoPlace) {
   }
 }
 
-// Megabytes of memory that are no file's.
-double MemoryOf(pid_t pid) {
-  const std::string status =
-      testing_certificates::ReadFile(absl::StrCat("/proc/", pid, "/status"));
-  const size_t begin = status.find("RssAnon:");
-  double kilobytes = 0;
-  if (begin != status.npos) {
-    const std::string value = status.substr(begin + 8, 32);
-    EXPECT_TRUE(absl::SimpleAtod(value.substr(0, value.find("kB")), &kilobytes))
-        << value;
-  }
-  return kilobytes / 1000;
-}
-
 TEST(SlowClientsTest, RequestsThatNeverEndDoNotFillTheMemory) {
   DemoServer server({"--receive_memory_bytes=67108864"});
   ASSERT_NE(server.address(), "") << server.process().Errors();
   Caller caller(server.address());
   ASSERT_TRUE(caller.Build().ok());
   ASSERT_TRUE(caller.Classify().ok());
-  const double before = MemoryOf(server.process().pid());
-  ASSERT_GT(before, 10);
+  const int64_t before = ResidentBytes(server.process().pid());
+  ASSERT_GT(before, 10'000'000);
   constexpr int64_t kSize = 30'000'000;
   const auto clients = SlowClients(12, server.address());
   int filled = 0;
@@ -113,7 +96,7 @@ TEST(SlowClientsTest, RequestsThatNeverEndDoNotFillTheMemory) {
         absl::Seconds(5), [&] { return caller.Classify(absl::Seconds(5)); });
     EXPECT_TRUE(status.ok()) << status.error_message();
   }
-  const double more = MemoryOf(server.process().pid()) - before;
+  const double more = (ResidentBytes(server.process().pid()) - before) / 1e6;
   std::printf("%d of 12 requests of 30 MB were taken; %.0f MB more\n", filled,
               more);
   EXPECT_LT(more, 180);

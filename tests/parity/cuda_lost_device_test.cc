@@ -23,21 +23,12 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-Architecture TinyVit() {
-  return {.embedding_dim = 16,
-          .image_size = 16,
-          .vision = VitShape{8, {64, 2, 1, 256}},
-          .context_length = 12,
-          .vocab_size = 100,
-          .text = {64, 2, 1, 256}};
-}
-
 TEST(CudaLostDeviceTest, EveryCallSaysThatTheDeviceIsLost) {
   const auto devices = ChooseDevices("cuda:0");
   if (!devices.ok()) GTEST_SKIP() << "not run: " << devices.status();
   const at::Device device = devices->front();
   const std::string path = ::testing::TempDir() + "/cuda_lost_device.pt";
-  testing::WriteStateDict({RequiredTensors(TinyVit())}, path);
+  testing::WriteStateDict({RequiredTensors(testing::TinyVit())}, path);
   const auto model = Model::Load(path, {.device = "cuda:0"});
   ASSERT_TRUE(model.ok()) << model.status();
   const auto checkpoint = ReadCheckpoint(path);

@@ -26,15 +26,7 @@ using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using testing::RandomCheckpoint;
-
-Architecture TinyVit() {
-  return {.embedding_dim = 16,
-          .image_size = 16,
-          .vision = VitShape{8, {64, 2, 1, 256}},
-          .context_length = 12,
-          .vocab_size = 100,
-          .text = {64, 2, 1, 256}};
-}
+using testing::TinyVit;
 
 class ModelTest : public ::testing::Test {
  protected:

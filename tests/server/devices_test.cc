@@ -14,7 +14,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "clip/replicated_model.h"
 #include "tests/server/raw_call.h"
 #include "tests/server/running_server.h"
 #include "tests/testing/make_png.h"
@@ -36,15 +35,9 @@ class DevicesTest : public ::testing::Test {
     before_ = spdlog::default_logger();
     spdlog::set_default_logger(std::make_shared<spdlog::logger>(
         "", std::make_shared<spdlog::sinks::ostream_sink_mt>(log_)));
-    std::vector<std::unique_ptr<clip::Model>> replicas;
-    for (const char* name : {"cuda:0", "cuda:1"}) {
-      auto fake =
-          std::make_unique<clip::FakeModel>(64, 8, clip::Device{name, ""});
-      fakes_.push_back(fake.get());
-      replicas.push_back(std::move(fake));
-    }
-    running_.Serve(
-        std::make_unique<clip::ReplicatedModel>(std::move(replicas)));
+    clip::FakeDevices devices = clip::MakeFakeDevices(2);
+    fakes_ = devices.fakes;
+    running_.Serve(std::move(devices.model));
     set_ = running_.Build(BuildRequest({"cat", "dog"}));
   }
 

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "clip/replicated_model.h"
 #include "clip/tokenizer.h"
 #include "tests/testing/fake_model.h"
 #include "tests/testing/make_png.h"
@@ -117,16 +116,9 @@ TEST_F(WatchdogTest, LongQueueIsNoFault) {
 
 // The canary is stuck with it, or comes back from the other.
 TEST_F(WatchdogTest, NoticesOneDeviceOfSeveralThatIsStuck) {
-  std::vector<std::unique_ptr<clip::Model>> replicas;
-  std::vector<clip::FakeModel*> fakes;
-  for (const char* name : {"cuda:0", "cuda:1"}) {
-    auto fake =
-        std::make_unique<clip::FakeModel>(64, 8, clip::Device{name, ""});
-    fakes.push_back(fake.get());
-    replicas.push_back(std::move(fake));
-  }
-  clip::ReplicatedModel model(std::move(replicas));
-  Embedder embedder(&model, &tokenizer_, OneAtATime());
+  const clip::FakeDevices devices = clip::MakeFakeDevices(2);
+  const std::vector<clip::FakeModel*>& fakes = devices.fakes;
+  Embedder embedder(devices.model.get(), &tokenizer_, OneAtATime());
   Start(/*port_is_served=*/true, &embedder);
   fakes[1]->CloseGate();
   std::atomic<bool> end{false};

@@ -55,6 +55,15 @@ torch::jit::Module MakeModule(
 
 }  // namespace
 
+Architecture TinyVit() {
+  return {.embedding_dim = 16,
+          .image_size = 16,
+          .vision = VitShape{8, {64, 2, 1, 256}},
+          .context_length = 12,
+          .vocab_size = 100,
+          .text = {64, 2, 1, 256}};
+}
+
 void WriteTorchScript(const RandomCheckpoint& checkpoint,
                       const std::string& path) {
   Node root;

@@ -17,6 +17,9 @@ struct RandomCheckpoint {
   bool half = false;  // float16 instead of float32
 };
 
+// Two layers of one head, for pictures of 16 x 16.
+Architecture TinyVit();
+
 // A TorchScript archive: a module for each dot in the names, saved by LibTorch.
 void WriteTorchScript(const RandomCheckpoint& checkpoint,
                       const std::string& path);

@@ -192,4 +192,19 @@ int FakeModel::text_calls() {
   return text_calls_;
 }
 
+FakeDevices MakeFakeDevices(int count, const std::string& pci) {
+  FakeDevices made;
+  std::vector<std::unique_ptr<Model>> replicas;
+  for (int i = 0; i < count; ++i) {
+    auto fake = std::make_unique<FakeModel>(
+        64, 8,
+        Device{absl::StrCat("cuda:", i),
+               pci.empty() ? "" : absl::StrCat(pci, i)});
+    made.fakes.push_back(fake.get());
+    replicas.push_back(std::move(fake));
+  }
+  made.model = std::make_unique<ReplicatedModel>(std::move(replicas));
+  return made;
+}
+
 }  // namespace clip

@@ -8,12 +8,15 @@
 #define ZEROSHOT_TESTS_TESTING_FAKE_MODEL_H_
 
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "clip/model.h"
 #include "clip/mutex.h"
+#include "clip/replicated_model.h"
 
 namespace clip {
 
@@ -80,6 +83,16 @@ class FakeModel : public Model {
   int lost_after_ ABSL_GUARDED_BY(mu_) = 0;  // texts; if losing_
   bool out_of_memory_ ABSL_GUARDED_BY(mu_) = false;
 };
+
+// Fakes on devices cuda:0, cuda:1, ... as one model, and each of them, which
+// lives as long as it does.
+struct FakeDevices {
+  std::unique_ptr<ReplicatedModel> model;
+  std::vector<FakeModel*> fakes;
+};
+
+// Their PCI bus ids are `pci` and their number; none if it is empty.
+FakeDevices MakeFakeDevices(int count, const std::string& pci = "");
 
 }  // namespace clip
 

@@ -6,7 +6,6 @@
 #include <thread>
 #include <vector>
 
-#include "clip/replicated_model.h"
 #include "clip/text/unicode.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -111,17 +110,10 @@ TEST_F(EmbedderTest, ACallerWhoseDeadlinePassedGetsThat) {
 }
 
 TEST(EmbedderOnSeveralDevicesTest, BatchesRunOnAllOfThemAtOnce) {
-  std::vector<std::unique_ptr<clip::Model>> replicas;
-  std::vector<clip::FakeModel*> fakes;
-  for (const char* name : {"cuda:0", "cuda:1"}) {
-    auto fake =
-        std::make_unique<clip::FakeModel>(64, 8, clip::Device{name, ""});
-    fakes.push_back(fake.get());
-    replicas.push_back(std::move(fake));
-  }
-  clip::ReplicatedModel model(std::move(replicas));
+  const clip::FakeDevices devices = clip::MakeFakeDevices(2);
+  const std::vector<clip::FakeModel*>& fakes = devices.fakes;
   const clip::Tokenizer tokenizer;
-  Embedder embedder(&model, &tokenizer, {});
+  Embedder embedder(devices.model.get(), &tokenizer, {});
   for (clip::FakeModel* fake : fakes) fake->CloseGate();
   std::vector<std::thread> calls;
   std::atomic<int> failed{0};
@@ -138,7 +130,7 @@ TEST(EmbedderOnSeveralDevicesTest, BatchesRunOnAllOfThemAtOnce) {
   fakes[1]->OpenGate();
   for (std::thread& thread : calls) thread.join();
   EXPECT_EQ(failed, 0);
-  EXPECT_EQ(model.devices_left(), 1);
+  EXPECT_EQ(devices.model->devices_left(), 1);
 }
 
 class ImageCacheTest : public ::testing::Test {

@@ -42,8 +42,8 @@ constexpr int64_t kMinStepNodes = 4096, kMaxStepNodes = 32768;
 constexpr int64_t kPaddedStepNodes = 8192;
 
 int64_t StepNodes(const TransformerShape& text) {
-  const int64_t node = int64_t{12} * text.width * text.width * text.layers;
-  return std::clamp(kStepMultiplications / node, kMinStepNodes, kMaxStepNodes);
+  return std::clamp(kStepMultiplications / text.multiplications(),
+                    kMinStepNodes, kMaxStepNodes);
 }
 
 std::unique_ptr<VisionTower> MakeVisionTower(const WeightLoader& loader) {
