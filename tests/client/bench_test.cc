@@ -179,9 +179,11 @@ TEST(MeasureTest, NeverStableEndsAfterMaxWindows) {
   LoadOptions options;
   options.window = absl::Milliseconds(20);
   options.max_windows = 5;
+  // Each call takes twice as long as the one before, so that no three windows
+  // agree however the machine delays them.
   std::atomic<int64_t> delay = 1;
   const Point point = Measure({.concurrency = 1}, options, [&](int64_t) {
-    return AnswerAfter(absl::Milliseconds(delay += 3));
+    return AnswerAfter(absl::Milliseconds(delay.exchange(delay * 2)));
   });
   EXPECT_FALSE(point.stable);
   EXPECT_EQ(point.windows, 5);
