@@ -1,6 +1,7 @@
 #include "clip/stepped_model.h"
 
 #include <algorithm>
+#include <exception>
 #include <string>
 #include <utility>
 
@@ -97,13 +98,37 @@ absl::StatusOr<int64_t> SteppedModel::EncodeText(
   int64_t positions = 0, done = 0;
   TrieSteps steps(tokens, step_.size());
   std::vector<TextStep> round = NextRound(&steps), next;
+  std::vector<TextStep> computed;  // its rows wait for the sink
+  std::vector<HostRows> rows;      // of each step of `computed`
+  const auto hand_over = [&] {
+    for (size_t i = 0; i < computed.size(); ++i) {
+      done += static_cast<int64_t>(computed[i].members.size());
+      for (const TextStep::Member& member : computed[i].members) {
+        sink(member.sequence, {rows[i].data + member.end * info_.embedding_dim,
+                               static_cast<size_t>(info_.embedding_dim)});
+      }
+    }
+    computed.clear();
+    rows.clear();
+  };
   while (!round.empty()) {
-    const auto rows =
-        engine_->EncodeText(round, [&] { next = NextRound(&steps); });
+    // The sink takes a moment, so it too runs while the device computes.
+    // `progress` does not: it may wait for somebody, and the device is held.
+    std::exception_ptr thrown;  // by the sink: not the engine's to mend
+    absl::StatusOr<std::vector<HostRows>> made =
+        engine_->EncodeText(round, [&] {
+          next = NextRound(&steps);
+          try {
+            hand_over();
+          } catch (...) {
+            thrown = std::current_exception();
+          }
+        });
+    if (thrown) std::rethrow_exception(thrown);
     int64_t nodes = 0;
     for (const TextStep& step : round)
       nodes = std::max(nodes, step.trie.num_nodes());
-    if (absl::IsResourceExhausted(rows.status()) && step_.Failed(nodes)) {
+    if (absl::IsResourceExhausted(made.status()) && step_.Failed(nodes)) {
       for (const TextStep& step : next) steps.PutBack(step);
       for (const TextStep& step : round) steps.PutBack(step);
       engine_->FreeCached();
@@ -111,21 +136,17 @@ absl::StatusOr<int64_t> SteppedModel::EncodeText(
       next.clear();
       continue;
     }
-    if (!rows.ok()) return Remembered(rows.status());
+    hand_over();  // what is still there if the engine failed early
+    if (!made.ok()) return Remembered(made.status());
     step_.Fitted(nodes);
-    for (size_t i = 0; i < round.size(); ++i) {
-      positions += engine_->Positions(round[i].trie);
-      done += static_cast<int64_t>(round[i].members.size());
-      for (const TextStep::Member& member : round[i].members) {
-        sink(member.sequence,
-             {(*rows)[i].data + member.end * info_.embedding_dim,
-              static_cast<size_t>(info_.embedding_dim)});
-      }
-    }
-    if (progress && !progress(done, total, positions) && done < total) {
-      return absl::CancelledError(
-          absl::StrCat("stopped after ", done, " of ", total, " sequences"));
-    }
+    for (const TextStep& step : round)
+      positions += engine_->Positions(step.trie);
+    computed = std::move(round);
+    rows = *std::move(made);
+    // Nothing follows, or nothing runs meanwhile.
+    if (next.empty()) hand_over();
+    if (progress && !progress(done, total, positions) && done < total)
+      return StoppedAfter(done, total);
     round = next.empty() ? NextRound(&steps) : std::move(next);
     next.clear();
   }

@@ -6,7 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <new>
 #include <vector>
+
+#include "absl/algorithm/container.h"
 
 namespace clip {
 namespace {
@@ -39,7 +42,11 @@ class FakeEngine : public Engine {
       const std::function<void()>& meanwhile) override {
     ++calls;
     if (!error.ok()) return error;
-    if (prepare_early) meanwhile();
+    if (prepare_early) {
+      computing = true;
+      meanwhile();
+      computing = false;
+    }
     std::vector<HostRows> all;
     for (const TextStep& step : round) {
       if (step.trie.num_nodes() > node_room)
@@ -65,7 +72,7 @@ class FakeEngine : public Engine {
   absl::StatusOr<std::string> WarmUp() override { return "graphs"; }
   void FreeCached() override { ++freed; }
 
-  bool prepare_early = true;
+  bool prepare_early = true, computing = false;
   size_t image_room = 1000;
   int64_t node_room = 1000;
   absl::Status error;
@@ -207,6 +214,52 @@ TEST_P(SteppedModelTest, ACancelledCallStopsWithinARound) {
       [&](int64_t, int64_t, int64_t) { return ++calls < 2; });
   EXPECT_EQ(stopped.status().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(engine_->calls, 2);
+}
+
+TEST_P(SteppedModelTest, RowsAreHandedOverWhileTheNextRoundComputes) {
+  int meanwhile = 0, after = 0;
+  const auto positions = model_->EncodeText(
+      sequences_,
+      [&](int64_t, absl::Span<const float>) {
+        ++(engine_->computing ? meanwhile : after);
+      },
+      [&](int64_t, int64_t, int64_t) {
+        EXPECT_FALSE(engine_->computing);
+        return true;
+      });
+  ASSERT_TRUE(positions.ok()) << positions.status();
+  EXPECT_EQ(meanwhile + after, 100);
+  // The last round has none after it.
+  EXPECT_EQ(meanwhile > after, GetParam());
+  EXPECT_GT(after, 0);
+}
+
+TEST_P(SteppedModelTest, RowsComputedBeforeAFailureAreHandedOver) {
+  std::vector<int> seen(sequences_.size());
+  int64_t told = 0;
+  const auto positions = model_->EncodeText(
+      sequences_,
+      [&](int64_t sequence, absl::Span<const float>) { ++seen[sequence]; },
+      [&](int64_t, int64_t, int64_t positions) {
+        told = positions;
+        if (engine_->calls == 3) engine_->error = absl::InternalError("odd");
+        return true;
+      });
+  EXPECT_EQ(positions.status(), engine_->error);
+  // Each has three tokens of its own and one that all share.
+  EXPECT_NEAR(absl::c_accumulate(seen, 0) * 3, told, 3 * 2);
+  EXPECT_THAT(seen, Each(Le(1)));
+}
+
+TEST_P(SteppedModelTest, WhatTheSinkThrowsReachesTheCaller) {
+  int rows = 0;
+  const auto sink = [&](int64_t, absl::Span<const float>) {
+    if (++rows == 3) throw std::bad_alloc();
+  };
+  EXPECT_THROW(model_->EncodeText(sequences_, sink, nullptr).IgnoreError(),
+               std::bad_alloc);
+  EXPECT_EQ(rows, 3);
+  EXPECT_TRUE(EncodeTexts().ok());
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, SteppedModelTest, ::testing::Bool(),
