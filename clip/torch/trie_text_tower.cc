@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "clip/torch/cpu_transformer.h"
+#include "clip/torch/step_rows.h"
 #include "clip/torch/text_tower.h"
 
 namespace clip {
@@ -12,22 +13,16 @@ at::Tensor Int32s(const std::vector<int32_t>& values) {
                        {static_cast<int64_t>(values.size())}, at::kInt);
 }
 
-// oneDNN prepares each product for each number of rows that it meets, and keeps
-// that: 7 MB for one of the demo model's. A few numbers serve all steps.
-int64_t RoundUp(int64_t rows) {
-  const int64_t unit = rows <= 1024 ? 16 : 64;
-  return (rows + unit - 1) / unit * unit;
-}
-
 // With more nodes, which see themselves only, and more ends.
 TokenTrie Padded(TokenTrie trie) {
-  for (int64_t node = trie.num_nodes(); node < RoundUp(node); ++node) {
+  const int64_t nodes = RoundUpRows(trie.num_nodes(), kNodesPerOctave);
+  for (int64_t node = trie.num_nodes(); node < nodes; ++node) {
     trie.tokens.push_back(trie.tokens[0]);
     trie.depths.push_back(0);
     trie.ancestors.push_back(static_cast<int32_t>(node));
     trie.offsets.push_back(static_cast<int32_t>(trie.ancestors.size()));
   }
-  trie.ends.resize(RoundUp(trie.num_ends()), trie.ends[0]);
+  trie.ends.resize(RoundUpRows(trie.num_ends(), kEndsPerOctave), trie.ends[0]);
   return trie;
 }
 
