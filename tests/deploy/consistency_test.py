@@ -197,6 +197,38 @@ class Metrics(unittest.TestCase):
                       read("deploy/kubernetes/components/service-monitor/service-monitor.yaml"))
 
 
+class Compose(unittest.TestCase):
+    def test_what_it_mounts_is_there(self):
+        mounts = re.findall(r"- (\.[^:\s]*):(/[^:\s]*):ro", read(COMPOSE))
+        self.assertEqual(len(mounts), 5)
+        for source, _ in mounts:
+            self.assertTrue((ROOT / "deploy/compose" / source).is_file(), source)
+
+    def test_grafana_finds_prometheus_and_the_dashboard(self):
+        text = read(COMPOSE)
+        host, port = re.search(r"url: http://(\w+):(\d+)", read("deploy/compose/grafana/datasources.yaml")).groups()
+        self.assertRegex(text, rf"(?s)\n  {host}:\n.*?- 127\.0\.0\.1:\d+:{port}\n")
+        dashboard = re.search(r"dashboard\.json:(\S+):ro", text).group(1)
+        self.assertIn(f"HOME_DASHBOARD_PATH: {dashboard}\n", text)
+        folder = re.search(r"path: (\S+)", read("deploy/compose/grafana/dashboards.yaml")).group(1)
+        self.assertEqual(folder, dashboard.rpartition("/")[0])
+
+    def test_the_dashboard_asks_the_data_source_that_is_chosen(self):
+        dashboard = json.loads(read("deploy/monitoring/dashboard.json"))
+        variable, = dashboard["templating"]["list"]
+        self.assertEqual((variable["type"], variable["query"]), ("datasource", "prometheus"))
+        boxes = set()
+        for panel in dashboard["panels"]:
+            self.assertEqual(panel["datasource"]["uid"], f"${{{variable['name']}}}", panel["title"])
+            self.assertTrue(panel["targets"], panel["title"])
+            box = panel["gridPos"]
+            self.assertLessEqual(box["x"] + box["w"], 24, panel["title"])
+            for cell in ((x, y) for x in range(box["x"], box["x"] + box["w"])
+                         for y in range(box["y"], box["y"] + box["h"])):
+                self.assertNotIn(cell, boxes, panel["title"])
+                boxes.add(cell)
+
+
 class Image(unittest.TestCase):
     def test_version_is_the_projects(self):
         version = re.search(r"project\(zeroshot VERSION ([\d.]+)", read("CMakeLists.txt")).group(1)
