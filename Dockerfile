@@ -39,11 +39,13 @@ RUN --mount=type=cache,target=/var/cache/pip \
     apt-get update && apt-get install -y --no-install-recommends ccache && \
     rm -rf /var/lib/apt/lists/*
 # What runs of it, in the wheels' own layout, by which LibTorch finds the CUDA
-# libraries; without symbols for linkers and debuggers (a fifth of its size),
-# with its licences.
+# libraries; without symbols for linkers and debuggers (a fifth of its size) and
+# without what nothing here loads: nvcc's own library, an alternative NVRTC,
+# multi-GPU solvers, BLAS and FFTW by other names. With its licences.
 WORKDIR /src/.deps/torch-2.11.0
 RUN mkdir -p /runtime && \
-    find torch/lib nvidia -name '*.so*' ! -path '*/stubs/*' -exec cp -a --parents -t /runtime {} + && \
+    find torch/lib nvidia -name '*.so*' ! -path '*/stubs/*' ! -name 'libnvvm.*' ! -name '*.alt.*' \
+      ! -name 'libcusolverMg.*' ! -name 'libnvblas.*' ! -name 'libcufftw.*' -exec cp -a --parents -t /runtime {} + && \
     find . -path './*.dist-info/*' -iname '*licen[cs]e*' -type f -exec cp --parents -t /runtime {} + && \
     find /runtime/torch -name '*.so*' -type f -exec strip --strip-unneeded {} +
 
@@ -66,7 +68,7 @@ RUN --mount=type=cache,target=/var/cache/ccache \
     export CCACHE_DIR=/var/cache/ccache && \
     preset=$([ "$DEVICE" = cuda ] && echo cuda || echo release) && \
     cmake --preset "$preset" -DZEROSHOT_TESTS=OFF \
-      '-DCMAKE_INSTALL_RPATH=$ORIGIN/../lib/zeroshot/torch/lib' && \
+      '-DCMAKE_INSTALL_RPATH=$ORIGIN/../lib/zeroshot/torch/lib;$ORIGIN/../lib/zeroshot/nvidia/cu13/lib' && \
     cmake --build --preset "$preset" --parallel "${JOBS:-$(nproc)}" \
       --target zeroshot_server zeroshot_client && \
     cmake --install "build/$preset" --component server --prefix /install --strip && \
@@ -75,8 +77,6 @@ COPY LICENSE THIRD_PARTY_NOTICES.md /install/share/doc/zeroshot/
 
 # --- The image: nothing that compiles or downloads. ---
 FROM debian:bookworm-slim
-ARG DEVICE
-ARG REVISION=unknown
 # The libraries behind scripts/setup's -dev packages.
 RUN apt-get update && \
     apt-get install -y --no-install-recommends ca-certificates \
@@ -86,6 +86,9 @@ RUN apt-get update && \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 COPY --from=libtorch /runtime/ /usr/local/lib/zeroshot/
 COPY --from=build /install/ /usr/local/
+# Last, because what follows is made anew with every commit.
+ARG DEVICE
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="zeroshot" \
       org.opencontainers.image.description="CLIP zero-shot image classification over gRPC ($DEVICE)" \
       org.opencontainers.image.version="0.1.0" \
