@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <deque>
-#include <new>
 #include <numeric>
 #include <system_error>
 #include <thread>
@@ -13,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
 #include "clip/device_names.h"
+#include "clip/no_throw.h"
 #include "clip/text_piece.h"
 
 namespace clip {
@@ -290,17 +290,18 @@ void ReplicatedModel::TextSplit::Stop() {
 }
 
 void ReplicatedModel::TextSplit::Work(Replica* replica) {
-  try {
+  const absl::Status worked = NoThrow("the texts' vectors", [&] {
     while (absl::optional<TextPiece> piece = TakePiece()) {
       if (!Encode(replica, *std::move(piece))) break;
     }
-  } catch (const std::bad_alloc&) {
-    MutexLock lock(&mu_);
-    error_ = absl::ResourceExhaustedError("out of memory: host memory");
-    stop_ = true;
-  }
+    return absl::OkStatus();
+  });
   model_->End(replica, kText);
   MutexLock lock(&mu_);
+  if (!worked.ok()) {
+    error_ = worked;
+    stop_ = true;
+  }
   --working_;
   changed_.NotifyAll();
 }

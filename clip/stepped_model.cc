@@ -41,8 +41,9 @@ SteppedModel::SteppedModel(std::unique_ptr<Engine> engine, ModelInfo info,
       causal_text_(causal_text),
       batch_(1, engine_->plan().max_batch),
       // No step is smaller than its longest sequence.
-      step_(std::min<int64_t>(info_.context_length, engine_->plan().step_nodes),
-            engine_->plan().step_nodes) {
+      step_(
+          info_.context_length,
+          std::max<int64_t>(info_.context_length, engine_->plan().step_nodes)) {
   info_.max_batch = engine_->plan().max_batch;
 }
 
@@ -145,8 +146,10 @@ absl::StatusOr<int64_t> SteppedModel::EncodeText(
     rows = *std::move(made);
     // Nothing follows, or nothing runs meanwhile.
     if (next.empty()) hand_over();
-    if (progress && !progress(done, total, positions) && done < total)
+    if (progress && !progress(done, total, positions) && done < total) {
+      hand_over();
       return StoppedAfter(done, total);
+    }
     round = next.empty() ? NextRound(&steps) : std::move(next);
     next.clear();
   }

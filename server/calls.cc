@@ -2,11 +2,10 @@
 
 #include <grpc/support/time.h>
 
-#include <new>
-
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
 #include "clip/monotonic.h"
+#include "clip/no_throw.h"
 #include "server/grpc_status.h"
 #include "server/log.h"
 #include "server/request_tag.h"
@@ -126,11 +125,9 @@ absl::Status Calls::Run(const grpc::ServerContext& context, absl::Time start,
   const absl::StatusOr<Engine*> engine = Enter();
   if (!engine.ok()) return engine.status();
   const absl::Cleanup leave = [this] { Leave(); };
-  try {
+  return clip::NoThrow("this call", [&] {
     return handler({**engine, CallerOf(context), start});
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("not enough memory for this call");
-  }
+  });
 }
 
 }  // namespace zeroshot::server

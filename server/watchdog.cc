@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <numeric>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -48,7 +49,6 @@ Watchdog::Watchdog(Embedder* embedder, const Options& options,
       on_verdict_(std::move(on_verdict)),
       on_deaf_(std::move(on_deaf)) {
   const absl::StatusOr<Row> first = FlyCanary(absl::InfiniteDuration());
-  if (first.ok()) expected_ = *first;
   Judge(first);
   thread_ = std::thread([this] { Loop(); });
 }
@@ -75,6 +75,8 @@ absl::StatusOr<Watchdog::Row> Watchdog::FlyCanary(absl::Duration patience) {
 }
 
 void Watchdog::Judge(const absl::StatusOr<Row>& row) {
+  // The first that comes back is what is right.
+  if (row.ok() && expected_.empty()) expected_ = *row;
   if (!row.ok()) {
     Report(absl::UnavailableError(
         absl::StrCat("the canary picture failed: ", row.status().message())));
@@ -101,8 +103,12 @@ void Watchdog::LookAtTower() {
     let_go_ = now;
     patience_ = Patience();
     batches_before_ = embedder_->pace().batches();
-    canary_ =
-        std::async(std::launch::async, [this] { return FlyCanary(patience_); });
+    try {
+      canary_ = std::async(std::launch::async,
+                           [this] { return FlyCanary(patience_); });
+    } catch (const std::system_error&) {
+      // No thread is to be had: the next one has half a timeout to find one.
+    }
     return;
   }
   const bool back =

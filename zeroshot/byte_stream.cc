@@ -168,9 +168,13 @@ absl::StatusOr<Addresses> Resolve(const std::string& host, int port,
   };
   std::pair<int, Addresses> found = ask(AI_NUMERICHOST);
   if (found.first == EAI_NONAME) {
-    std::thread([ask, promise = std::move(promise)]() mutable {
-      promise.set_value(ask(0));
-    }).detach();
+    try {
+      std::thread([ask, promise = std::move(promise)]() mutable {
+        promise.set_value(ask(0));
+      }).detach();
+    } catch (const std::system_error&) {
+      return absl::UnavailableError("there is no thread to resolve its name");
+    }
     if (answer.wait_for(absl::ToChronoNanoseconds(
             deadline - clip::MonotonicNow())) != std::future_status::ready) {
       return absl::DeadlineExceededError("its name is not resolved in time");

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "clip/monotonic.h"
+#include "clip/no_throw.h"
 #include "clip/quoted.h"
 #include "clip/sha256.h"
 
@@ -176,23 +177,27 @@ absl::Status Embedder::MakeCrop(absl::string_view bytes,
 
 void Embedder::RunBatch(absl::Span<Job* const> jobs) {
   const absl::Time start = clip::MonotonicNow();
-  std::vector<absl::Span<const uint8_t>> crops;
-  for (const Job* job : jobs) crops.push_back(job->crop);
   pace_.BatchBegan(start);
-  const absl::StatusOr<std::vector<float>> rows = model_->EncodeImages(crops);
+  const absl::Status status = clip::NoThrow("this batch", [&] {
+    std::vector<absl::Span<const uint8_t>> crops;
+    for (const Job* job : jobs) crops.push_back(job->crop);
+    const absl::StatusOr<std::vector<float>> rows = model_->EncodeImages(crops);
+    if (!rows.ok()) return rows.status();
+    auto row = rows->begin();
+    for (Job* job : jobs) {
+      job->row.assign(row, row + model_->info().embedding_dim);
+      row += model_->info().embedding_dim;
+    }
+    return absl::OkStatus();
+  });
   const absl::Time end = clip::MonotonicNow();
   pace_.BatchRan(static_cast<int>(jobs.size()), start, end);
   batcher_.SetAtOnce(AtOnceOn(*model_, options_.max_batch));
   if (on_batch_) on_batch_(static_cast<int>(jobs.size()));
-  const size_t dim = model_->info().embedding_dim;
-  for (size_t i = 0; i < jobs.size(); ++i) {
-    Job& job = *jobs[i];
-    job.start = start;
-    job.end = end;
-    job.status = rows.status();
-    if (rows.ok()) {
-      job.row.assign(rows->begin() + i * dim, rows->begin() + (i + 1) * dim);
-    }
+  for (Job* job : jobs) {
+    job->start = start;
+    job->end = end;
+    job->status = status;
   }
 }
 

@@ -1,7 +1,8 @@
 #include "zeroshot/tiered_store.h"
 
-#include <new>
 #include <utility>
+
+#include "clip/no_throw.h"
 
 namespace zeroshot {
 
@@ -58,11 +59,8 @@ TieredStore::Found TieredStore::Get(absl::string_view id) {
     look = under_way = std::make_shared<Look>();
   }
   // Whatever happens, others wait for it.
-  Found found = absl::ResourceExhaustedError("not enough memory for the set");
-  try {
-    found = LookBelow(id);
-  } catch (const std::bad_alloc&) {
-  }
+  const Found found =
+      clip::NoThrow("the weight set", [&] { return LookBelow(id); });
   clip::MutexLock lock(&mu_);
   looks_.erase(key);
   look->found = found;

@@ -1,6 +1,5 @@
 #include "zeroshot/weight_set_builder.h"
 
-#include <new>
 #include <optional>
 #include <utility>
 
@@ -8,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "clip/monotonic.h"
+#include "clip/no_throw.h"
 #include "clip/quoted.h"
 
 namespace zeroshot {
@@ -125,12 +125,9 @@ absl::StatusOr<BuildResult> WeightSetBuilder::JoinOrLead(
   if (joined != nullptr) return WaitFor(joined.get(), caller, on_progress);
 
   // Whatever happens, the flight must land: others wait for it.
-  absl::StatusOr<BuildResult> result =
-      absl::ResourceExhaustedError("not enough memory for this build");
-  try {
-    result = Lead(spec, id, led.get(), caller, on_progress);
-  } catch (const std::bad_alloc&) {
-  }
+  absl::StatusOr<BuildResult> result = clip::NoThrow("this build", [&] {
+    return Lead(spec, id, led.get(), caller, on_progress);
+  });
   clip::MutexLock lock(&mu_);
   const auto it = flights_.find(id);
   if (it != flights_.end() && it->second == led) flights_.erase(it);

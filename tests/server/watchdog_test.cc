@@ -100,6 +100,17 @@ TEST_F(WatchdogTest, NoticesATowerThatAnswersWrongly) {
   EXPECT_THAT(verdicts(), ElementsAre(HasSubstr("vector has turned"), "well"));
 }
 
+TEST_F(WatchdogTest, TheFirstCanaryThatComesBackIsWhatIsRight) {
+  model_.RunOutOfMemory(true);
+  Start();
+  model_.RunOutOfMemory(false);
+  WaitForVerdicts(2);
+  model_.AnswerWrongly(true);
+  WaitForVerdicts(3);
+  EXPECT_THAT(verdicts(), ElementsAre(HasSubstr("canary picture failed"),
+                                      "well", HasSubstr("has turned")));
+}
+
 TEST_F(WatchdogTest, LongQueueIsNoFault) {
   Start();
   model_.SetImageTime(absl::Milliseconds(100));

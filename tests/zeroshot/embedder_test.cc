@@ -3,7 +3,9 @@
 #include <atomic>
 #include <cmath>
 #include <memory>
+#include <new>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "clip/text/unicode.h"
@@ -107,6 +109,29 @@ TEST_F(EmbedderTest, ACallerWhoseDeadlinePassedGetsThat) {
   Caller gone;
   gone.gone = [] { return true; };
   EXPECT_TRUE(absl::IsCancelled(embedder_.EmbedTexts({"a"}, gone).status()));
+}
+
+// A model whose host memory runs out once.
+class ExhaustedModel : public clip::FakeModel {
+ public:
+  absl::StatusOr<std::vector<float>> EncodeImages(
+      absl::Span<const absl::Span<const uint8_t>> crops) override {
+    if (!std::exchange(thrown_, true)) throw std::bad_alloc();
+    return FakeModel::EncodeImages(crops);
+  }
+
+ private:
+  bool thrown_ = false;
+};
+
+TEST_F(EmbedderTest, ABatchThatRunsOutOfMemoryIsTheFailureOfItsCalls) {
+  ExhaustedModel model;
+  Embedder embedder(&model, &tokenizer_, {});
+  EXPECT_TRUE(absl::IsResourceExhausted(
+      embedder.EmbedImages({MakePng(1)}, Caller()).status()));
+  const auto next = embedder.EmbedImages({MakePng(1)}, Caller());
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_TRUE(next->statuses[0].ok()) << next->statuses[0];
 }
 
 TEST(EmbedderOnSeveralDevicesTest, BatchesRunOnAllOfThemAtOnce) {

@@ -1,6 +1,8 @@
 #include "zeroshot/tiered_store.h"
 
 #include <atomic>
+#include <cerrno>
+#include <system_error>
 
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
@@ -11,7 +13,7 @@
 namespace zeroshot {
 namespace {
 
-// A memory store that fails, or is slow, when told to.
+// A memory store that fails, throws, or is slow, when told to.
 class Flaky : public WeightStore {
  public:
   explicit Flaky(int64_t max_bytes = 1 << 20) : store_(max_bytes) {}
@@ -19,6 +21,7 @@ class Flaky : public WeightStore {
   absl::StatusOr<std::shared_ptr<const WeightSet>> Get(
       absl::string_view id) override {
     ++gets;
+    if (throws) throw std::system_error(EAGAIN, std::generic_category());
     absl::SleepFor(absl::Milliseconds(delay_ms.load()));
     if (absl::Status status = Status(); !status.ok()) return status;
     return store_.Get(id);
@@ -45,7 +48,7 @@ class Flaky : public WeightStore {
   StoreSize size() override { return store_.size(); }
 
   std::atomic<absl::StatusCode> fails{absl::StatusCode::kOk};
-  std::atomic<bool> puts_fail{false};
+  std::atomic<bool> puts_fail{false}, throws{false};
   std::atomic<int> delay_ms{0};
   std::atomic<int> gets{0};
 
@@ -159,6 +162,14 @@ TEST_F(TieredStoreTest, WhatAFailingTierMayStillHaveIsNotDeleted) {
   redis_.fails = absl::StatusCode::kOk;
   EXPECT_TRUE(store_.Delete("a").ok());
   EXPECT_TRUE(absl::IsNotFound(store_.Delete("a")));
+}
+
+TEST_F(TieredStoreTest, AnExceptionBelowLeavesNobodyWaiting) {
+  disk_.throws = true;
+  for (int i = 0; i < 2; ++i)
+    EXPECT_TRUE(absl::IsInternal(store_.Get("a").status()));
+  disk_.throws = false;
+  EXPECT_TRUE(absl::IsNotFound(store_.Get("a").status()));
 }
 
 TEST_F(TieredStoreTest, ListsWhatAnyTierHasOnce) {

@@ -206,21 +206,31 @@ TEST_F(WeightSetBuilderTest, APromptTooLongIsRefusedWithClassAndPrompt) {
   EXPECT_EQ(model_.text_calls(), 0);
 }
 
-// A model whose memory runs out in the middle of a build.
-class ExhaustedModel : public clip::FakeModel {
+// A model that throws in the middle of a build.
+template <typename Exception>
+class ThrowingModel : public clip::FakeModel {
  public:
   absl::StatusOr<int64_t> EncodeText(absl::Span<const std::vector<int32_t>>,
                                      const clip::TextSink&,
                                      const clip::TextProgress&) override {
-    throw std::bad_alloc();
+    throw Exception();
   }
 };
 
 TEST_F(WeightSetBuilderTest, ABuildThatRunsOutOfMemoryLeavesNobodyWaiting) {
-  ExhaustedModel model;
+  ThrowingModel<std::bad_alloc> model;
   WeightSetBuilder builder(&model, &tokenizer_, &store_, BuildLimits(), 1);
   for (int i = 0; i < 2; ++i) {
     EXPECT_TRUE(absl::IsResourceExhausted(
+        builder.Build(Spec({"cat"}), Caller(), nullptr).status()));
+  }
+}
+
+TEST_F(WeightSetBuilderTest, ABuildThatThrowsLeavesNobodyWaiting) {
+  ThrowingModel<std::exception> model;
+  WeightSetBuilder builder(&model, &tokenizer_, &store_, BuildLimits(), 1);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(absl::IsInternal(
         builder.Build(Spec({"cat"}), Caller(), nullptr).status()));
   }
 }
