@@ -25,7 +25,7 @@ namespace {
 // 512.
 constexpr int64_t kStepMultiplications = 10'900'000'000,
                   kStepMultiplicationsLow = 20'000'000'000;
-constexpr int64_t kMinStepNodes = 64, kMaxStepNodes = 2048;
+constexpr int64_t kMinStepNodes = 64, kMaxStepNodes = 1024;
 
 // Images that a thread computes at once: what lies between two matrix products
 // stays in its cache.
