@@ -48,8 +48,7 @@ Watchdog::Watchdog(Embedder* embedder, const Options& options,
       is_served_(std::move(is_served)),
       on_verdict_(std::move(on_verdict)),
       on_deaf_(std::move(on_deaf)) {
-  const absl::StatusOr<Row> first = FlyCanary(absl::InfiniteDuration());
-  Judge(first);
+  Judge(FlyCanary(absl::InfiniteDuration()));
   thread_ = std::thread([this] { Loop(); });
 }
 
