@@ -55,16 +55,25 @@ SlowClient::SlowClient(int port) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
 
 SlowClient::~SlowClient() { close(fd_); }
 
-uint32_t SlowClient::Begin(absl::string_view method, uint32_t size) {
+uint32_t SlowClient::Open(absl::string_view path, const Headers& headers) {
   const uint32_t stream = next_stream_;
   next_stream_ += 2;
   windows_[stream] = first_window_;
   // :method POST, :scheme http, :path, :authority, content-type, te.
-  Frame(kHeaders, kEndHeaders, stream,
-        absl::StrCat("\x83\x86\x04",
-                     Text(absl::StrCat("/zeroshot.v1.ZeroShot/", method)),
-                     "\x01", Text("test"), "\x0f\x10", Text("application/grpc"),
-                     absl::string_view("\0", 1), Text("te"), Text("trailers")));
+  std::string block =
+      absl::StrCat("\x83\x86\x04", Text(path), "\x01", Text("test"), "\x0f\x10",
+                   Text("application/grpc"), absl::string_view("\0", 1),
+                   Text("te"), Text("trailers"));
+  for (const auto& [name, value] : headers) {
+    absl::StrAppend(&block, absl::string_view("\0", 1), Text(name),
+                    Text(value));
+  }
+  Frame(kHeaders, kEndHeaders, stream, block);
+  return stream;
+}
+
+uint32_t SlowClient::Begin(absl::string_view method, uint32_t size) {
+  const uint32_t stream = Open(absl::StrCat("/zeroshot.v1.ZeroShot/", method));
   Send(stream, absl::StrCat(absl::string_view("\0", 1), Number(size)), false);
   return stream;
 }
@@ -79,20 +88,38 @@ void SlowClient::Send(uint32_t stream, absl::string_view bytes, bool last) {
   } while (!bytes.empty());
 }
 
-bool SlowClient::Fill(uint32_t stream, int64_t size, absl::Duration patience) {
-  const std::string piece(kLargestFrame, 'x');
-  while (size > 0) {
+bool SlowClient::SendAll(uint32_t stream, absl::string_view bytes, bool last,
+                         absl::Duration patience) {
+  do {
     if (windows_.count(stream) == 0) return false;
     const int64_t now =
-        std::min({size, windows_[0], windows_[stream], int64_t{kLargestFrame}});
-    if (now <= 0) {
+        std::min({static_cast<int64_t>(bytes.size()), windows_[0],
+                  windows_[stream], int64_t{kLargestFrame}});
+    if (now <= 0 && !bytes.empty()) {
       if (!ReadFrames(patience)) return false;
       continue;
     }
-    Send(stream, absl::string_view(piece).substr(0, now), false);
-    size -= now;
+    const absl::string_view piece = bytes.substr(0, std::max<int64_t>(now, 0));
+    bytes.remove_prefix(piece.size());
+    Send(stream, piece, last && bytes.empty());
+  } while (!bytes.empty());
+  return true;
+}
+
+bool SlowClient::Fill(uint32_t stream, int64_t size, absl::Duration patience) {
+  return SendAll(stream, std::string(size, 'x'), false, patience);
+}
+
+bool SlowClient::WaitForEnd(uint32_t stream, absl::Duration patience) {
+  while (windows_.count(stream) > 0) {
+    if (!ReadFrames(patience)) return false;
   }
   return true;
+}
+
+void SlowClient::Cancel(uint32_t stream) {
+  windows_.erase(stream);
+  Frame(kReset, 0, stream, Number(8));
 }
 
 bool SlowClient::ReadFrames(absl::Duration patience) {
@@ -114,7 +141,9 @@ bool SlowClient::ReadFrames(absl::Duration patience) {
     received_.erase(0, kFrameHeader + size);
     if (type == kWindowUpdate && windows_.count(stream) > 0)
       windows_[stream] += NumberAt(payload);
-    if (type == kReset) windows_.erase(stream);
+    const bool ended =
+        (type == kHeaders || type == kData) && (flags & kEndStream) != 0;
+    if (type == kReset || ended) windows_.erase(stream);
     if (type == kPing && (flags & kAck) == 0) Frame(kPing, kAck, 0, payload);
     if (type != kSettings || (flags & kAck) != 0) continue;
     for (size_t at = 0; at + 6 <= size; at += 6) {

@@ -1,11 +1,14 @@
 // A client of HTTP/2 that is slow on purpose: it asks for no byte of an answer,
-// or sends its request a piece at a time. No gRPC library can be made to.
+// or sends its request a piece at a time; or hostile. No gRPC library can be
+// made to.
 #ifndef ZEROSHOT_TESTS_TESTING_SLOW_CLIENT_H_
 #define ZEROSHOT_TESTS_TESTING_SLOW_CLIENT_H_
 
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -26,23 +29,39 @@ class SlowClient {
   // `size` bytes, and returns its stream. The deadline is none.
   uint32_t Begin(absl::string_view method, uint32_t size);
 
+  // Begins a call of any method, "/package.Service/Method", with `headers`
+  // beside those that gRPC needs, and returns its stream.
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+  uint32_t Open(absl::string_view path, const Headers& headers = {});
+
+  // Sends `bytes` as fast as the server takes them; `last`: they are the
+  // request's end. False: it took no more within `patience`, or ended the call.
+  bool SendAll(uint32_t stream, absl::string_view bytes, bool last,
+               absl::Duration patience);
+
+  // Waits until the server ended the call. False: it did not in `patience`.
+  bool WaitForEnd(uint32_t stream, absl::Duration patience);
+
+  // Cancels the call, as RST_STREAM does.
+  void Cancel(uint32_t stream);
+
   // Sends bytes of the request; `last`: they are its end. REQUIRES: no more
   // than the server's window.
   void Send(uint32_t stream, absl::string_view bytes, bool last);
 
-  // Sends `size` bytes of the request as fast as the server takes them. False:
-  // it took no more within `patience`, or cut the call off.
+  // Sends `size` bytes of the request, as SendAll does.
   bool Fill(uint32_t stream, int64_t size, absl::Duration patience);
 
   // A whole call.
   void Call(absl::string_view method, absl::string_view request);
 
+  // Any frame of HTTP/2.
+  void Frame(uint8_t type, uint8_t flags, uint32_t stream,
+             absl::string_view payload);
+
  private:
   // Reads what the server sent; false if nothing comes within `patience`.
   bool ReadFrames(absl::Duration patience);
-
-  void Frame(uint8_t type, uint8_t flags, uint32_t stream,
-             absl::string_view payload);
 
   const int fd_;
   bool connected_ = false;
