@@ -109,7 +109,8 @@ redisReader* NewReader() {
   }();
   static redisReplyObjectFunctions* const bounded = [] {
     auto* functions = new redisReplyObjectFunctions(*unbounded);
-    functions->createArray = [](const redisReadTask* task, int elements) {
+    // hiredis 0.14 counts them as int, 1.x as size_t.
+    functions->createArray = [](const redisReadTask* task, auto elements) {
       return elements > kMaxElements ? nullptr
                                      : unbounded->createArray(task, elements);
     };
