@@ -32,8 +32,8 @@ RUN --mount=type=cache,target=/var/cache/pip \
     export PIP_CACHE_DIR=/var/cache/pip && \
     if [ -s /run/secrets/ca.pem ]; then export PIP_CERT=/run/secrets/ca.pem; fi && \
     case $DEVICE in \
-      cpu) scripts/setup --server ;; \
-      cuda) scripts/setup --server --cuda ;; \
+      cpu) scripts/setup --no-build ;; \
+      cuda) scripts/setup --no-build --cuda ;; \
       *) echo "DEVICE is '$DEVICE'; allowed: cpu, cuda" >&2; exit 1 ;; \
     esac && \
     apt-get update && apt-get install -y --no-install-recommends ccache && \

@@ -4,10 +4,16 @@ set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
-set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_program(ZEROSHOT_CCACHE ccache)
 if(ZEROSHOT_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${ZEROSHOT_CCACHE}" CACHE STRING "")
+  # What uses precompiled headers is cached only where ccache is told that their
+  # macros are no concern of it.
+  execute_process(COMMAND "${ZEROSHOT_CCACHE}" --get-config sloppiness OUTPUT_VARIABLE sloppiness ERROR_QUIET)
+  set(launcher "${ZEROSHOT_CCACHE}")
+  if(NOT sloppiness MATCHES "pch_defines" OR NOT sloppiness MATCHES "time_macros")
+    set(launcher "${CMAKE_COMMAND};-E;env;CCACHE_SLOPPINESS=pch_defines,time_macros;${ZEROSHOT_CCACHE}")
+  endif()
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${launcher}" CACHE STRING "")
 endif()
 
 add_library(zeroshot_warnings INTERFACE)
@@ -45,14 +51,16 @@ elseif(ZEROSHOT_SANITIZER)
   message(FATAL_ERROR "ZEROSHOT_SANITIZER is '${ZEROSHOT_SANITIZER}'; allowed: address, thread")
 endif()
 
-# zeroshot_add_library(NAME SOURCES ... HEADERS ... DEPS ... [PRIVATE_DEPS ...])
+# zeroshot_add_library(NAME SOURCES ... HEADERS ... DEPS ... [PRIVATE_DEPS ...] PCH set)
 # A static library of ours. HEADERS are its public headers; the dev preset
-# compiles each of them alone (CMake's header verification).
+# compiles each of them alone (CMake's header verification). PCH: see
+# Precompiled.cmake.
 function(zeroshot_add_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;HEADERS;DEPS;PRIVATE_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "PCH" "SOURCES;HEADERS;DEPS;PRIVATE_DEPS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_sources(${name} PUBLIC FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES ${ARG_HEADERS})
   target_include_directories(${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
   target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE $<BUILD_INTERFACE:zeroshot_warnings>
     ${ARG_PRIVATE_DEPS})
+  zeroshot_precompiled(${name} ${ARG_PCH})
 endfunction()

@@ -17,6 +17,7 @@
 #include "client/cli/measurement.h"
 #include "client/cli/run.h"
 #include "tests/client/fake_server.h"
+#include "tests/testing/temporary_folder.h"
 
 namespace zeroshot::client {
 namespace {
@@ -191,10 +192,7 @@ TEST(MeasureTest, NeverStableEndsAfterMaxWindows) {
 
 class BenchCommandTest : public ::testing::Test {
  protected:
-  BenchCommandTest() : fake_(&server_) {
-    picture_ = ::testing::TempDir() + "/bench_picture";
-    std::ofstream(picture_) << "cat";
-  }
+  BenchCommandTest() : fake_(&server_) { std::ofstream(picture_) << "cat"; }
 
   int Run(std::vector<std::string> args) {
     args.insert(args.begin(), {"bench", "--window=60ms", picture_,
@@ -214,7 +212,9 @@ class BenchCommandTest : public ::testing::Test {
 
   FakeServer server_;
   FakeClassifiers fake_;
-  std::string picture_, out_, err_;
+  const ::testing::TemporaryFolder folder_;
+  const std::string picture_ = folder_.path() + "/picture";
+  std::string out_, err_;
   std::vector<std::string> lines_;
 };
 

@@ -6,13 +6,14 @@
 #include <fstream>
 #include <string>
 
+#include "tests/testing/temporary_folder.h"
+
 namespace clip {
 namespace {
 
 // File systems as the kernel would show them.
 class CpuQuotaTest : public testing::Test {
  protected:
-  void SetUp() override { std::filesystem::remove_all(root_); }
   void Write(const std::string& path, const std::string& text) {
     const std::filesystem::path file = root_ + path;
     std::filesystem::create_directories(file.parent_path());
@@ -23,9 +24,8 @@ class CpuQuotaTest : public testing::Test {
   }
 
  private:
-  const std::string root_ =
-      testing::TempDir() + "cpu_quota_" +
-      testing::UnitTest::GetInstance()->current_test_info()->name();
+  const testing::TemporaryFolder folder_;
+  const std::string root_ = folder_.path();
 };
 
 TEST_F(CpuQuotaTest, NothingReadableIsNoLimit) {

@@ -16,6 +16,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "tests/e2e/programs.h"
+#include "tests/testing/temporary_folder.h"
 #include "zeroshot/v1/zeroshot.grpc.pb.h"
 
 namespace e2e {
@@ -164,7 +165,8 @@ TEST(LifecycleTest, WrongCommandLineIsNamed) {
 }
 
 TEST(LifecycleTest, FileThatIsNoCheckpointIsAnError) {
-  const std::string path = ::testing::TempDir() + "/no_checkpoint.pt";
+  const ::testing::TemporaryFolder folder;
+  const std::string path = folder.path() + "/no_checkpoint.pt";
   std::ofstream(path) << "not a checkpoint";
   const Ran ran = RunToEnd({kServer, "--listen=127.0.0.1:0",
                             "--metrics_listen=", "--model=" + path});
@@ -173,7 +175,8 @@ TEST(LifecycleTest, FileThatIsNoCheckpointIsAnError) {
 }
 
 TEST(LifecycleTest, FlagFileAndJsonLog) {
-  const std::string path = ::testing::TempDir() + "/server.flags";
+  const ::testing::TemporaryFolder folder;
+  const std::string path = folder.path() + "/server.flags";
   std::ofstream(path) << "--listen=127.0.0.1:0\n--log_format=json\n";
   const auto server = StartServer({"--flagfile=" + path});
   ASSERT_NE(AddressOf(*server), "") << server->Errors();

@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include "clip/torch/text_tower.h"
 #include "tests/testing/checkpoint_files.h"
 #include "tests/testing/encode_text.h"
+#include "tests/testing/temporary_folder.h"
 
 namespace clip {
 namespace {
@@ -27,7 +27,8 @@ TEST(CudaLostDeviceTest, EveryCallSaysThatTheDeviceIsLost) {
   const auto devices = ChooseDevices("cuda:0");
   if (!devices.ok()) GTEST_SKIP() << "not run: " << devices.status();
   const at::Device device = devices->front();
-  const std::string path = ::testing::TempDir() + "/cuda_lost_device.pt";
+  const ::testing::TemporaryFolder folder;
+  const std::string path = folder.path() + "/model.pt";
   testing::WriteStateDict({RequiredTensors(testing::TinyVit())}, path);
   const auto model = Model::Load(path, {.device = "cuda:0"});
   ASSERT_TRUE(model.ok()) << model.status();
@@ -64,7 +65,6 @@ TEST(CudaLostDeviceTest, EveryCallSaysThatTheDeviceIsLost) {
     }
   }
   EXPECT_EQ((*model)->devices_left(), 0);
-  std::filesystem::remove(path);
 }
 
 }  // namespace

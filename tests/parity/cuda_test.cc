@@ -25,6 +25,7 @@
 #include "tests/testing/checkpoint_files.h"
 #include "tests/testing/encode_text.h"
 #include "tests/testing/random_tensors.h"
+#include "tests/testing/temporary_folder.h"
 
 namespace clip {
 namespace {
@@ -186,8 +187,6 @@ TEST_F(CudaTest, EveryPictureOfTheDemoModelHasTheSameBestClass) {
 // A random full-size model, in a file of its own.
 class FullSizeTest : public CudaTest {
  protected:
-  void TearDown() override { std::filesystem::remove(path_); }
-
   void Write(const std::string& name) {
     for (const NamedArchitecture& known : KnownArchitectures()) {
       if (known.name != name) continue;
@@ -200,7 +199,8 @@ class FullSizeTest : public CudaTest {
     FAIL() << name;
   }
 
-  const std::string path_ = ::testing::TempDir() + "/cuda_full_size.pt";
+  const ::testing::TemporaryFolder folder_;
+  const std::string path_ = folder_.path() + "/model.pt";
   int image_size_ = 0, dim_ = 0;
 };
 

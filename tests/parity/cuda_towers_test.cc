@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <random>
@@ -22,6 +21,7 @@
 #include "clip/torch/vision_tower.h"
 #include "tests/testing/checkpoint_files.h"
 #include "tests/testing/random_tensors.h"
+#include "tests/testing/temporary_folder.h"
 
 namespace clip {
 namespace {
@@ -73,16 +73,13 @@ class CudaTowersTest : public ::testing::TestWithParam<Shape> {
       device_ = chosen->front();
       SetUpCuda();
     }
-    const std::string path =
-        ::testing::TempDir() + "/cuda_towers_" + GetParam().name;
-    std::filesystem::remove_all(path);
-    std::filesystem::create_directories(path);
+    const ::testing::TemporaryFolder folder;
     testing::WriteOpenClip(GetParam().architecture,
-                           {RequiredTensors(GetParam().architecture), 5}, path);
-    auto checkpoint = ReadCheckpoint(path);
+                           {RequiredTensors(GetParam().architecture), 5},
+                           folder.path());
+    auto checkpoint = ReadCheckpoint(folder.path());
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
     checkpoint_ = *std::move(checkpoint);
-    std::filesystem::remove_all(path);
   }
 
   WeightLoader Loader(at::ScalarType type) const {

@@ -10,23 +10,22 @@
 #include "tests/testing/checkpoint_files.h"
 #include "tests/testing/encode_text.h"
 #include "tests/testing/random_tensors.h"
+#include "tests/testing/temporary_folder.h"
 
 namespace clip::testing {
 namespace {
 
 using nlohmann::json;
 
-// Writes the golden's checkpoint and returns what Model::Load takes.
-std::string WriteCheckpoint(const json& golden, const std::string& name) {
+// Writes the golden's checkpoint to `path`, which Model::Load takes.
+void WriteCheckpoint(const json& golden, const std::string& path) {
   RandomCheckpoint checkpoint{
       {}, golden["seed"].get<uint64_t>(), golden["half"].get<bool>()};
   for (const json& tensor : golden["tensors"]) {
     checkpoint.tensors.push_back(
         {tensor[0].get<std::string>(), tensor[1].get<std::vector<int64_t>>()});
   }
-  const std::string path = ::testing::TempDir() + "/" + name;
   const std::string format = golden["format"];
-  std::filesystem::remove_all(path);
   if (format == "torchscript") {
     WriteTorchScript(checkpoint, path);
   } else if (format == "state_dict") {
@@ -43,7 +42,6 @@ std::string WriteCheckpoint(const json& golden, const std::string& name) {
                        path + "/" + golden["weights_file"].get<std::string>());
     }
   }
-  return path;
 }
 
 }  // namespace
@@ -69,10 +67,10 @@ json ReadGolden(const std::string& name) {
 absl::StatusOr<std::unique_ptr<Model>> LoadGolden(const json& golden,
                                                   const std::string& name,
                                                   const ModelOptions& options) {
-  const std::string path = WriteCheckpoint(golden, name);
-  auto model = Model::Load(path, options);
-  std::filesystem::remove_all(path);
-  return model;
+  const ::testing::TemporaryFolder folder;
+  const std::string path = folder.path() + "/" + name;
+  WriteCheckpoint(golden, path);
+  return Model::Load(path, options);
 }
 
 Rows EncodeCrops(Model& model, const json& golden) {

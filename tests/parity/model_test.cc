@@ -18,6 +18,7 @@
 #include "tests/testing/checkpoint_files.h"
 #include "tests/testing/encode_text.h"
 #include "tests/testing/random_tensors.h"
+#include "tests/testing/temporary_folder.h"
 
 namespace clip {
 namespace {
@@ -30,17 +31,10 @@ using testing::TinyVit;
 
 class ModelTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = ::testing::TempDir() + "/" +
-              ::testing::UnitTest::GetInstance()->current_test_info()->name();
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-    checkpoint_.tensors = RequiredTensors(TinyVit());
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
+  void SetUp() override { checkpoint_.tensors = RequiredTensors(TinyVit()); }
 
   std::string Path(const std::string& name) const {
-    return folder_ + "/" + name;
+    return folder_.path() + "/" + name;
   }
 
   absl::StatusOr<std::unique_ptr<Model>> LoadState(
@@ -77,7 +71,7 @@ class ModelTest : public ::testing::Test {
   }
 
   RandomCheckpoint checkpoint_;
-  std::string folder_;
+  const ::testing::TemporaryFolder folder_;
 };
 
 TEST_F(ModelTest, InfoSaysWhatWasLoaded) {
@@ -190,14 +184,14 @@ TEST_F(ModelTest, TruncatedFilesAreErrors) {
 }
 
 TEST_F(ModelTest, FoldersWithoutAConfigurationOrWeightsAreErrors) {
-  EXPECT_THAT(std::string(Model::Load(folder_, {}).status().message()),
+  EXPECT_THAT(std::string(Model::Load(folder_.path(), {}).status().message()),
               HasSubstr("neither config.json"));
   testing::WriteFile(Path("config.json"), R"({"model_type": "clip"})");
-  EXPECT_THAT(std::string(Model::Load(folder_, {}).status().message()),
+  EXPECT_THAT(std::string(Model::Load(folder_.path(), {}).status().message()),
               HasSubstr("neither 'model.safetensors'"));
   testing::WriteFile(Path("model.safetensors.index.json"),
                      R"({"weight_map": {"a": "../a.safetensors"}})");
-  EXPECT_THAT(std::string(Model::Load(folder_, {}).status().message()),
+  EXPECT_THAT(std::string(Model::Load(folder_.path(), {}).status().message()),
               HasSubstr("'weight_map' must map"));
 }
 

@@ -20,6 +20,7 @@
 #include "tests/testing/checkpoint_files.h"
 #include "tests/testing/encode_text.h"
 #include "tests/testing/random_tensors.h"
+#include "tests/testing/temporary_folder.h"
 
 namespace clip {
 namespace {
@@ -80,7 +81,8 @@ void ExpectClose(const Encoded& found, const Encoded& fp32, double bar) {
 TEST(PrecisionTest, FullSizeEmbeddingsStayCloseToFp32) {
   const Architecture& shape = KnownArchitectures()[0].architecture;
   ASSERT_EQ(FamilyName(shape), KnownArchitectures()[0].name);
-  const std::string path = ::testing::TempDir() + "/precision.pt";
+  const ::testing::TemporaryFolder folder;
+  const std::string path = folder.path() + "/model.pt";
   testing::WriteStateDict({RequiredTensors(shape), 7, /*half=*/true}, path);
   Crops crops;
   for (int i = 0; i < 4; ++i)
@@ -96,7 +98,6 @@ TEST(PrecisionTest, FullSizeEmbeddingsStayCloseToFp32) {
   const Encoded fp32 = Encode(*Load(path, "fp32"), crops, sequences);
   ExpectClose(Encode(*Load(path, "bf16"), crops, sequences), fp32, 0.999);
   ExpectClose(Encode(*Load(path, "int8"), crops, sequences), fp32, 0.99);
-  std::filesystem::remove(path);
 }
 
 class DemoPrecisionTest : public ::testing::Test {

@@ -94,19 +94,6 @@ bool MayInclude(absl::string_view file, absl::string_view header) {
          !MatchesAny(header, room->but_not);
 }
 
-// The header that a line includes, empty if it includes none.
-absl::string_view IncludedHeader(absl::string_view line) {
-  line = absl::StripLeadingAsciiWhitespace(line);
-  if (!absl::ConsumePrefix(&line, "#")) return "";
-  line = absl::StripLeadingAsciiWhitespace(line);
-  if (!absl::ConsumePrefix(&line, "include")) return "";
-  line = absl::StripLeadingAsciiWhitespace(line);
-  if (!absl::ConsumePrefix(&line, "<") && !absl::ConsumePrefix(&line, "\"")) {
-    return "";
-  }
-  return line.substr(0, line.find_first_of(">\""));
-}
-
 TEST(IncludesTest, EveryRoomIncludesOnlyWhatItMay) {
   std::vector<std::string> broken;
   int seen = 0;
@@ -114,7 +101,7 @@ TEST(IncludesTest, EveryRoomIncludesOnlyWhatItMay) {
     int number = 0;
     for (const std::string& line : rules::Lines(file)) {
       ++number;
-      const absl::string_view header = IncludedHeader(line);
+      const absl::string_view header = rules::IncludedHeader(line);
       if (header.empty()) continue;
       ++seen;
       if (!MayInclude(file, header)) {
@@ -157,7 +144,7 @@ TEST(IncludesTest, DeviceCodeSeesNoTorch) {
     }
     ++seen;
     for (const std::string& line : rules::Lines(file)) {
-      const absl::string_view header = IncludedHeader(line);
+      const absl::string_view header = rules::IncludedHeader(line);
       EXPECT_FALSE(MatchesAny(header, {"torch/", "ATen/", "c10/", "caffe2/"}))
           << file << " includes " << header;
       EXPECT_TRUE(!absl::StartsWith(header, "clip/torch/") ||

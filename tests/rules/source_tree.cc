@@ -66,4 +66,16 @@ std::vector<std::string> Lines(const std::string& path) {
   return lines;
 }
 
+absl::string_view IncludedHeader(absl::string_view line) {
+  line = absl::StripLeadingAsciiWhitespace(line);
+  if (!absl::ConsumePrefix(&line, "#")) return "";
+  line = absl::StripLeadingAsciiWhitespace(line);
+  if (!absl::ConsumePrefix(&line, "include")) return "";
+  line = absl::StripLeadingAsciiWhitespace(line);
+  if (!absl::ConsumePrefix(&line, "<") && !absl::ConsumePrefix(&line, "\"")) {
+    return "";
+  }
+  return line.substr(0, line.find_first_of(">\""));
+}
+
 }  // namespace rules

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
+
 namespace rules {
 
 // Every file but those of hidden folders (.ci is none of them), of build*, and
@@ -16,6 +18,9 @@ std::vector<std::string> SourceFiles();
 
 // The lines of a file of the project.
 std::vector<std::string> Lines(const std::string& path);
+
+// The header that a line includes, empty if it includes none.
+absl::string_view IncludedHeader(absl::string_view line);
 
 }  // namespace rules
 

@@ -8,6 +8,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/temporary_folder.h"
+#include "tests/zeroshot/make_weight_set.h"
 #include "tests/zeroshot/weight_store_suite.h"
 #include "zeroshot/memory_store.h"
 #include "zeroshot/tiered_store.h"

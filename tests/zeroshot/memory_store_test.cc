@@ -2,6 +2,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/zeroshot/make_weight_set.h"
 #include "tests/zeroshot/weight_store_suite.h"
 
 namespace zeroshot {

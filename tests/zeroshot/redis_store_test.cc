@@ -13,6 +13,7 @@
 #include "tests/testing/certificates.h"
 #include "tests/testing/fake_model.h"
 #include "tests/testing/redis_server.h"
+#include "tests/zeroshot/make_weight_set.h"
 #include "tests/zeroshot/weight_store_suite.h"
 #include "zeroshot/memory_store.h"
 #include "zeroshot/stored_set.h"

@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/zeroshot/make_weight_set.h"
 #include "tests/zeroshot/weight_store_suite.h"
 #include "zeroshot/memory_store.h"
 
