@@ -13,7 +13,7 @@
 ARG DEVICE=cpu
 
 # --- Fetches and verifies weights: for init containers. ---
-FROM debian:bookworm-slim AS fetch-model
+FROM debian:trixie-slim AS fetch-model
 RUN apt-get update && \
     apt-get install -y --no-install-recommends ca-certificates curl && \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
@@ -22,7 +22,7 @@ USER 10001:10001
 ENTRYPOINT ["/usr/local/lib/zeroshot/scripts/fetch_model"]
 
 # --- LibTorch and what compiles: fetched again only when its pins change. ---
-FROM debian:bookworm-slim AS libtorch
+FROM debian:trixie-slim AS libtorch
 ARG DEVICE
 WORKDIR /src
 COPY scripts/setup scripts/steps.sh scripts/
@@ -38,51 +38,43 @@ RUN --mount=type=cache,target=/var/cache/pip \
     esac && \
     apt-get update && apt-get install -y --no-install-recommends ccache && \
     rm -rf /var/lib/apt/lists/*
-# What runs of it, in the wheels' own layout, by which LibTorch finds the CUDA
-# libraries; without symbols for linkers and debuggers (a fifth of its size) and
-# without what nothing here loads: nvcc's own library, an alternative NVRTC,
-# multi-GPU solvers, BLAS and FFTW by other names. With its licences.
-WORKDIR /src/.deps/torch-2.11.0
-RUN mkdir -p /runtime && \
-    find torch/lib nvidia -name '*.so*' ! -path '*/stubs/*' ! -name 'libnvvm.*' ! -name '*.alt.*' \
-      ! -name 'libcusolverMg.*' ! -name 'libnvblas.*' ! -name 'libcufftw.*' -exec cp -a --parents -t /runtime {} + && \
-    find . -path './*.dist-info/*' -iname '*licen[cs]e*' -type f -exec cp --parents -t /runtime {} + && \
-    find /runtime/torch -name '*.so*' -type f -exec strip --strip-unneeded {} +
+# What runs of it.
+COPY cmake/InstallLibTorch.cmake cmake/
+RUN cmake -DFROM=/src/.deps/torch-2.11.0 -DTO=/runtime -DCUDA="$([ "$DEVICE" = cuda ] && echo ON || echo OFF)" \
+      -DSTRIP=ON -P cmake/InstallLibTorch.cmake
 
 # --- The programs. ---
 FROM libtorch AS build
 ARG DEVICE
 ARG JOBS
 WORKDIR /src
-COPY CMakeLists.txt CMakePresets.json ./
+COPY CMakeLists.txt CMakePresets.json LICENSE THIRD_PARTY_NOTICES.md ./
 COPY cmake/ cmake/
 COPY data/ data/
 COPY proto/ proto/
+COPY base/ base/
 COPY clip/ clip/
 COPY zeroshot/ zeroshot/
 COPY client/ client/
 COPY server/ server/
 COPY models/demo/ models/demo/
-# hadolint ignore=SC2016
 RUN --mount=type=cache,target=/var/cache/ccache \
     export CCACHE_DIR=/var/cache/ccache && \
     preset=$([ "$DEVICE" = cuda ] && echo cuda || echo release) && \
-    cmake --preset "$preset" -DZEROSHOT_TESTS=OFF \
-      '-DCMAKE_INSTALL_RPATH=$ORIGIN/../lib/zeroshot/torch/lib;$ORIGIN/../lib/zeroshot/nvidia/cu13/lib' && \
+    cmake --preset "$preset" -DZEROSHOT_TESTS=OFF && \
     cmake --build --preset "$preset" --parallel "${JOBS:-$(nproc)}" \
       --target zeroshot_server zeroshot_client && \
     cmake --install "build/$preset" --component server --prefix /install --strip && \
     install -s "build/$preset/client/zeroshot_client" /install/bin/
-COPY LICENSE THIRD_PARTY_NOTICES.md /install/share/doc/zeroshot/
 
 # --- The image: nothing that compiles or downloads. ---
-FROM debian:bookworm-slim
+FROM debian:trixie-slim
 # The libraries behind scripts/setup's -dev packages.
 RUN apt-get update && \
     apt-get install -y --no-install-recommends ca-certificates \
-      libabsl20220623 libcpp-httplib0.11 libfmt9 libgrpc++1.51 libgrpc29 libhiredis0.14 \
-      libicu72 libjemalloc2 libjpeg62-turbo libpng16-16 libprometheus-cpp-core1.0 libprotobuf32 \
-      libspdlog1.10 libssl3 libwebp7 libwebpdemux2 && \
+      libabsl20240722 libcpp-httplib0.18 libfmt10 libgrpc++1.51t64 libgrpc29t64 libhiredis1.1.0 \
+      libicu76 libjemalloc2 libjpeg62-turbo libpng16-16t64 libprometheus-cpp-core1.0 libprotobuf32t64 \
+      libspdlog1.15 libssl3t64 libwebp7 libwebpdemux2 && \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 COPY --from=libtorch /runtime/ /usr/local/lib/zeroshot/
 COPY --from=build /install/ /usr/local/
@@ -95,11 +87,13 @@ LABEL org.opencontainers.image.title="zeroshot" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.licenses="Apache-2.0"
 USER 10001:10001
-EXPOSE 50051 9090
+EXPOSE 50051 9464
 STOPSIGNAL SIGTERM
 # Kubernetes does not read this: it asks by gRPC itself.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
     CMD ["zeroshot_client", "health", "--timeout=3s"]
-# More flags follow; the last of a kind counts. Real models come by a volume:
+# Variables, so that others (-e ZEROSHOT_LISTEN=...) and flags replace them.
+ENV ZEROSHOT_LISTEN=0.0.0.0:50051 ZEROSHOT_METRICS_LISTEN=0.0.0.0:9464
+# Flags follow the image's name. Real models come by a volume:
 # -v ./models:/models:ro IMAGE --model=/models/ViT-B-32.pt
-ENTRYPOINT ["zeroshot_server", "--listen=0.0.0.0:50051", "--metrics_listen=0.0.0.0:9090"]
+ENTRYPOINT ["zeroshot_server"]

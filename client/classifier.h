@@ -15,6 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "client/client.h"
 #include "client/types.h"
@@ -30,9 +31,15 @@ class Classifier {
       Client* client, ClassifierSpec spec,
       const OnBuildProgress& on_progress = {});
 
+  // Ends a build that is under way. No other method may be running.
+  ~Classifier();
+
   // As Client::Classify, but if the weight set is unknown to the server, or is
-  // of another model than it has now, it is built again (once for all threads
-  // that miss it) and the picture is tried once more.
+  // of another model than it has now, it is built again and the picture is
+  // tried once more, all within ClientOptions::timeout. Threads that miss the
+  // set together share one build and its result, also where that is an error.
+  // DeadlineExceeded: the build takes longer; it goes on, up to
+  // ClientOptions::build_timeout, and a later call finds it done.
   absl::StatusOr<Answer> Classify(absl::string_view image,
                                   const ClassifyOptions& options = {});
 
@@ -55,20 +62,24 @@ class Classifier {
     std::string id;
     int64_t builds = 0;  // how often it was built again
   };
+  struct Rebuild;  // one that is under way
 
   Classifier(Client* client, ClassifierSpec spec, BuildResult built);
 
   Current current() const;
-  absl::StatusOr<Current> Rebuild(const Current& missed);
+
+  // What is in use instead of `missed`: waits for the build that is under way,
+  // or begins one. DeadlineExceeded: it is not done by `until`.
+  absl::StatusOr<Current> Replace(const Current& missed, absl::Time until);
 
   Client* const client_;
   const ClassifierSpec spec_;
   const BuildResult built_;
 
-  // std::mutex rather than clip's: the client depends on nothing else of ours.
-  std::mutex rebuild_;     // held by the one thread that builds again
-  mutable std::mutex mu_;  // guards current_
+  // std::mutex rather than ours: the client depends on nothing else of ours.
+  mutable std::mutex mu_;  // guards all below
   Current current_;
+  std::shared_ptr<Rebuild> rebuild_;  // the last that was begun; may be null
 };
 
 }  // namespace zeroshot::client

@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "client/connection.h"
 #include "client/convert.h"
+#include "client/credentials.h"
 #include "google/protobuf/wrappers.pb.h"
 #include "grpcpp/completion_queue.h"
 #include "grpcpp/generic/generic_stub.h"
@@ -15,15 +16,13 @@
 namespace zeroshot::client {
 namespace {
 
-// RFC 6750, section 2.1.
-constexpr char kTokenCharacters[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=";
-
 // gRPC's own limit on attempts; more would be cut to it.
 constexpr int kMaxAttempts = 5;
 
-// Between two questions to a server that is starting.
+// Between two questions to a server that is starting, and for one of them: a
+// connection to a machine that is gone may stay silent for ever.
 constexpr absl::Duration kHealthInterval = absl::Milliseconds(100);
+constexpr absl::Duration kHealthTimeout = absl::Seconds(5);
 
 }  // namespace
 
@@ -48,13 +47,10 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(
     return absl::InvalidArgumentError(
         "timeout and build_timeout must be longer than 0");
   }
-  // gRPC ends the program over a header with any other character.
-  if (options.token.find_first_not_of(kTokenCharacters) != std::string::npos) {
-    return absl::InvalidArgumentError(
-        "the token has characters other than A-Z a-z 0-9 - . _ ~ + / =");
-  }
-  return std::unique_ptr<Client>(
-      new Client(std::make_unique<Connection>(target, std::move(options))));
+  const auto credentials = MakeCredentials(target, options);
+  if (!credentials.ok()) return credentials.status();
+  return std::unique_ptr<Client>(new Client(
+      std::make_unique<Connection>(target, *credentials, std::move(options))));
 }
 
 Client::Client(std::unique_ptr<Connection> connection)
@@ -64,12 +60,15 @@ Client::~Client() = default;
 
 absl::StatusOr<BuildResult> Client::Build(const ClassifierSpec& spec,
                                           const OnBuildProgress& on_progress) {
-  if (on_progress != nullptr) {
-    return connection_->BuildStream(spec, on_progress);
-  }
+  return on_progress == nullptr ? connection_->Build(spec)
+                                : connection_->BuildStream(spec, on_progress);
+}
+
+absl::StatusOr<BuildResult> Client::Connection::Build(
+    const ClassifierSpec& spec, Cancellation* cancellation) {
   auto response =
-      connection_->Call(&v1::ZeroShot::Stub::BuildClassifier, ToProto(spec),
-                        connection_->options.build_timeout);
+      Call(&v1::ZeroShot::Stub::BuildClassifier, ToProto(spec),
+           absl::Now() + options.build_timeout, {.cancellation = cancellation});
   if (!response.ok()) return response.status();
   return FromProto(*response);
 }
@@ -77,11 +76,14 @@ absl::StatusOr<BuildResult> Client::Build(const ClassifierSpec& spec,
 absl::StatusOr<BuildResult> Client::Connection::BuildStream(
     const ClassifierSpec& spec, const OnBuildProgress& on_progress) {
   const absl::Time until = absl::Now() + options.build_timeout;
+  const v1::BuildClassifierRequest request = ToProto(spec);
+  absl::Status text = CheckText(request);
+  if (!text.ok()) return text;
   std::optional<BuildResult> result;
   for (int attempt = 1;; ++attempt) {
     grpc::ClientContext context;
     Prepare(until, &context);
-    const auto reader = stub->BuildClassifierStream(&context, ToProto(spec));
+    const auto reader = stub->BuildClassifierStream(&context, request);
     v1::BuildClassifierStreamResponse event;
     while (reader->Read(&event)) {
       if (event.has_progress()) on_progress(FromProto(event.progress()));
@@ -89,7 +91,7 @@ absl::StatusOr<BuildResult> Client::Connection::BuildStream(
     }
     const grpc::Status status = reader->Finish();
     if (status.ok()) break;
-    if (attempt >= options.max_attempts || !WaitedForRoom(status, until)) {
+    if (attempt >= options.max_attempts || !WaitedAsAsked(status, until)) {
       return FromGrpcStatus(status);
     }
   }
@@ -111,6 +113,13 @@ absl::StatusOr<Answer> Client::Classify(absl::string_view image,
 absl::StatusOr<std::vector<Answer>> Client::ClassifyWithEach(
     absl::string_view image, absl::Span<const std::string> weight_set_ids,
     const ClassifyOptions& options) {
+  return connection_->Classify(image, weight_set_ids, options,
+                               absl::Now() + connection_->options.timeout);
+}
+
+absl::StatusOr<std::vector<Answer>> Client::Connection::Classify(
+    absl::string_view image, absl::Span<const std::string> weight_set_ids,
+    const ClassifyOptions& options, absl::Time until) {
   if (options.top_k < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("top_k is ", options.top_k, "; it must be at least 1"));
@@ -126,7 +135,7 @@ absl::StatusOr<std::vector<Answer>> Client::ClassifyWithEach(
   }
   request.set_top_k(options.top_k);
   request.set_return_probabilities(options.return_probabilities);
-  auto response = connection_->Call(&v1::ZeroShot::Stub::Classify, request);
+  auto response = Call(&v1::ZeroShot::Stub::Classify, request, until);
   if (!response.ok()) return response.status();
   return FromProto(*response, static_cast<int>(weight_set_ids.size()));
 }
@@ -189,20 +198,25 @@ absl::StatusOr<WeightSet> Client::GetWeightSet(
 absl::Status Client::DeleteWeightSet(absl::string_view weight_set_id) {
   v1::DeleteWeightSetRequest request;
   request.set_weight_set_id(std::string(weight_set_id));
-  return connection_->Call(&v1::ZeroShot::Stub::DeleteWeightSet, request)
+  // gRPC does not repeat it (see ServiceConfig). A server that loads or is full
+  // says when to come back, and so that it did nothing.
+  return connection_
+      ->Call(&v1::ZeroShot::Stub::DeleteWeightSet, request,
+             absl::Now() + connection_->options.timeout,
+             {.unavailable_too = true})
       .status();
 }
 
 // grpc.health.v1's two messages are written with protobuf's wrapper types,
 // which have the same bytes on the wire (field 1: a string, an enum), because
 // gRPC's packages bring no C++ code for health.proto.
-absl::Status Client::Connection::CheckHealth() {
+absl::Status Client::Connection::CheckHealth(absl::Time until) {
   constexpr int kServing = 1;  // HealthCheckResponse.ServingStatus
   google::protobuf::StringValue service;
   service.set_value(kService);
   google::protobuf::Int32Value serving_status;
   grpc::ClientContext context;
-  SetDeadline(absl::Now() + options.timeout, &context);
+  Prepare(until, &context);
   grpc::CompletionQueue queue;
   grpc::TemplatedGenericStub<google::protobuf::StringValue,
                              google::protobuf::Int32Value>
@@ -215,6 +229,10 @@ absl::Status Client::Connection::CheckHealth() {
   void* tag = nullptr;
   bool ok = false;
   queue.Next(&tag, &ok);
+  // A server that closes its port cuts calls off; we never do.
+  if (status.error_code() == grpc::StatusCode::CANCELLED) {
+    return absl::UnavailableError("the server stops: it cut the call off");
+  }
   if (!status.ok()) return FromGrpcStatus(status);
   if (serving_status.value() != kServing) {
     return absl::UnavailableError("not serving: the server starts or stops");
@@ -223,17 +241,25 @@ absl::Status Client::Connection::CheckHealth() {
 }
 
 absl::Status Client::Health(absl::Duration wait) {
+  const ClientOptions& options = connection_->options;
   const absl::Time until = absl::Now() + wait;
+  if (wait <= absl::ZeroDuration()) {
+    return connection_->CheckHealth(absl::Now() + options.timeout);
+  }
   while (true) {
-    const absl::Status status = connection_->CheckHealth();
+    const absl::Status status = connection_->CheckHealth(std::min(
+        until, absl::Now() + std::min(options.timeout, kHealthTimeout)));
     const absl::Time now = absl::Now();
-    if (!absl::IsUnavailable(status) || now >= until) return status;
+    const bool may_change =
+        absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+    if (!may_change || now >= until) return status;
     if (connection_->channel->GetState(false) == GRPC_CHANNEL_READY) {
       absl::SleepFor(std::min(kHealthInterval, until - now));
     } else {
       // gRPC works on a connection only while someone waits in it: without
       // this it would notice a new server only every 5 s.
-      connection_->channel->WaitForConnected(absl::ToChronoTime(until));
+      connection_->channel->WaitForConnected(
+          absl::ToChronoTime(std::min(until, now + kHealthTimeout)));
     }
   }
 }

@@ -13,6 +13,7 @@
 //   DeadlineExceeded   no answer within ClientOptions' timeout,
 //   ResourceExhausted  the server is full (try later), or a message is larger
 //                      than max_message_bytes,
+//   InvalidArgument    a text is not UTF-8; the message names the field,
 //   Internal           the answer contradicts the wire contract.
 //
 // A classifier that survives a server that forgets: client/classifier.h.
@@ -46,10 +47,12 @@ struct ClientOptions {
   absl::Duration build_timeout = absl::Hours(1);  // of a build
 
   // Attempts of one call while the server answers Unavailable, 1 to 5. gRPC
-  // makes them itself, after 0.1, 0.2, 0.4, 0.8 s at most (each drawn at
-  // random), all within the timeout. As often a call is made again that a
-  // full server refused (ResourceExhausted) with a delay to wait for, if there
-  // is time for it. 1 turns both off.
+  // makes them itself, after about 0.1, 0.2, 0.4, 0.8 s or, while the server
+  // loads its model, after the time that it asks for, all within the timeout.
+  // As often a call is made again that a full server refused
+  // (ResourceExhausted) with a delay to wait for, if there is time for it. 1
+  // turns both off. DeleteWeightSet is made again only where the server said
+  // that it did nothing: it could have been done.
   int max_attempts = 5;
 
   // For a target that has the servers' own addresses (a headless Service, a
@@ -64,9 +67,11 @@ struct ClientOptions {
   // client's own certificate too.
   std::shared_ptr<grpc::ChannelCredentials> credentials = {};
 
-  // Sent with every call ("authorization: Bearer ..."); empty: none. Use it
-  // over TLS only.
+  // Sent with every call ("authorization: Bearer ..."); empty: none. Without
+  // TLS Connect refuses it, but for servers on this machine, unless
+  // token_without_tls says that the network is safe (a mesh encrypts, say).
   std::string token = {};
+  bool token_without_tls = false;
 };
 
 using OnBuildProgress = std::function<void(const BuildProgress&)>;
@@ -81,7 +86,8 @@ class Client {
   // Does not wait for the server: the first call does, for a moment. Calls to
   // a name that has several addresses ("dns:///HOST:PORT") go to them in turn;
   // those that are away are left out.
-  // InvalidArgument: an empty target, or an option out of its range.
+  // InvalidArgument: an empty target, an option out of its range, or a token
+  // that others could read on its way.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(
       const std::string& target, ClientOptions options = {});
   ~Client();
@@ -132,11 +138,12 @@ class Client {
   absl::StatusOr<ImportResult> Import(absl::string_view file,
                                       const ImportOptions& options = {});
 
-  // OK if the server takes calls, or begins to within `wait`. Unavailable: it
-  // is starting or stopping, or cannot be reached.
+  // OK if the server takes calls, or begins to within `wait`, whatever happens
+  // meanwhile. Unavailable: it is starting or stopping, or cannot be reached.
   absl::Status Health(absl::Duration wait = absl::ZeroDuration());
 
  private:
+  friend class Classifier;
   struct Connection;
   explicit Client(std::unique_ptr<Connection> connection);
 

@@ -5,16 +5,21 @@
 #ifndef ZEROSHOT_CLIENT_CONNECTION_H_
 #define ZEROSHOT_CLIENT_CONNECTION_H_
 
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "client/client.h"
+#include "client/convert.h"
 #include "client/grpc_status.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
@@ -24,20 +29,49 @@ namespace zeroshot::client {
 
 inline constexpr char kService[] = "zeroshot.v1.ZeroShot";
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target,
-                                           const ClientOptions& options);
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const std::string& target,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    const ClientOptions& options);
 
-void SetDeadline(absl::Time until, grpc::ClientContext* context);
+// Ends a call that another thread makes, and those that begin later.
+class Cancellation {
+ public:
+  void Cancel();
 
-// Waits as a full server asks, if it does and there is time for it until
-// `until`. Somewhat longer, at random, so that those it sent away together do
-// not come back together.
-bool WaitedForRoom(const grpc::Status& status, absl::Time until);
+  // The call that Cancel ends; null: none is made now.
+  void Watch(grpc::ClientContext* context);
+
+  // False, at once, if it is cancelled before `duration` is over.
+  bool SleepFor(absl::Duration duration);
+
+ private:
+  std::mutex mu_;  // guards all below
+  std::condition_variable changed_;
+  bool cancelled_ = false;
+  grpc::ClientContext* context_ = nullptr;
+};
+
+// How a call is made again, beyond what gRPC does.
+struct Repeating {
+  // Also where the server is Unavailable: for a method that gRPC does not
+  // repeat.
+  bool unavailable_too = false;
+  Cancellation* cancellation = nullptr;
+};
+
+// Waits as the server asks, if it refused the call with a delay for which there
+// is time until `until`: then it did nothing. Somewhat longer, at random, so
+// that those it sent away together do not come back together.
+bool WaitedAsAsked(const grpc::Status& status, absl::Time until,
+                   const Repeating& repeating = {});
 
 struct Client::Connection {
-  Connection(const std::string& target, ClientOptions client_options)
+  Connection(const std::string& target,
+             const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+             ClientOptions client_options)
       : options(std::move(client_options)),
-        channel(MakeChannel(target, options)),
+        channel(MakeChannel(target, credentials, options)),
         stub(v1::ZeroShot::NewStub(channel)) {}
 
   // Makes one unary call: `method` is a method of the stub. A full server says
@@ -46,16 +80,22 @@ struct Client::Connection {
   absl::StatusOr<Response> Call(
       grpc::Status (v1::ZeroShot::Stub::*method)(grpc::ClientContext*,
                                                  const Request&, Response*),
-      const Request& request, absl::Duration timeout) {
-    const absl::Time until = absl::Now() + timeout;
+      const Request& request, absl::Time until,
+      const Repeating& repeating = {}) {
+    Cancellation* const cancellation = repeating.cancellation;
+    absl::Status text = CheckText(request);
+    if (!text.ok()) return text;
     for (int attempt = 1;; ++attempt) {
       grpc::ClientContext context;
       Prepare(until, &context);
+      if (cancellation != nullptr) cancellation->Watch(&context);
       Response response;
       const grpc::Status status =
           (stub.get()->*method)(&context, request, &response);
+      if (cancellation != nullptr) cancellation->Watch(nullptr);
       if (status.ok()) return response;
-      if (attempt >= options.max_attempts || !WaitedForRoom(status, until)) {
+      if (attempt >= options.max_attempts ||
+          !WaitedAsAsked(status, until, repeating)) {
         return FromGrpcStatus(status);
       }
     }
@@ -66,23 +106,22 @@ struct Client::Connection {
       grpc::Status (v1::ZeroShot::Stub::*method)(grpc::ClientContext*,
                                                  const Request&, Response*),
       const Request& request) {
-    return Call(method, request, options.timeout);
+    return Call(method, request, absl::Now() + options.timeout);
   }
 
-  // What every call of the service sends.
-  void Prepare(absl::Time until, grpc::ClientContext* context) const {
-    SetDeadline(until, context);
-    if (!options.token.empty()) {
-      context->AddMetadata("authorization",
-                           absl::StrCat("Bearer ", options.token));
-    }
-  }
+  // What every call sends.
+  void Prepare(absl::Time until, grpc::ClientContext* context) const;
 
+  absl::StatusOr<BuildResult> Build(const ClassifierSpec& spec,
+                                    Cancellation* cancellation = nullptr);
   absl::StatusOr<BuildResult> BuildStream(const ClassifierSpec& spec,
                                           const OnBuildProgress& on_progress);
+  absl::StatusOr<std::vector<Answer>> Classify(
+      absl::string_view image, absl::Span<const std::string> weight_set_ids,
+      const ClassifyOptions& options, absl::Time until);
 
   // Asks grpc.health.v1 once.
-  absl::Status CheckHealth();
+  absl::Status CheckHealth(absl::Time until);
 
   const ClientOptions options;
   const std::shared_ptr<grpc::Channel> channel;

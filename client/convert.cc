@@ -1,13 +1,57 @@
 #include "client/convert.h"
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "client/utf8.h"
+#include "google/protobuf/descriptor.h"
+#include "google/protobuf/message.h"
 
 namespace zeroshot::client {
 namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+absl::Status CheckText(const Message& message, const std::string& prefix) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const bool is_text = field->type() == FieldDescriptor::TYPE_STRING;
+    if (!is_text && field->type() != FieldDescriptor::TYPE_MESSAGE) continue;
+    const bool repeated = field->is_repeated();
+    const int count = repeated ? reflection.FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      const std::string name =
+          absl::StrCat(prefix, field->name(),
+                       repeated ? absl::StrCat("[", i, "]") : std::string());
+      if (!is_text) {
+        absl::Status inner = CheckText(
+            repeated ? reflection.GetRepeatedMessage(message, field, i)
+                     : reflection.GetMessage(message, field),
+            absl::StrCat(name, "."));
+        if (!inner.ok()) return inner;
+        continue;
+      }
+      std::string scratch;
+      const std::string& text =
+          repeated ? reflection.GetRepeatedStringReference(message, field, i,
+                                                           &scratch)
+                   : reflection.GetStringReference(message, field, &scratch);
+      const int64_t at = FirstInvalidByte(text);
+      if (at < 0) continue;
+      return absl::InvalidArgumentError(absl::StrCat(
+          name, " is not UTF-8: byte ", at, " is 0x",
+          absl::Hex(static_cast<uint8_t>(text[at]), absl::kZeroPad2)));
+    }
+  }
+  return absl::OkStatus();
+}
 
 absl::Duration FromProto(const google::protobuf::Duration& duration) {
   return absl::Seconds(duration.seconds()) +
@@ -42,7 +86,9 @@ Limits FromProto(const v1::Limits& limits) {
           .max_builds = limits.max_builds(),
           .max_request_bytes = limits.max_request_bytes(),
           .max_weight_sets = limits.max_weight_sets(),
-          .max_import_bytes = limits.max_import_bytes()};
+          .max_import_bytes = limits.max_import_bytes(),
+          .max_top_k = limits.max_top_k(),
+          .max_answer_bytes = limits.max_answer_bytes()};
 }
 
 // EmbedImagesResponse and EmbedTextsResponse have the same fields.
@@ -92,6 +138,10 @@ absl::StatusOr<Answer> ScoresFromProto(const Response& response) {
 }
 
 }  // namespace
+
+absl::Status CheckText(const Message& message) {
+  return CheckText(message, "");
+}
 
 v1::BuildClassifierRequest ToProto(const ClassifierSpec& spec) {
   v1::BuildClassifierRequest request;
@@ -159,7 +209,8 @@ ModelInfo FromProto(const v1::GetModelResponse& response) {
                             response.template_sets().end()},
           .class_sets = {response.class_sets().begin(),
                          response.class_sets().end()},
-          .server_version = response.server_version()};
+          .server_version = response.server_version(),
+          .is_demo = response.is_demo()};
 }
 
 absl::StatusOr<std::vector<Answer>> FromProto(

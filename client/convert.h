@@ -14,6 +14,10 @@ namespace zeroshot::client {
 
 v1::BuildClassifierRequest ToProto(const ClassifierSpec& spec);
 
+// InvalidArgument names the first text that is not UTF-8, which protobuf could
+// not send: "classes[3].name ...".
+absl::Status CheckText(const google::protobuf::Message& message);
+
 BuildProgress FromProto(const v1::BuildProgress& progress);
 BuildResult FromProto(const v1::BuildClassifierResponse& response);
 WeightSetInfo FromProto(const v1::WeightSetInfo& info);

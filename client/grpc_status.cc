@@ -34,8 +34,14 @@ void ForEachField(const std::string& message, int number, Visit visit) {
 
 absl::Status FromGrpcStatus(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
-  absl::Status result(static_cast<absl::StatusCode>(status.error_code()),
-                      status.error_message());
+  const auto code = static_cast<absl::StatusCode>(status.error_code());
+  std::string message = status.error_message();
+  // gRPC's own words for a call that the other side cut off.
+  if (code == absl::StatusCode::kCancelled && message == "CANCELLED") {
+    message = "the call was cut off by the server or by a proxy on the way";
+  }
+  if (message.empty()) message = "the call failed; nothing says why";
+  absl::Status result(code, message);
   if (!status.error_details().empty()) {
     result.SetPayload(kErrorDetailsUrl, absl::Cord(status.error_details()));
   }
@@ -46,7 +52,6 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
 // message RetryInfo { Duration retry_delay = 1; }
 absl::Duration RetryDelay(const grpc::Status& status) {
   absl::Duration delay;
-  if (status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED) return delay;
   ForEachField(status.error_details(), 3, [&](const std::string& bytes) {
     google::protobuf::Any detail;
     if (!detail.ParseFromString(bytes) ||

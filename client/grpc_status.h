@@ -8,11 +8,12 @@
 
 namespace zeroshot::client {
 
-// Code, message, and the binary details as the payload of kErrorDetailsUrl.
+// Code, message, and the binary details as the payload of kErrorDetailsUrl. A
+// status without a message gets one.
 absl::Status FromGrpcStatus(const grpc::Status& status);
 
-// When the server wants the call again (google.rpc.RetryInfo in the details of
-// RESOURCE_EXHAUSTED), from now; zero if it does not say.
+// When the server wants the call again (google.rpc.RetryInfo), from now; zero
+// if it does not say.
 absl::Duration RetryDelay(const grpc::Status& status);
 
 }  // namespace zeroshot::client

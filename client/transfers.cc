@@ -36,6 +36,8 @@ absl::Status Client::Export(absl::string_view weight_set_id,
                          ? v1::WEIGHT_SET_FORMAT_NPY
                          : v1::WEIGHT_SET_FORMAT_SAFETENSORS);
   request.set_layout(ToProto(options.layout));
+  absl::Status text = CheckText(request);
+  if (!text.ok()) return text;
   const absl::Time until = absl::Now() + connection_->options.build_timeout;
   for (int attempt = 1;; ++attempt) {
     grpc::ClientContext context;
@@ -58,7 +60,7 @@ absl::Status Client::Export(absl::string_view weight_set_id,
           absl::StrCat("the server sent ", received, " of ", total, " bytes"));
     }
     if (received > 0 || attempt >= connection_->options.max_attempts ||
-        !WaitedForRoom(status, until)) {
+        !WaitedAsAsked(status, until)) {
       return FromGrpcStatus(status);
     }
   }
@@ -95,6 +97,12 @@ void Send(absl::string_view file, const ImportOptions& options,
 
 absl::StatusOr<ImportResult> Client::Import(absl::string_view file,
                                             const ImportOptions& options) {
+  v1::ImportWeightSetRequest texts;
+  texts.set_model_fingerprint(options.model_fingerprint);
+  texts.mutable_class_names()->Assign(options.class_names.begin(),
+                                      options.class_names.end());
+  absl::Status text = CheckText(texts);
+  if (!text.ok()) return text;
   const absl::Time until = absl::Now() + connection_->options.build_timeout;
   for (int attempt = 1;; ++attempt) {
     grpc::ClientContext context;
@@ -110,7 +118,7 @@ absl::StatusOr<ImportResult> Client::Import(absl::string_view file,
           .warnings = {response.warnings().begin(), response.warnings().end()}};
     }
     if (attempt >= connection_->options.max_attempts ||
-        !WaitedForRoom(status, until)) {
+        !WaitedAsAsked(status, until)) {
       return FromGrpcStatus(status);
     }
   }

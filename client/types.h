@@ -129,6 +129,8 @@ struct Limits {
   int64_t max_request_bytes = 0;
   int64_t max_weight_sets = 0;
   int64_t max_import_bytes = 0;
+  int64_t max_top_k = 0;
+  int64_t max_answer_bytes = 0;
 };
 
 struct ModelInfo {
@@ -146,6 +148,7 @@ struct ModelInfo {
   std::vector<std::string> template_sets;
   std::vector<std::string> class_sets;
   std::string server_version;
+  bool is_demo = false;  // the demo model, which knows next to nothing
 };
 
 }  // namespace zeroshot::client

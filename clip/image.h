@@ -9,11 +9,16 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
+#include <new>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "clip/caller.h"
+#include "clip/decode_budget.h"
 
 namespace clip {
 
@@ -28,20 +33,43 @@ enum class ImageMode {
   kCMYK,  // as Pillow holds it: Adobe's inversion undone
 };
 
+// Bytes that are not set to zero first: for a large image that would take
+// longer than much of the decoding, with nobody looking at the caller.
+template <typename T>
+struct Uninitialized : std::allocator<T> {
+  template <typename U>
+  struct rebind {
+    using other = Uninitialized<U>;
+  };
+  template <typename U>
+  void construct(U* p) noexcept {
+    ::new (static_cast<void*>(p)) U;
+  }
+  template <typename U, typename... Args>
+  void construct(U* p, Args&&... args) {
+    ::new (static_cast<void*>(p)) U(std::forward<Args>(args)...);
+  }
+};
+
 // A decoded picture. `pixels` is [height, width, channels], uint8, row-major.
 struct Image {
   ImageMode mode = ImageMode::kRGB;
   int width = 0;
   int height = 0;
   int channels = 3;
-  std::vector<uint8_t> pixels;
+  std::vector<uint8_t, Uninitialized<uint8_t>> pixels;
   std::vector<std::array<uint8_t, 3>> palette;  // kP only: RGB of all 256
 };
 
 struct DecodeOptions {
-  // width x height. Decoding takes up to 4 bytes a pixel; a progressive JPEG
-  // or an animated WebP up to 12 at its peak.
-  int64_t max_pixels = 100'000'000;
+  // width x height: a bound on the time of one decode, about a second of one
+  // core. Memory is the budget's. (The largest photographs of phones that are
+  // not larger than 20 MB have 108 million.)
+  int64_t max_pixels = 128'000'000;
+
+  // What all decodes together may take; borrowed. Null: there is no bound.
+  DecodeBudget* budget = nullptr;
+
   bool apply_exif_orientation = false;  // the reference does not
 
   // DecodeAndCrop of a JPEG whose shorter side is at least 4 times the crop's:
@@ -55,11 +83,18 @@ struct DecodeOptions {
 // ignored, as the reference drops it. Of 16-bit PNG samples the high byte is
 // kept: Pillow's way with colour, our choice for grey, where it would clip.
 //
+// Before memory for pixels is taken, the peak of what the decode will take is
+// computed from the header and asked of the budget. The caller is looked at
+// while that is waited for and about every 10 ms of work.
+//
 // InvalidArgument: another format, damaged or truncated data (also where
-// libjpeg or Pillow would fill in grey), a JPEG of over 100 scans, or more than
-// max_pixels (read from the header, before memory for pixels is taken).
+// libjpeg or Pillow would fill in grey), a JPEG of more scans than any encoder
+// writes, a PNG whose pixel data goes on after its last row, more than
+// max_pixels, or more memory than the whole budget. DeadlineExceeded,
+// Cancelled: the caller has left.
 absl::StatusOr<Image> DecodeImage(absl::string_view bytes,
-                                  const DecodeOptions& options = {});
+                                  const DecodeOptions& options = {},
+                                  const Caller& caller = {});
 
 // The reference's Resize(size, BICUBIC), CenterCrop(size) and convert("RGB"),
 // to the last bit: returns RGB [size, size, 3]. The reference is Pillow 13,
@@ -74,17 +109,19 @@ std::vector<uint8_t> CropForModel(const Image& image, int size);
 
 // Where the time of DecodeAndCrop went; it adds to what is there.
 struct CropTiming {
+  absl::Duration wait;  // for a share of the budget
   absl::Duration decode, crop;
 };
 
 // DecodeImage and CropForModel in one, with the same result (but for
-// DecodeOptions::fast) and the same errors. A JPEG is never held as a whole:
-// its rows are resized as they are decoded, and what the crop does not need is
-// read (damage there is an error as well) but not turned into pixels. `timing`
-// may be null.
+// DecodeOptions::fast) and the same errors. A JPEG of one scan, a PNG that is
+// not interlaced or a lossless WebP is never held as a whole: its rows are
+// resized as they are decoded, so that it takes a few MB whatever its size.
+// What the crop does not need is read all the same (damage there is an error as
+// well). `timing` may be null.
 absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(
     absl::string_view bytes, int size, const DecodeOptions& options = {},
-    CropTiming* timing = nullptr);
+    CropTiming* timing = nullptr, const Caller& caller = {});
 
 }  // namespace clip
 

@@ -46,6 +46,7 @@ struct LostDevice {
 // What a loaded model is. All fields are settled by Load.
 struct ModelInfo {
   std::string name;         // the folder's or file's name
+  bool is_demo = false;     // the checkpoint says that it is a demo
   std::string family;       // "ViT-B/32"-like: kind, size, patch; or "RN50"
   std::string fingerprint;  // SHA-256 in hex of weights, config, tokenizer,
                             // preprocessing: all that determines the numbers
@@ -64,6 +65,8 @@ struct ModelInfo {
   int vocab_size = 0;
   int embedding_dim = 0;
   float logit_scale = 0;  // exp of the checkpoint's parameter
+  int64_t parameters = 0;
+  std::string stored_as;  // "float16", or "float16, float32"
 };
 
 // Receives the unit row [embedding_dim] of sequences[sequence]. Called on the
@@ -99,6 +102,12 @@ class Model {
   // was expected. FailedPrecondition: a device that this machine lacks.
   static absl::StatusOr<std::unique_ptr<Model>> Load(
       const std::string& path, const ModelOptions& options);
+
+  // What Load would load, from the configuration and the list of tensors
+  // alone: no weights are read, and fingerprint, logit_scale and graphs are
+  // empty. Errors are those of Load that can be told so.
+  static absl::StatusOr<ModelInfo> Inspect(const std::string& path,
+                                           const ModelOptions& options);
 
   virtual ~Model() = default;
 

@@ -1,8 +1,6 @@
 #include "clip/safetensors.h"
 
 #include <algorithm>
-#include <cstring>
-#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -11,12 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "clip/checkpoint/mapped_file.h"
 #include "clip/quoted.h"
-#include "nlohmann/json.hpp"
+#include "clip/safetensors_header.h"
 
 namespace clip {
 namespace {
-
-using nlohmann::json;
 
 // The reference implementation's limit.
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
@@ -34,58 +30,32 @@ std::optional<DType> ParseDType(const std::string& name) {
   return std::nullopt;
 }
 
-// A JSON array of counts; nothing if it is anything else.
-std::optional<std::vector<int64_t>> ParseCounts(const json& array) {
-  if (!array.is_array()) return std::nullopt;
-  std::vector<int64_t> counts;
-  for (const json& item : array) {
-    if (!item.is_number_unsigned()) return std::nullopt;
-    const uint64_t count = item.get<uint64_t>();
-    if (count > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
-      return std::nullopt;
-    counts.push_back(static_cast<int64_t>(count));
-  }
-  return counts;
-}
-
 absl::Status TensorError(absl::string_view name, absl::string_view what) {
   return absl::InvalidArgumentError(
       absl::StrCat("tensor ", Quoted(name), ": ", what));
 }
 
 absl::StatusOr<TensorView> ParseTensor(const std::string& name,
-                                       const json& entry,
+                                       const SafetensorsEntry& entry,
                                        absl::Span<const uint8_t> data) {
-  if (!entry.is_object() || !entry.contains("dtype") ||
-      !entry["dtype"].is_string() || !entry.contains("shape") ||
-      !entry.contains("data_offsets")) {
-    return TensorError(name,
-                       "expected an object with dtype, shape and data_offsets");
-  }
-  const std::string dtype_name = entry["dtype"].get<std::string>();
-  const std::optional<DType> dtype = ParseDType(dtype_name);
+  const std::optional<DType> dtype = ParseDType(entry.dtype);
   if (!dtype)
     return TensorError(name,
-                       absl::StrCat("unsupported dtype ", Quoted(dtype_name)));
-  const auto shape = ParseCounts(entry["shape"]);
-  const auto range = ParseCounts(entry["data_offsets"]);
-  if (!shape || !range || range->size() != 2 || (*range)[0] > (*range)[1]) {
-    return TensorError(name,
-                       "shape or data_offsets are not what the format allows");
-  }
-  const auto [begin, end] = std::pair((*range)[0], (*range)[1]);
-  if (end > static_cast<int64_t>(data.size())) {
-    return TensorError(name, absl::StrCat("ends at byte ", end,
+                       absl::StrCat("unsupported dtype ", Quoted(entry.dtype)));
+  if (entry.end > static_cast<int64_t>(data.size())) {
+    return TensorError(name, absl::StrCat("ends at byte ", entry.end,
                                           " of the data, but the file has ",
                                           data.size(), "; is it truncated?"));
   }
-  const std::optional<int64_t> size = TensorByteSize(*dtype, *shape);
-  if (!size || *size != end - begin) {
+  const std::optional<int64_t> size = TensorByteSize(*dtype, entry.shape);
+  if (!size || *size != entry.end - entry.begin) {
     return TensorError(
-        name, absl::StrCat(dtype_name, " ", ShapeText(*shape),
-                           " does not fill bytes ", begin, " to ", end));
+        name,
+        absl::StrCat(entry.dtype, " ", ShapeText(entry.shape),
+                     " does not fill bytes ", entry.begin, " to ", entry.end));
   }
-  return TensorView{*dtype, *shape, data.subspan(begin, end - begin)};
+  return TensorView{*dtype, entry.shape,
+                    data.subspan(entry.begin, entry.end - entry.begin)};
 }
 
 // Each byte of the data belongs to exactly one tensor.
@@ -130,17 +100,13 @@ absl::StatusOr<TensorMap> ParseSafetensors(absl::Span<const uint8_t> file) {
         absl::StrCat("not a safetensors file, or truncated: a header of ",
                      header_size, " bytes in a file of ", file.size()));
   }
-  const char* text = reinterpret_cast<const char*>(file.data()) + 8;
-  const json header = json::parse(text, text + header_size, nullptr,
-                                  /*allow_exceptions=*/false);
-  if (!header.is_object()) {
-    return absl::InvalidArgumentError(
-        "not a safetensors file: its header is not a JSON object");
-  }
+  const absl::string_view text(reinterpret_cast<const char*>(file.data()) + 8,
+                               header_size);
+  const absl::StatusOr<SafetensorsHeader> header = ParseSafetensorsHeader(text);
+  if (!header.ok()) return header.status();
   const absl::Span<const uint8_t> data = file.subspan(8 + header_size);
   TensorMap tensors;
-  for (const auto& [name, entry] : header.items()) {
-    if (name == "__metadata__") continue;
+  for (const auto& [name, entry] : header->tensors) {
     absl::StatusOr<TensorView> tensor = ParseTensor(name, entry, data);
     if (!tensor.ok()) return tensor.status();
     tensors.emplace(name, *std::move(tensor));

@@ -8,6 +8,7 @@
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
+#include "clip/finite.h"
 #include "clip/text_piece.h"
 #include "clip/token_trie.h"
 
@@ -54,14 +55,21 @@ absl::Status SteppedModel::WarmUp() {
   const std::vector<uint8_t> crop(size_t{3} * info_.image_size *
                                   info_.image_size);
   const absl::Span<const uint8_t> crops[] = {crop};
-  if (absl::Status status = EncodeImages(crops).status(); !status.ok())
-    return status;
-  const auto ignore = [](int64_t, absl::Span<const float>) {};
-  return EncodeText(engine_->plan().warm_full_step
-                        ? WarmSequences(engine_->plan().step_nodes, info_)
-                        : std::vector<std::vector<int32_t>>{{0}},
-                    ignore, nullptr)
-      .status();
+  const absl::StatusOr<std::vector<float>> row = EncodeImages(crops);
+  if (!row.ok()) return row.status();
+  if (!AllFinite(*row)) return NotFinite("the embedding of a black image");
+  bool finite = true;
+  const absl::Status status =
+      EncodeText(
+          engine_->plan().warm_full_step
+              ? WarmSequences(engine_->plan().step_nodes, info_)
+              : std::vector<std::vector<int32_t>>{{0}},
+          [&](int64_t, absl::Span<const float> text) {
+            finite = finite && AllFinite(text);
+          },
+          nullptr)
+          .status();
+  return finite ? status : NotFinite("the embedding of a text");
 }
 
 absl::StatusOr<std::vector<float>> SteppedModel::EncodeImages(

@@ -64,3 +64,14 @@ function(zeroshot_add_library name)
     ${ARG_PRIVATE_DEPS})
   zeroshot_precompiled(${name} ${ARG_PCH})
 endfunction()
+
+# zeroshot_find_libraries_beside(PROGRAM)
+# Installed, it finds LibTorch and what the archive bundles in ../lib/zeroshot,
+# wherever the whole was moved to. As RPATH, which unlike RUNPATH holds for the
+# libraries' own libraries too.
+function(zeroshot_find_libraries_beside program)
+  set(folder "$ORIGIN/../lib/zeroshot")
+  set_target_properties(${program} PROPERTIES
+    INSTALL_RPATH "${folder}/torch/lib;${folder}/nvidia/cu13/lib;${folder}/bundled")
+  target_link_options(${program} PRIVATE LINKER:--disable-new-dtags)
+endfunction()

@@ -56,3 +56,20 @@ fetch_wheels() {
     --python-version 3.11 --implementation cp --abi cp311 "${platforms[@]}" \
     --dest "$folder" "${requirements[@]}"
 }
+
+# What a Python client needs, for this machine's Python, into
+# .deps/python-client; nothing is installed into Python itself. Its stamp says
+# from which pins it was made.
+fetch_python_client() {
+  local folder=.deps/python-client requirements=scripts/wheels/python-client.txt python stamp
+  python=$(python_with_pip)
+  stamp="$("$python" --version) $(sha256sum "$requirements")"
+  [[ $(cat "$folder/stamp" 2>/dev/null) != "$stamp" ]] || return 0
+  step "Python client: downloading gRPC for $("$python" --version) and verifying"
+  rm -rf "$folder.new"
+  "$python" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --require-hashes \
+    --only-binary=:all: --no-compile --target "$folder.new" --requirement "$requirements"
+  echo "$stamp" >"$folder.new/stamp"
+  rm -rf "$folder"
+  mv "$folder.new" "$folder"
+}

@@ -2,6 +2,8 @@
 
 #include <grpc/support/time.h>
 
+#include <algorithm>
+
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
 #include "clip/monotonic.h"
@@ -9,9 +11,14 @@
 #include "server/grpc_status.h"
 #include "server/log.h"
 #include "server/request_tag.h"
+#include "zeroshot/door.h"
 
 namespace zeroshot::server {
 namespace {
+
+// The bounds of how long a client is asked to wait while the model is loaded.
+constexpr absl::Duration kShortestLoad = absl::Seconds(1);
+constexpr absl::Duration kLongestPause = absl::Seconds(15);
 
 Caller CallerOf(const grpc::ServerContext& context) {
   Caller caller;
@@ -61,8 +68,12 @@ absl::StatusOr<Engine*> Calls::OpenEngine() {
                    absl::UnavailableError("the server is stopping"));
   }
   if (engine_ == nullptr) {
-    return Because("loading", absl::UnavailableError(
-                                  "the server is still loading its model"));
+    absl::Status loading =
+        absl::UnavailableError("the server is still loading its model");
+    // What has taken long will: a gRPC client tries five times at most.
+    SetRetryDelay(loading, std::clamp(clip::MonotonicNow() - created_,
+                                      kShortestLoad, kLongestPause));
+    return Because("loading", loading);
   }
   return engine_;
 }
@@ -108,7 +119,9 @@ grpc::Status Calls::Answer(absl::string_view method, Permission needed,
                            grpc::ServerContext* context, Handler handler) {
   const absl::Time start = clip::MonotonicNow();
   const RequestTag tag = TagOf(context->client_metadata());
-  context->AddInitialMetadata("x-request-id", tag.id);
+  // After the answer: a client's gRPC tries a call again only if no metadata
+  // came before the status.
+  context->AddTrailingMetadata("x-request-id", tag.id);
   const absl::StatusOr<std::string> caller = Identify(*context, needed);
   const absl::Status status =
       caller.ok() ? Run(*context, start, handler) : caller.status();
@@ -117,6 +130,7 @@ grpc::Status Calls::Answer(absl::string_view method, Permission needed,
   LogCall(
       {method, context->peer(), tag, caller.ok() ? *caller : "", status, took});
   stalled_.WaitUntilSent(context);
+  AddRetryPushback(status, context);
   return ToGrpcStatus(status);
 }
 

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "clip/monotonic.h"
 #include "clip/mutex.h"
 #include "server/engine.h"
 #include "server/metrics.h"
@@ -83,6 +84,7 @@ class Calls {
 
   Tokens* const tokens_;
   Metrics* const metrics_;
+  const absl::Time created_ = clip::MonotonicNow();
   StalledCalls stalled_;
   std::atomic<bool> closed_{false};
   clip::Mutex mu_;

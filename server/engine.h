@@ -15,6 +15,7 @@
 #include "zeroshot/embedder.h"
 #include "zeroshot/tiered_store.h"
 #include "zeroshot/weight_set_builder.h"
+#include "zeroshot/weight_set_check.h"
 #include "zeroshot/weight_set_finder.h"
 
 namespace zeroshot::server {
@@ -33,7 +34,11 @@ struct Engine {
                 options.vector_cache_bytes),
         sets(&store, &builder, std::move(finding)),
         classifier(model.get(), &embedder, &sets),
-        gpus(model->info().devices, options.gpu_monitor) {}
+        gpus(model->info().devices, options.gpu_monitor) {
+    store.SetCheck([info = model->info()](const WeightSet& set) {
+      return CheckStored(set, info);
+    });
+  }
 
   // In the order in which each borrows those above it.
   const std::unique_ptr<clip::Model> model;

@@ -25,11 +25,11 @@ std::vector<std::filesystem::path> ModelFolders() {
 }  // namespace
 
 absl::StatusOr<std::string> FindModel(absl::string_view model) {
-  const std::string name(model.empty() ? "demo" : model);
+  const std::string name(model);
   const std::filesystem::path path(name);
   std::error_code error;
   const bool may_be_name =
-      path == path.filename() && name != "." && name != "..";
+      !name.empty() && path == path.filename() && name != "." && name != "..";
   if (may_be_name) {
     for (const std::filesystem::path& folder : ModelFolders()) {
       if (std::filesystem::exists(folder / name, error)) {
@@ -39,7 +39,7 @@ absl::StatusOr<std::string> FindModel(absl::string_view model) {
   }
   if (std::filesystem::exists(path, error)) return name;
   return absl::NotFoundError(absl::StrCat(
-      "--model=", name, ": no such file or folder",
+      "no such file or folder",
       may_be_name ? ", and no model of that name in the models folder" : ""));
 }
 

@@ -11,7 +11,7 @@ namespace zeroshot::server {
 
 // The checkpoint that `model` means: a path as it is, or the name of one in
 // the folder `models` beside an installed program, above it in a build tree,
-// or in the source tree. Empty means "demo". NotFound: there is none.
+// or in the source tree. NotFound: there is none.
 absl::StatusOr<std::string> FindModel(absl::string_view model);
 
 }  // namespace zeroshot::server

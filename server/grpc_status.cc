@@ -8,6 +8,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "server/wire.h"
 #include "zeroshot/door.h"
@@ -59,6 +60,14 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   detail.set_type_url("type.googleapis.com/google.rpc.RetryInfo");
   detail.set_value(SerializedRetryInfo(delay));
   return {code, message, SerializedStatus(status, detail)};
+}
+
+void AddRetryPushback(const absl::Status& status,
+                      grpc::ServerContext* context) {
+  const absl::Duration delay = RetryDelay(status);
+  if (delay <= absl::ZeroDuration()) return;
+  context->AddTrailingMetadata("grpc-retry-pushback-ms",
+                               absl::StrCat(absl::ToInt64Milliseconds(delay)));
 }
 
 }  // namespace zeroshot::server

@@ -2,18 +2,21 @@
 
 #include <grpc/support/log.h>
 #include <spdlog/formatter.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/spdlog.h>
 
+#include <ctime>
 #include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "clip/monotonic.h"
 #include "clip/mutex.h"
+#include "server/log_writer.h"
 
 namespace zeroshot::server {
 namespace {
@@ -32,6 +35,26 @@ spdlog::level::level_enum SpdlogLevel(LogLevel level) {
   return spdlog::level::err;
 }
 
+// As --log_level spells them; spdlog says "warning".
+std::string LevelName(spdlog::level::level_enum level) {
+  const auto name = spdlog::level::to_string_view(level);
+  return level == spdlog::level::warn ? "warn"
+                                      : std::string(name.data(), name.size());
+}
+
+class LevelFlag : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& out) override {
+    const std::string name = LevelName(message.level);
+    out.append(name.data(), name.data() + name.size());
+  }
+
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override {
+    return std::make_unique<LevelFlag>();
+  }
+};
+
 // The logger whose messages in JSON are the fields of an object already.
 constexpr char kCallLogger[] = "calls";
 
@@ -47,8 +70,7 @@ class JsonFormatter : public spdlog::formatter {
                          absl::UTCTimeZone());
     const absl::string_view text(message.payload.data(),
                                  message.payload.size());
-    const absl::string_view level(
-        spdlog::level::to_string_view(message.level).data());
+    const std::string level = LevelName(message.level);
     const absl::string_view logger(message.logger_name.data(),
                                    message.logger_name.size());
     const std::string fields =
@@ -65,13 +87,10 @@ class JsonFormatter : public spdlog::formatter {
   }
 };
 
-void LogForGrpc(gpr_log_func_args* args) {
-  // What gRPC calls info is about its inside.
-  const auto level = args->severity == GPR_LOG_SEVERITY_ERROR
-                         ? spdlog::level::warn
-                         : spdlog::level::debug;
-  spdlog::log(level, "grpc: {}", args->message);
-}
+// What HeldGrpcErrors holds.
+clip::Mutex held_mu;
+bool holding ABSL_GUARDED_BY(held_mu) = false;
+std::vector<std::string> held ABSL_GUARDED_BY(held_mu);
 
 spdlog::level::level_enum LevelOf(absl::StatusCode code) {
   switch (code) {
@@ -118,6 +137,26 @@ class Flood {
   int count_ ABSL_GUARDED_BY(mu_) = 0;
   int left_out_ ABSL_GUARDED_BY(mu_) = 0;
 };
+
+void LogForGrpc(gpr_log_func_args* args) {
+  {
+    const clip::MutexLock lock(&held_mu);
+    if (holding && args->severity == GPR_LOG_SEVERITY_ERROR) {
+      held.emplace_back(args->message);
+      return;
+    }
+  }
+  static Flood flood(kMaxGrpcLinesPerSecond);
+  // What gRPC calls info is about its inside.
+  const auto level = args->severity == GPR_LOG_SEVERITY_ERROR
+                         ? spdlog::level::warn
+                         : spdlog::level::debug;
+  if (!spdlog::should_log(level)) return;
+  int left_out = 0;
+  const bool let_through = flood.LetThrough(clip::MonotonicNow(), &left_out);
+  if (left_out > 0) spdlog::warn("grpc: {} more lines left out", left_out);
+  if (let_through) spdlog::log(level, "grpc: {}", args->message);
+}
 
 std::string TextOf(const CallLine& call, bool quote) {
   const std::string code = absl::StatusCodeToString(call.status.code());
@@ -177,22 +216,56 @@ std::string JsonEscaped(absl::string_view text) {
 }
 
 void StartLog(LogFormat format, LogLevel level) {
-  const auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
-  auto logger = std::make_shared<spdlog::logger>("zeroshot", sink);
+  // Never destroyed, and one for the process: see there.
+  static const auto* const sink =
+      new std::shared_ptr<LogWriter>(std::make_shared<LogWriter>());
+  auto logger = std::make_shared<spdlog::logger>("zeroshot", *sink);
   if (format == LogFormat::kJson) {
     logger->set_formatter(std::make_unique<JsonFormatter>());
   } else {
-    logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+    auto formatter = std::make_unique<spdlog::pattern_formatter>();
+    formatter->add_flag<LevelFlag>('*').set_pattern(
+        "%Y-%m-%d %H:%M:%S.%e %^%*%$ %v");
+    logger->set_formatter(std::move(formatter));
   }
   logger->set_level(SpdlogLevel(level));
   spdlog::set_default_logger(std::move(logger));
   spdlog::drop(kCallLogger);
-  auto calls = std::make_shared<spdlog::logger>(kCallLogger, sink);
+  auto calls = std::make_shared<spdlog::logger>(kCallLogger, *sink);
   calls->set_level(SpdlogLevel(level));
   spdlog::register_logger(std::move(calls));
   log_format = format;
   gpr_set_log_function(&LogForGrpc);
 }
+
+HeldGrpcErrors::HeldGrpcErrors() {
+  const clip::MutexLock lock(&held_mu);
+  holding = true;
+}
+
+HeldGrpcErrors::~HeldGrpcErrors() {
+  std::vector<std::string> errors;
+  {
+    const clip::MutexLock lock(&held_mu);
+    holding = false;
+    errors.swap(held);
+  }
+  for (const std::string& error : errors) spdlog::debug("grpc: {}", error);
+}
+
+std::string HeldGrpcErrors::SystemError() const {
+  const std::string before = "os_error:\"";
+  const clip::MutexLock lock(&held_mu);
+  for (auto error = held.rbegin(); error != held.rend(); ++error) {
+    const size_t begin = error->rfind(before);
+    if (begin == error->npos) continue;
+    const size_t from = begin + before.size();
+    return error->substr(from, error->find('"', from) - from);
+  }
+  return "";
+}
+
+void FlushLog() { spdlog::default_logger()->flush(); }
 
 void LogCall(const CallLine& call) {
   static Flood good(kMaxCallLinesPerSecond), bad(kMaxCallLinesPerSecond);

@@ -14,12 +14,32 @@
 
 namespace zeroshot::server {
 
-// Sets spdlog's default logger up and sends gRPC's own messages there.
+// Sets spdlog's default logger up and sends gRPC's own messages there. Lines
+// are written by a thread of their own, see server/log_writer.h.
 void StartLog(LogFormat format, LogLevel level);
+
+// While one lives, gRPC's errors are kept instead of logged, because its maker
+// says the same in fewer words; the level debug shows them afterwards. One at a
+// time.
+class HeldGrpcErrors {
+ public:
+  HeldGrpcErrors();
+  ~HeldGrpcErrors();
+  // What the system said in the last one, "Address already in use"; empty if
+  // it said nothing.
+  std::string SystemError() const;
+};
+
+// Waits for the lines so far to be written, for 5 seconds at most. Call before
+// the process ends.
+void FlushLog();
 
 // Lines for calls in one second, for those at info and those above it each;
 // how many more there were is said once the flood is over.
 inline constexpr int kMaxCallLinesPerSecond = 100;
+
+// Of gRPC's own lines, which whoever connects can cause.
+inline constexpr int kMaxGrpcLinesPerSecond = 20;
 
 // A call that ended.
 struct CallLine {

@@ -4,23 +4,27 @@
 #include <sys/resource.h>
 
 #include <cstdio>
+#include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/flags/parse.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "clip/host_port.h"
 #include "clip/model.h"
 #include "clip/monotonic.h"
+#include "server/check.h"
 #include "server/log.h"
 #include "server/options.h"
 #include "server/server.h"
+#include "server/start_guard.h"
 #include "server/status_page.h"
 #include "server/stop_signal.h"
 
@@ -35,6 +39,9 @@ namespace {
 
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
+
+// Of the files that are reloaded when they change.
+constexpr absl::Duration kBetweenLooks = absl::Seconds(1);
 
 // After a drain, even if the device never answers again.
 constexpr absl::Duration kTimeToEnd = absl::Seconds(10);
@@ -56,7 +63,7 @@ int Usage(absl::string_view what) {
 
 // The address with the port really listened on.
 std::string Address(const std::string& listen, int port) {
-  return absl::StrCat(listen.substr(0, listen.rfind(':')), ":", port);
+  return clip::HostPortText({clip::ParseHostPort(listen)->host, port});
 }
 
 std::string StartLine(const clip::ModelInfo& info, absl::string_view address,
@@ -70,8 +77,39 @@ std::string StartLine(const clip::ModelInfo& info, absl::string_view address,
       threads, info.precision, address, absl::ToDoubleSeconds(load_time));
 }
 
-int Run(const Options& options) {
+// SIGTERM or SIGINT, or 0 if the server cannot go on. Meanwhile this thread
+// looks after the files that may change under a running server.
+int WaitForStop(Server* server) {
+  while (true) {
+    const std::optional<int> signal = WaitForSignal(kBetweenLooks);
+    const bool asked = signal == SIGHUP;
+    if (signal.has_value() && !asked) return *signal;
+    if (asked) {
+      spdlog::info(
+          "SIGHUP: tokens and certificates are reloaded; other flags need a "
+          "restart");
+    }
+    server->ReloadFiles(asked);
+  }
+}
+
+int PrintCheck(const Options& options) {
+  const absl::StatusOr<std::string> found = Check(options);
+  if (!found.ok()) {
+    std::fprintf(stderr, "zeroshot_server: %s\n",
+                 std::string(found.status().message()).c_str());
+    return kExitFailed;
+  }
+  std::fputs(found->c_str(), stdout);
+  return 0;
+}
+
+int Run(const CommandLine& asked) {
+  const Options& options = asked.options;
   StartLog(options.log_format, options.log_level);
+  for (const std::string& warning : asked.warnings) {
+    spdlog::warn("{}", warning);
+  }
   ExitOnStopSignals();
   // A reader of the log that goes away must not end the server, nor a file
   // that may not grow: the writer is told.
@@ -88,13 +126,17 @@ int Run(const Options& options) {
   if (!options.metrics_listen.empty()) {
     auto started =
         StatusPage::Start(options.metrics_listen, (*server)->status_source());
-    if (!started.ok()) {
+    if (started.ok()) {
+      page = *std::move(started);
+      spdlog::info("metrics and health at http://{}",
+                   Address(options.metrics_listen, page->port()));
+    } else if (options.metrics_asked_for) {
       spdlog::error("{}", std::string(started.status().message()));
       return kExitFailed;
+    } else {
+      spdlog::warn("{}; going on without /metrics, /livez and /readyz",
+                   std::string(started.status().message()));
     }
-    page = *std::move(started);
-    spdlog::info("metrics and health at http://{}",
-                 Address(options.metrics_listen, page->port()));
   }
   const std::string address = Address(options.server.listen, (*server)->port());
   if (options.server.security.tls_cert.empty() &&
@@ -116,13 +158,27 @@ int Run(const Options& options) {
   }
   const std::string line =
       StartLine((*model)->info(), address, clip::MonotonicNow() - start);
-  CatchStopSignals();
+  EndStartGuard();
+  const bool is_demo = (*model)->info().is_demo;
   const std::string graphs = (*model)->info().graphs;
-  (*server)->Serve(*std::move(model));
+  // A signal still ends the program at once, even if the device hangs.
+  if (absl::Status ready = (*server)->Prepare(*std::move(model)); !ready.ok()) {
+    spdlog::error("cannot serve: {}", std::string(ready.message()));
+    // Nothing that waits for the device ends.
+    ExitAtLatestIn(1);
+    return kExitFailed;
+  }
+  CatchStopSignals();
+  (*server)->Open();
   spdlog::info("{}", line);
+  if (is_demo) {
+    spdlog::warn(
+        "this is the demo model: it knows pictograms and simple objects, not "
+        "the world; --model=PATH serves another one");
+  }
   if (!graphs.empty()) spdlog::info("{}", graphs);
 
-  const int stop_signal = WaitForStopSignal();
+  const int stop_signal = WaitForStop(server->get());
   // Whoever presses Ctrl-C is no load balancer; who cannot be reached needs
   // no grace.
   const absl::Duration grace =
@@ -144,12 +200,25 @@ int Run(const Options& options) {
 
 int main(int argc, char** argv) {
   using namespace zeroshot::server;
-  SetUpFlagUsage();
-  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
-  if (rest.size() > 1) {
-    return Usage(absl::StrCat("unexpected argument '", rest[1], "'"));
+  const absl::StatusOr<CommandLine> asked = ReadCommandLine(
+      std::vector<std::string>(argv + 1, argv + argc), ProcessEnvironment());
+  if (!asked.ok()) return Usage(asked.status().message());
+  if (asked->action == CommandLine::Action::kPrint) {
+    std::fputs(asked->text.c_str(), stdout);
+    return 0;
   }
-  const absl::StatusOr<Options> options = OptionsFromFlags();
-  if (!options.ok()) return Usage(options.status().message());
-  return Run(*options);
+  if (asked->action == CommandLine::Action::kCheck) {
+    for (const std::string& warning : asked->warnings) {
+      std::fprintf(stderr, "warning: %s\n", warning.c_str());
+    }
+    return PrintCheck(asked->options);
+  }
+  try {
+    const int status = Run(*asked);
+    FlushLog();
+    return status;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "zeroshot_server: %s\n", error.what());
+    return kExitFailed;
+  }
 }

@@ -192,13 +192,39 @@ void ReadGpus(const std::vector<GpuReading>& gpus, Snapshot* out) {
   gauge("zeroshot_gpu_watts", "Power that it draws", &GpuReading::watts);
 }
 
+void ReadDecodes(const clip::DecodeBudget::Stats& decodes, Snapshot* out) {
+  out->Gauge("zeroshot_decode_bytes", "Memory that decodes take, as estimated",
+             static_cast<double>(decodes.bytes));
+  out->Gauge("zeroshot_decode_max_bytes",
+             "Memory that they may take (--decode_memory_bytes)",
+             static_cast<double>(decodes.max_bytes));
+  const auto count = [&](const char* state, int value) {
+    out->Gauge("zeroshot_decodes", "Decodes by state: running or waiting",
+               value, {{"state", state}});
+  };
+  count("running", decodes.running);
+  count("waiting", decodes.waiting);
+  out->Counter("zeroshot_decode_wait_seconds_total",
+               "Time that decodes waited for memory or a processor",
+               absl::ToDoubleSeconds(decodes.waited));
+}
+
 void ReadServer(const Readings& readings, Snapshot* out) {
   out->Gauge("zeroshot_ready", "1 while calls are taken, as /readyz says",
              readings.ready);
-  out->Gauge("zeroshot_inflight_calls", "Classify and Embed calls inside",
+  if (readings.certificate_expires.has_value()) {
+    out->Gauge("zeroshot_tls_certificate_expiry_timestamp_seconds",
+               "When the certificate of --tls_cert expires, as seconds since "
+               "1970",
+               static_cast<double>(
+                   absl::ToUnixSeconds(*readings.certificate_expires)));
+  }
+  out->Gauge("zeroshot_inflight_calls",
+             "Images of Classify and EmbedImages calls, and EmbedTexts calls, "
+             "inside",
              readings.inflight);
   out->Gauge("zeroshot_saturation_ratio",
-             "Classify and Embed calls inside over --max_inflight; at 1 more "
+             "zeroshot_inflight_calls over --max_inflight; at 1 more "
              "are refused",
              static_cast<double>(readings.inflight) /
                  std::max(1, readings.max_inflight));
@@ -221,8 +247,12 @@ void ReadServer(const Readings& readings, Snapshot* out) {
   count("serving", readings.devices_left);
   count("lost", devices - readings.devices_left);
   ReadGpus(readings.gpus, out);
+  out->Gauge("zeroshot_pending_images",
+             "Images without an embedding yet: decoding, waiting or running",
+             readings.pending);
   out->Gauge("zeroshot_queue_pictures", "Pictures that wait for a device",
              readings.queued);
+  ReadDecodes(readings.decodes, out);
   ReadTiers(readings.tiers, out);
   ReadCache("zeroshot_image_cache", "pictures", readings.image_cache, out);
   ReadCache("zeroshot_vector_cache", "classes and prompts", readings.vectors,

@@ -17,6 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "clip/decode_budget.h"
 #include "clip/model.h"
 #include "server/gpu_monitor.h"
 #include "zeroshot/embedder.h"
@@ -29,14 +30,17 @@ namespace zeroshot::server {
 // What is true at the moment of a scrape, beside what was counted before it.
 struct Readings {
   bool ready = false;
-  int inflight = 0;      // Classify and Embed calls inside
+  std::optional<absl::Time> certificate_expires;  // with TLS
+  int inflight = 0;      // images and EmbedTexts calls inside
   int max_inflight = 0;  // of them allowed
   int build_calls = 0;   // build calls inside, waiting ones included
   // Only once the model is loaded:
   std::optional<clip::ModelInfo> model;
   int devices_left = 0;  // of the model's
   std::vector<GpuReading> gpus;
-  int queued = 0;  // crops that wait for a device
+  int pending = 0;  // images without an embedding yet, queued ones included
+  int queued = 0;   // crops that wait for a device
+  clip::DecodeBudget::Stats decodes;
   std::vector<TieredStore::TierStats> tiers;
   VectorCache::Stats image_cache;
   VectorCache::Stats vectors;  // of classes and prompts

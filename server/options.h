@@ -1,16 +1,18 @@
-// Everything that can be set, as plain values, and how flags set it.
-// Thread rule: plain values; OptionsFromFlags is called once, by main.
+// Everything that can be set, as plain values, and the flags that set it.
+// Thread rule: plain values; ReadCommandLine is called once, by main.
 #ifndef ZEROSHOT_SERVER_OPTIONS_H_
 #define ZEROSHOT_SERVER_OPTIONS_H_
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "clip/model.h"
+#include "server/flags.h"
 #include "server/gpu_monitor.h"
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/embedder.h"
@@ -32,10 +34,12 @@ struct SecurityOptions {
 // What the running server goes by. Limits are told to clients by GetModel.
 struct ServerOptions {
   std::string listen = "127.0.0.1:50051";  // HOST:PORT; port 0: any free one
-  int max_inflight = 128;    // Classify and Embed calls inside at once
-  int max_builds = 4;        // builds at once
-  int max_batch_items = 64;  // items of one Embed call
-  int max_weight_sets = 32;  // weight sets of one Classify call
+  int max_inflight = 128;               // images and EmbedTexts calls at once
+  int max_builds = 4;                   // builds at once
+  int max_batch_items = 64;             // items of one Embed call
+  int max_weight_sets = 32;             // weight sets of one Classify call
+  int max_top_k = 1000;                 // predictions of one weight set
+  int64_t max_answer_bytes = 16 << 20;  // of one Classify or GetWeightSet call
   int64_t max_request_bytes = 32 << 20;
   int64_t max_import_bytes = 256 << 20;  // of a file and its class names
   int64_t memory_store_bytes = int64_t{1} << 30;
@@ -45,8 +49,12 @@ struct ServerOptions {
   std::optional<RedisOptions> redis;  // shared by servers; or none
   RedisStoreOptions redis_store;
   absl::Duration watchdog_timeout = absl::Seconds(30);  // see server/watchdog.h
-  int64_t receive_memory_bytes = int64_t{1} << 30;  // of requests on their way
+  // Of the picture that is tried before any call is taken; no flag.
+  absl::Duration first_picture_timeout = absl::Minutes(5);
+  int64_t receive_memory_bytes = 256 << 20;  // of requests on their way
+  int max_streams = 256;                     // of one connection, at once
   absl::Duration client_patience = absl::Seconds(30);  // see stalled_calls.h
+  int64_t min_transfer_rate = 64 << 10;  // bytes/s of an export or import
   absl::Duration max_connection_age = absl::ZeroDuration();  // 0: for ever
   GpuMonitor::Options gpu_monitor;
   SecurityOptions security;
@@ -58,8 +66,11 @@ enum class LogFormat { kText, kJson };
 enum class LogLevel { kDebug, kInfo, kWarn, kError };
 
 struct Options {
-  std::string model;                              // path of the checkpoint
-  std::string metrics_listen = "127.0.0.1:9090";  // HOST:PORT; empty: no page
+  std::string model = "demo";                     // path of the checkpoint
+  std::string metrics_listen = "127.0.0.1:9464";  // HOST:PORT; empty: no page
+  // Whether that was asked for. The default one is done without if its port is
+  // in use.
+  bool metrics_asked_for = false;
   clip::ModelOptions tower;
   ServerOptions server;
   LogFormat log_format = LogFormat::kText;
@@ -68,17 +79,25 @@ struct Options {
   absl::Duration drain_timeout = absl::Seconds(25);
 };
 
-// The options that the parsed flags (server/options.cc) ask for.
-// InvalidArgument, NotFound: a value that is not allowed; the message names
-// the flag, the value and what is allowed.
-absl::StatusOr<Options> OptionsFromFlags();
+// What the program is asked to do, and with what.
+struct CommandLine {
+  enum class Action { kServe, kCheck, kPrint };
+  Action action = Action::kServe;
+  std::string text;  // to print
+  Options options;   // to serve with, or to check
+  std::vector<std::string> warnings;
+};
+
+// What the arguments (without the program's name), the flagfile that they name
+// and the environment ask for; see server/flags.h for which of them wins.
+//
+// InvalidArgument, NotFound: something that is not allowed; the message says
+// where it stands, what it is and what is allowed.
+absl::StatusOr<CommandLine> ReadCommandLine(
+    const std::vector<std::string>& arguments, const Environment& environment);
 
 // Whether HOST:PORT is reached from this machine only.
 bool IsLoopback(absl::string_view address);
-
-// Makes --help list this program's flags and --version its version. Call
-// before absl::ParseCommandLine.
-void SetUpFlagUsage();
 
 }  // namespace zeroshot::server
 

@@ -1,5 +1,9 @@
 #include "server/port_probe.h"
 
+#include <grpc/support/time.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <netdb.h>
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
@@ -7,11 +11,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
 
-#include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "clip/host_port.h"
+#include "clip/monotonic.h"
 
 namespace zeroshot::server {
 namespace {
@@ -39,50 +49,123 @@ std::string TlsGreeting() {
   return {bytes, static_cast<size_t>(size)};
 }
 
-// Waits for one of `events` on the socket. False: none came.
-bool WaitFor(int fd, short events, absl::Duration patience) {
-  pollfd wait{fd, events, 0};
-  return poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(patience))) >
-         0;
+// One connection on its way.
+struct Dial {
+  int fd = -1;
+  bool connected = false;
+};
+
+// Nothing: refused at once, or there is no such kind of address here.
+// `asked`: false if this process has no socket to ask with.
+std::optional<Dial> Begin(const addrinfo& to, bool* asked) {
+  const int fd =
+      socket(to.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) {
+    *asked = errno == EAFNOSUPPORT;
+    return std::nullopt;
+  }
+  if (connect(fd, to.ai_addr, to.ai_addrlen) == 0 || errno == EINPROGRESS) {
+    return Dial{fd};
+  }
+  close(fd);
+  return std::nullopt;
 }
 
-bool Answers(int fd, const addrinfo& to, const std::string& greeting,
-             absl::Duration patience) {
-  if (connect(fd, to.ai_addr, to.ai_addrlen) != 0) {
-    int error = errno;
-    socklen_t size = sizeof(error);
-    if (error != EINPROGRESS || !WaitFor(fd, POLLOUT, patience)) return false;
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error != 0) return false;
+// Whether one of them answers before the deadline.
+bool AnyAnswers(std::vector<Dial> dials, const std::string& greeting,
+                absl::Time deadline) {
+  const absl::Cleanup closing = [&dials] {
+    for (const Dial& dial : dials) close(dial.fd);
+  };
+  while (!dials.empty()) {
+    std::vector<pollfd> waits;
+    for (const Dial& dial : dials) {
+      waits.push_back(
+          {dial.fd, static_cast<short>(dial.connected ? POLLIN : POLLOUT), 0});
+    }
+    const absl::Duration left = deadline - clip::MonotonicNow();
+    if (left <= absl::ZeroDuration()) return false;
+    const auto ms = absl::ToInt64Milliseconds(left + absl::Milliseconds(1));
+    poll(waits.data(), waits.size(),
+         static_cast<int>(std::min<int64_t>(ms, 1000)));
+    std::vector<Dial> still;
+    for (size_t i = 0; i < dials.size(); ++i) {
+      if (waits[i].revents == 0) {
+        still.push_back(dials[i]);
+        continue;
+      }
+      // To be hung up on is an answer too.
+      if (dials[i].connected) return true;
+      int error = 0;
+      socklen_t size = sizeof(error);
+      getsockopt(dials[i].fd, SOL_SOCKET, SO_ERROR, &error, &size);
+      if (error != 0) {
+        close(dials[i].fd);
+        continue;
+      }
+      send(dials[i].fd, greeting.data(), greeting.size(), MSG_NOSIGNAL);
+      still.push_back({dials[i].fd, /*connected=*/true});
+    }
+    dials = std::move(still);
   }
-  send(fd, greeting.data(), greeting.size(), MSG_NOSIGNAL);
-  // To be hung up on is an answer too.
-  return WaitFor(fd, POLLIN, patience);
+  return false;
 }
 
 }  // namespace
 
 bool IsServed(const std::string& listen, bool tls, absl::Duration patience) {
-  const size_t colon = listen.rfind(':');
-  absl::string_view host = absl::string_view(listen).substr(0, colon);
-  if (absl::ConsumePrefix(&host, "[")) absl::ConsumeSuffix(&host, "]");
+  const auto address = clip::ParseHostPort(listen);
+  if (!address.has_value()) return true;
+  std::vector<std::string> hosts = {address->host};
+  if (clip::IsWildcard(address->host)) hosts = {"127.0.0.1", "::1"};
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(std::string(host).c_str(), listen.c_str() + colon + 1, &hints,
-                  &found) != 0) {
-    return true;
+  std::vector<Dial> dials;
+  bool found_any = false, asked = true;
+  for (const std::string& host : hosts) {
+    addrinfo* found = nullptr;
+    if (getaddrinfo(host.c_str(), absl::StrCat(address->port).c_str(), &hints,
+                    &found) != 0) {
+      continue;
+    }
+    found_any = true;
+    for (const addrinfo* a = found; a != nullptr && asked; a = a->ai_next) {
+      if (const auto dial = Begin(*a, &asked)) dials.push_back(*dial);
+    }
+    freeaddrinfo(found);
   }
-  bool served = true;
-  const int fd =
-      socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd >= 0) {
-    served =
-        Answers(fd, *found, tls ? TlsGreeting() : Http2Greeting(), patience);
-    close(fd);
+  if (dials.empty() && (!found_any || !asked)) return true;
+  return AnyAnswers(std::move(dials), tls ? TlsGreeting() : Http2Greeting(),
+                    clip::MonotonicNow() + patience) ||
+         !asked;
+}
+
+bool HasThreads(const std::shared_ptr<grpc::Channel>& channel,
+                absl::Duration patience) {
+  // gRPC's sync server answers what it does not know on a thread as well:
+  // Unimplemented, or ResourceExhausted if there is none.
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  context.set_deadline(gpr_time_add(
+      gpr_now(GPR_CLOCK_MONOTONIC),
+      gpr_time_from_millis(absl::ToInt64Milliseconds(patience), GPR_TIMESPAN)));
+  grpc::CompletionQueue queue;
+  const grpc::Slice nothing;
+  const auto call =
+      stub.PrepareUnaryCall(&context, "/zeroshot.internal.Probe/Ask",
+                            grpc::ByteBuffer(&nothing, 1), &queue);
+  call->StartCall();
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  call->Finish(&response, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  queue.Shutdown();
+  while (queue.Next(&tag, &ok)) {
   }
-  freeaddrinfo(found);
-  return served;
+  return status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED &&
+         status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED;
 }
 
 }  // namespace zeroshot::server

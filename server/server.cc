@@ -1,28 +1,31 @@
 #include "server/server.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "clip/host_port.h"
 #include "clip/monotonic.h"
+#include "server/authorizer.h"
 #include "server/credentials.h"
+#include "server/log.h"
 #include "server/port_probe.h"
 
 namespace zeroshot::server {
 namespace {
 
 // Threads beyond those that the doors let in: pollers, calls that a door
-// refuses or that need none, reflection streams.
+// refuses or that need none.
 constexpr int kThreadHeadroom = 64;
 
 // How long answers may take to leave after their calls are done.
@@ -38,6 +41,50 @@ constexpr absl::Duration kWatchInterval = absl::Seconds(5);
 // How long the own port may be silent when dialled, on a busy machine too.
 constexpr absl::Duration kPortPatience = absl::Seconds(5);
 
+// Why a port could not be opened.
+std::string WhyNot(const std::string& system_error) {
+  if (system_error == std::strerror(EADDRINUSE)) {
+    return "the port is in use; --listen= names another one";
+  }
+  if (!system_error.empty()) return system_error;
+  return "the port is in use, or the address is not one of this machine's";
+}
+
+// Clients that keep connections alive ping every 5 or 10 s, for as long as a
+// call takes; more often than this is a flood, and the connection is closed
+// after a few.
+constexpr absl::Duration kLeastBetweenPings = absl::Seconds(1);
+
+// How often we ask whether a silent client is still there, and how long it may
+// take to say so: else connections whose other end has vanished would stay.
+constexpr absl::Duration kKeepaliveInterval = absl::Minutes(1);
+constexpr absl::Duration kKeepaliveTimeout = absl::Seconds(20);
+
+// For a TLS handshake and HTTP/2's first frames.
+constexpr absl::Duration kHandshakeTimeout = absl::Seconds(20);
+
+// What one connection may do before anybody knows whose it is.
+void LimitConnections(const ServerOptions& options,
+                      grpc::ServerBuilder* builder) {
+  const auto add = [builder](const char* name, int value) {
+    builder->AddChannelArgument(name, value);
+  };
+  const auto milliseconds = [](absl::Duration time) {
+    return static_cast<int>(absl::ToInt64Milliseconds(time));
+  };
+  // A proxy may have one connection for all its callers.
+  add(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+      std::max(options.max_streams, options.max_inflight));
+  add(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, milliseconds(kHandshakeTimeout));
+  add(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+      milliseconds(kLeastBetweenPings));
+  add(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  add(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds(kKeepaliveInterval));
+  add(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds(kKeepaliveTimeout));
+  // Else gRPC's own pings would stop after two that brought no data.
+  add(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+}
+
 }  // namespace
 
 Server::Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens,
@@ -50,8 +97,6 @@ Server::Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens,
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const ServerOptions& options, std::function<void()> on_broken) {
-  const auto credentials = MakeServerCredentials(options.security);
-  if (!credentials.ok()) return credentials.status();
   std::unique_ptr<Tokens> tokens;
   if (!options.security.auth_tokens.empty()) {
     auto loaded = Tokens::Load(options.security.auth_tokens);
@@ -62,8 +107,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   if (!stores.ok()) return stores.status();
   std::unique_ptr<Server> server(
       new Server(options, std::move(tokens), *std::move(stores)));
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  const auto credentials = MakeServerCredentials(
+      options.security, server->tokens_ == nullptr
+                            ? nullptr
+                            : std::make_shared<Authorizer>(
+                                  server->tokens_.get(), &server->metrics_));
+  if (!credentials.ok()) return credentials.status();
 
   // gRPC refuses calls when its threads are used up, without saying when to
   // try again: our doors must be the narrower ones.
@@ -72,7 +121,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
                       Service::kMaxWaitingBuilds + Service::kMaxTransfers +
                       kThreadHeadroom);
   // Requests that are sent slowly and never end would fill the memory.
-  quota.Resize(static_cast<size_t>(options.receive_memory_bytes));
+  quota.Resize(static_cast<size_t>(RequestMemory::HalfOf(options)));
   grpc::ServerBuilder builder;
   builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_request_bytes));
@@ -84,6 +133,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   }
   // Else a second server on this port would silently take half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  LimitConnections(options, &builder);
   // gRPC varies it by a tenth, so that clients do not come back together, and
   // lets calls inside finish.
   if (options.max_connection_age > absl::ZeroDuration()) {
@@ -93,14 +143,20 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   }
   builder.AddListeningPort(options.listen, *credentials, &server->port_);
   builder.RegisterService(&server->service_);
+  builder.RegisterService(&server->health_);
+  builder.RegisterService(&server->reflection_);
+  const HeldGrpcErrors errors;
   server->grpc_ = builder.BuildAndStart();
   if (server->grpc_ == nullptr) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", options.listen,
-                     ": the port is in use, or the address is not one of this "
-                     "machine's"));
+    return absl::UnavailableError(absl::StrCat("cannot listen on ",
+                                               options.listen, ": ",
+                                               WhyNot(errors.SystemError())));
   }
   server->on_broken_ = std::move(on_broken);
+  if (!options.security.tls_cert.empty()) {
+    server->certificate_ = std::make_unique<CertificateFiles>(options.security);
+    server->ReloadFiles(/*anyway=*/false);
+  }
   server->UpdateHealth();
   return server;
 }
@@ -120,16 +176,33 @@ absl::Status Server::Ready() {
   {
     clip::MutexLock lock(&mu_);
     if (draining_) return absl::UnavailableError("the server is stopping");
+    if (!files_.ok()) return files_;
   }
   return Live();
 }
 
+void Server::ReloadFiles(bool anyway) {
+  // The token file is looked at by a thread of its own.
+  if (tokens_ != nullptr && anyway) (void)tokens_->ReadAgain();
+  if (certificate_ == nullptr) return;
+  // The log has the details; the page of /readyz names no files.
+  const absl::Status status =
+      certificate_->Look(anyway).ok()
+          ? absl::OkStatus()
+          : absl::UnavailableError(
+                "--tls_cert and --tls_key do not fit, so that new connections "
+                "fail");
+  {
+    clip::MutexLock lock(&mu_);
+    if (files_.ok() == status.ok()) return;
+    files_ = status;
+  }
+  UpdateHealth();
+}
+
 void Server::UpdateHealth() {
   clip::MutexLock lock(&health_mu_);
-  const bool ready = Ready().ok();
-  grpc::HealthCheckServiceInterface* health = grpc_->GetHealthCheckService();
-  health->SetServingStatus("", ready);
-  health->SetServingStatus(v1::ZeroShot::service_full_name(), ready);
+  health_.Set(Ready().ok());
 }
 
 FinderOptions Server::FindingOptions() {
@@ -166,6 +239,10 @@ void Server::DeviceLost(const clip::Model& model,
 }
 
 void Server::Serve(std::unique_ptr<clip::Model> model) {
+  if (Prepare(std::move(model)).ok()) Open();
+}
+
+absl::Status Server::Prepare(std::unique_ptr<clip::Model> model) {
   model->SetOnDeviceLost(
       [this, lost = model.get()](const clip::LostDevice& device) {
         DeviceLost(*lost, device);
@@ -176,12 +253,14 @@ void Server::Serve(std::unique_ptr<clip::Model> model) {
       &engine_->embedder,
       Watchdog::Options{
           .timeout = options_.watchdog_timeout,
-          .interval = std::min(kWatchInterval, options_.watchdog_timeout / 4)},
-      [address = absl::StrCat(
-           options_.listen.substr(0, options_.listen.rfind(':')), ":", port_),
+          .interval = std::min(kWatchInterval, options_.watchdog_timeout / 4),
+          .first_timeout = options_.first_picture_timeout},
+      [address = clip::HostPortText(
+           {clip::ParseHostPort(options_.listen)->host, port_}),
        tls = !options_.security.tls_cert.empty(),
+       inside = grpc_->InProcessChannel(grpc::ChannelArguments()),
        patience = std::min(kPortPatience, options_.watchdog_timeout)] {
-        return IsServed(address, tls, patience);
+        return IsServed(address, tls, patience) && HasThreads(inside, patience);
       },
       [this](const absl::Status& verdict) {
         {
@@ -196,6 +275,13 @@ void Server::Serve(std::unique_ptr<clip::Model> model) {
         spdlog::error("the port does not answer any more");
         if (on_broken_) on_broken_();
       });
+  if (watchdog_->first_came_back()) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(
+      "the device did not finish a first picture within ",
+      absl::FormatDuration(options_.first_picture_timeout), ": it hangs"));
+}
+
+void Server::Open() {
   calls_.Open(engine_.get());
   UpdateHealth();
 }
@@ -205,6 +291,9 @@ StatusSource Server::status_source() {
               [this] {
                 Readings readings = service_.Read();
                 readings.ready = Ready().ok();
+                if (certificate_ != nullptr) {
+                  readings.certificate_expires = certificate_->expires();
+                }
                 return metrics_.Text(readings);
               },
           .live = [this] { return Live(); },

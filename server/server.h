@@ -12,9 +12,12 @@
 #include "clip/model.h"
 #include "clip/mutex.h"
 #include "server/calls.h"
+#include "server/credentials.h"
 #include "server/engine.h"
+#include "server/health_service.h"
 #include "server/metrics.h"
 #include "server/options.h"
+#include "server/reflection_service.h"
 #include "server/service.h"
 #include "server/status_page.h"
 #include "server/stores.h"
@@ -45,11 +48,24 @@ class Server {
   // Drains without waiting, unless Drain was called.
   ~Server();
 
-  // From now on `model`, loaded and warmed up, answers. REQUIRES: called once.
+  // Tries `model`, loaded and warmed up, on a first picture. Unavailable: it
+  // does not come back, the device hangs. Then the process must end without
+  // waiting for anything of this server. REQUIRES: called once.
+  absl::Status Prepare(std::unique_ptr<clip::Model> model);
+
+  // From now on the prepared model answers. REQUIRES: Prepare went well.
+  void Open();
+
+  // Both. REQUIRES: the device does not hang.
   void Serve(std::unique_ptr<clip::Model> model);
 
   // The port that is listened on.
   int port() const { return port_; }
+
+  // Takes tokens from their file and looks at the certificate's files again if
+  // they have changed, or `anyway`, and logs what came of it. While new
+  // connections cannot be made the server is not ready.
+  void ReloadFiles(bool anyway);
 
   // What /metrics, /livez and /readyz show; callable from any thread.
   StatusSource status_source();
@@ -84,14 +100,18 @@ class Server {
   clip::Mutex mu_;
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status verdict_ ABSL_GUARDED_BY(mu_);  // the watchdog's
+  absl::Status files_ ABSL_GUARDED_BY(mu_);    // the certificate's
   absl::Status devices_ ABSL_GUARDED_BY(mu_);  // OK while one is left
   std::function<void()> on_broken_;
   Metrics metrics_;
-  const std::unique_ptr<Tokens> tokens_;  // null: anyone may call
+  const std::unique_ptr<Tokens> tokens_;           // null: anyone may call
+  std::unique_ptr<CertificateFiles> certificate_;  // null: plain text
   const std::unique_ptr<Stores> stores_;
   std::unique_ptr<Engine> engine_;
   Calls calls_;
   Service service_;
+  HealthService health_;
+  ReflectionService reflection_;
   std::unique_ptr<grpc::Server> grpc_;  // goes before what it calls
   int port_ = 0;
   std::unique_ptr<Watchdog> watchdog_;  // first to go

@@ -7,72 +7,17 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "clip/monotonic.h"
+#include "server/request_checks.h"
 #include "server/transfers.h"
 #include "server/wire.h"
 
 namespace zeroshot::server {
 namespace {
 
-constexpr int kDefaultPageSize = 100;
 constexpr int kMaxPageSize = 1000;
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
-
-absl::Status RequireWeightSetId(absl::string_view id,
-                                absl::string_view field = "weight_set_id") {
-  if (!id.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(field,
-                   " is empty; expected the id that BuildClassifier or "
-                   "ImportWeightSet returned"));
-}
-
-// One id, and maybe more for the same picture.
-absl::Status CheckWeightSetIds(const v1::ClassifyRequest& request,
-                               int max_weight_sets) {
-  absl::Status named = RequireWeightSetId(request.weight_set_id());
-  if (!named.ok()) return named;
-  const int more = request.more_weight_set_ids_size();
-  if (more > max_weight_sets - 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("weight_set_id and more_weight_set_ids name ", more + 1,
-                     " weight sets; allowed are at most ", max_weight_sets));
-  }
-  for (int i = 0; i < more; ++i) {
-    named = RequireWeightSetId(request.more_weight_set_ids(i),
-                               absl::StrCat("more_weight_set_ids[", i, "]"));
-    if (!named.ok()) return named;
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckBatch(absl::string_view field, int items, int max_items) {
-  if (items <= max_items) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      field, " has ", items, " items; allowed are at most ", max_items));
-}
-
-// A page token is the last id of the page before: ids are what lists are
-// ordered by, so that a token stays good when sets come and go.
-absl::Status CheckPage(const v1::ListWeightSetsRequest& request) {
-  if (request.page_size() < 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "page_size is ", request.page_size(), "; allowed are 0 (meaning ",
-        kDefaultPageSize, ") and more"));
-  }
-  const std::string& token = request.page_token();
-  absl::string_view hash = token;
-  absl::ConsumePrefix(&hash, kImportedPrefix);
-  const bool is_id = hash.size() == 64 && std::all_of(hash.begin(), hash.end(),
-                                                      absl::ascii_isxdigit);
-  if (token.empty() || is_id) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "page_token of ", token.size(),
-      " bytes is none that this server gave; expected a next_page_token"));
-}
 
 // Of what is inside the doors only the builds' own say when to return.
 absl::Status BuildFailure(const absl::Status& status) {
@@ -91,11 +36,18 @@ Service::Service(const ServerOptions& options, Calls* calls, Metrics* metrics)
     : options_(options),
       calls_(calls),
       metrics_(metrics),
-      door_("Classify and Embed calls", options.max_inflight),
+      door_("images and EmbedTexts calls", options.max_inflight),
       build_door_("BuildClassifier calls",
                   options.max_builds + kMaxWaitingBuilds),
       transfer_door_("ExportWeightSet and ImportWeightSet calls",
-                     kMaxTransfers) {}
+                     kMaxTransfers),
+      admin_door_("calls about the model or stored weight sets",
+                  kMaxAdminCalls),
+      limits_(options),
+      memory_(RequestMemory::HalfOf(options)),
+      answers_(options.max_answer_bytes) {
+  AddMethods();
+}
 
 Readings Service::Read() {
   Readings readings;
@@ -107,6 +59,8 @@ Readings Service::Read() {
     readings.devices_left = engine->model->devices_left();
     readings.gpus = engine->gpus.Read();
     readings.queued = engine->embedder.queued();
+    readings.decodes = engine->embedder.decodes();
+    readings.pending = engine->embedder.pending();
     readings.tiers = engine->store.stats();
     readings.image_cache = engine->embedder.image_cache();
     readings.vectors = engine->builder.vector_cache_stats();
@@ -149,19 +103,29 @@ grpc::Status Service::BuildClassifierStream(
       });
 }
 
-absl::StatusOr<Door::Place> Service::Admit(const Call& call) {
-  absl::StatusOr<Door::Place> place = door_.Enter();
+grpc::Status Service::AnswerAdmin(absl::string_view method, Permission needed,
+                                  grpc::ServerContext* context,
+                                  Calls::Handler handler) {
+  return calls_->Answer(
+      method, needed, context, [&](const Call& call) -> absl::Status {
+        const absl::StatusOr<Door::Place> place = admin_door_.Enter();
+        if (!place.ok()) return Because("admin_calls", place.status());
+        return handler(call);
+      });
+}
+
+absl::StatusOr<Door::Place> Service::Admit(const Call& call, int images) {
+  absl::StatusOr<Door::Place> place = door_.Enter(images);
   if (!place.ok()) return Because("inflight", place.status());
   Embedder& embedder = call.engine.embedder;
-  // Each call inside has a picture at least, in the queue or on its way there.
-  const int ahead = std::max(door_.inside() - 1, embedder.queued());
-  const absl::Duration wait = embedder.pace().TimeFor(ahead);
+  const int ahead = embedder.pending();
+  const absl::Duration wait = embedder.TimeToStart();
   const absl::Duration left = call.caller.deadline - clip::MonotonicNow();
   if (wait <= left) return place;
   absl::Status refusal = absl::ResourceExhaustedError(absl::StrCat(
       "the deadline is in ",
       absl::FormatDuration(absl::Trunc(left, absl::Milliseconds(1))),
-      " and the ", ahead, " pictures ahead will take about ",
+      " and the ", ahead, " images ahead will take about ",
       absl::FormatDuration(absl::Trunc(wait, absl::Milliseconds(1))),
       "; try again later"));
   SetRetryDelay(refusal, wait);
@@ -196,14 +160,21 @@ grpc::Status Service::Classify(grpc::ServerContext* context,
   return calls_->Answer(
       "Classify", Permission::kClassify, context,
       [&](const Call& call) -> absl::Status {
-        const absl::StatusOr<Door::Place> place = Admit(call);
+        const absl::StatusOr<Door::Place> place = Admit(call, 1);
         if (!place.ok()) return place.status();
         absl::Status named =
             CheckWeightSetIds(*request, options_.max_weight_sets);
         if (!named.ok()) return named;
-        const ClassifyCall classify = FromProto(*request);
+        absl::Status top_k = CheckTopK(request->top_k(), options_.max_top_k);
+        if (!top_k.ok()) return top_k;
+        ClassifyCall classify = FromProto(*request);
+        absl::Status admitted;
+        classify.admit_answer = [&](int64_t bytes) {
+          return admitted = answers_.Take(bytes);
+        };
         const absl::StatusOr<zeroshot::Answer> answer =
             call.engine.classifier.Classify(classify, call.caller);
+        if (!admitted.ok()) return admitted;
         if (!answer.ok()) return BuildFailure(answer.status());
         if (!answer->embedding_cached) metrics_->PicturesTimed(answer->timing);
         ToProto(classify, *answer, clip::MonotonicNow() - call.start, response);
@@ -214,19 +185,16 @@ grpc::Status Service::Classify(grpc::ServerContext* context,
 grpc::Status Service::GetWeightSet(grpc::ServerContext* context,
                                    const v1::GetWeightSetRequest* request,
                                    v1::GetWeightSetResponse* response) {
-  return calls_->Answer(
+  return AnswerAdmin(
       "GetWeightSet", Permission::kClassify, context,
       [&](const Call& call) -> absl::Status {
         absl::Status named = RequireWeightSetId(request->weight_set_id());
         if (!named.ok()) return named;
-        TieredStore& store = call.engine.store;
-        auto set = store.Get(request->weight_set_id());
-        // What is asked for outlives the weights.
-        if (absl::IsNotFound(set.status())) {
-          set = store.GetHeader(request->weight_set_id());
-        }
+        const auto set = call.engine.store.GetHeader(request->weight_set_id());
         if (!set.ok()) return set.status();
-        ToProto(**set, response->mutable_weight_set());
+        absl::Status fits = answers_.Take(DescriptionBytes(**set));
+        if (!fits.ok()) return fits;
+        ToProto(SummaryOf(**set), response->mutable_weight_set());
         response->mutable_class_names()->Assign((*set)->class_names.begin(),
                                                 (*set)->class_names.end());
         return absl::OkStatus();
@@ -236,33 +204,34 @@ grpc::Status Service::GetWeightSet(grpc::ServerContext* context,
 grpc::Status Service::ListWeightSets(grpc::ServerContext* context,
                                      const v1::ListWeightSetsRequest* request,
                                      v1::ListWeightSetsResponse* response) {
-  return calls_->Answer(
-      "ListWeightSets", Permission::kClassify, context,
-      [&](const Call& call) -> absl::Status {
-        absl::Status page = CheckPage(*request);
-        if (!page.ok()) return page;
-        const int size = request->page_size() == 0
-                             ? kDefaultPageSize
-                             : std::min(request->page_size(), kMaxPageSize);
-        // One more than asked for tells whether there is a next page.
-        const auto sets =
-            call.engine.store.List(request->page_token(), size + 1);
-        if (!sets.ok()) return sets.status();
-        const int count = std::min<int>(size, sets->size());
-        for (int i = 0; i < count; ++i) {
-          ToProto(*(*sets)[i], response->add_weight_sets());
-        }
-        if (count < sets->size()) {
-          response->set_next_page_token((*sets)[count - 1]->id);
-        }
-        return absl::OkStatus();
-      });
+  return AnswerAdmin("ListWeightSets", Permission::kClassify, context,
+                     [&](const Call& call) -> absl::Status {
+                       absl::Status page = CheckPage(*request);
+                       if (!page.ok()) return page;
+                       const int size =
+                           request->page_size() == 0
+                               ? kDefaultPageSize
+                               : std::min(request->page_size(), kMaxPageSize);
+                       // One more than asked for tells whether there is a next
+                       // page.
+                       const auto sets = call.engine.store.List(
+                           request->page_token(), size + 1);
+                       if (!sets.ok()) return sets.status();
+                       const int count = std::min<int>(size, sets->size());
+                       for (int i = 0; i < count; ++i) {
+                         ToProto((*sets)[i], response->add_weight_sets());
+                       }
+                       if (count < sets->size()) {
+                         response->set_next_page_token((*sets)[count - 1].id);
+                       }
+                       return absl::OkStatus();
+                     });
 }
 
 grpc::Status Service::DeleteWeightSet(grpc::ServerContext* context,
                                       const v1::DeleteWeightSetRequest* request,
                                       v1::DeleteWeightSetResponse*) {
-  return calls_->Answer(
+  return AnswerAdmin(
       "DeleteWeightSet", Permission::kDelete, context, [&](const Call& call) {
         absl::Status named = RequireWeightSetId(request->weight_set_id());
         if (!named.ok()) return named;
@@ -282,28 +251,43 @@ grpc::Status Service::ExportWeightSet(
         if (!place.ok()) return Because("transfers", place.status());
         absl::Status named = RequireWeightSetId(request->weight_set_id());
         if (!named.ok()) return named;
-        return BuildFailure(server::ExportWeightSet(
-            call, *request, [&](const v1::ExportWeightSetResponse& piece) {
-              const StalledCalls::Wait wait(calls_->stalled(), context);
-              return writer->Write(piece);
-            }));
+        absl::Status stalled;
+        const absl::Status exported = server::ExportWeightSet(
+            call, options_, *request,
+            [&](const v1::ExportWeightSetResponse& piece) {
+              const StalledCalls::Wait wait(calls_->stalled(), context,
+                                            StalledCalls::Holds::kPlace);
+              const bool taken = writer->Write(piece);
+              stalled = wait.ended();
+              return taken;
+            });
+        return stalled.ok() ? BuildFailure(exported) : stalled;
       });
 }
 
 grpc::Status Service::ImportWeightSet(
-    grpc::ServerContext* context,
-    grpc::ServerReader<v1::ImportWeightSetRequest>* reader,
+    grpc::ServerContext* context, grpc::ServerReader<grpc::ByteBuffer>* reader,
     v1::ImportWeightSetResponse* response) {
   return calls_->Answer(
       "ImportWeightSet", Permission::kBuild, context,
       [&](const Call& call) -> absl::Status {
         const absl::StatusOr<Door::Place> place = transfer_door_.Enter();
         if (!place.ok()) return Because("transfers", place.status());
-        return server::ImportWeightSet(
+        absl::Status stalled;
+        const absl::Status imported = server::ImportWeightSet(
             call, options_,
-            [&](v1::ImportWeightSetRequest* piece) {
-              const StalledCalls::Wait wait(calls_->stalled(), context);
-              return reader->Read(piece);
+            [&](v1::ImportWeightSetRequest* piece) -> absl::StatusOr<bool> {
+              grpc::ByteBuffer bytes;
+              {
+                const StalledCalls::Wait wait(calls_->stalled(), context,
+                                              StalledCalls::Holds::kPlace);
+                const bool sent = reader->Read(&bytes);
+                stalled = wait.ended();
+                if (!sent) return false;
+              }
+              absl::Status parsed = limits_.Parse(&bytes, piece);
+              if (!parsed.ok()) return parsed;
+              return true;
             },
             [&]() -> absl::Status {
               if (!calls_->closed()) return absl::OkStatus();
@@ -313,6 +297,7 @@ grpc::Status Service::ImportWeightSet(
                                          "file again"));
             },
             response);
+        return stalled.ok() ? imported : stalled;
       });
 }
 
@@ -322,10 +307,11 @@ grpc::Status Service::EmbedImages(grpc::ServerContext* context,
   return calls_->Answer(
       "EmbedImages", Permission::kClassify, context,
       [&](const Call& call) -> absl::Status {
-        const absl::StatusOr<Door::Place> place = Admit(call);
+        const absl::StatusOr<Door::Place> place =
+            Admit(call, request->images_size());
         if (!place.ok()) return place.status();
         absl::Status batch = CheckBatch("images", request->images_size(),
-                                        options_.max_batch_items);
+                                        options_, call.engine.model->info());
         if (!batch.ok()) return batch;
         const absl::StatusOr<Embeddings> embeddings =
             call.engine.embedder.EmbedImages(Views(request->images()),
@@ -348,7 +334,7 @@ grpc::Status Service::EmbedTexts(grpc::ServerContext* context,
         const absl::StatusOr<Door::Place> place = door_.Enter();
         if (!place.ok()) return Because("inflight", place.status());
         absl::Status batch = CheckBatch("texts", request->texts_size(),
-                                        options_.max_batch_items);
+                                        options_, call.engine.model->info());
         if (!batch.ok()) return batch;
         const absl::StatusOr<Embeddings> embeddings =
             call.engine.embedder.EmbedTexts(Views(request->texts()),
@@ -362,11 +348,11 @@ grpc::Status Service::EmbedTexts(grpc::ServerContext* context,
 grpc::Status Service::GetModel(grpc::ServerContext* context,
                                const v1::GetModelRequest*,
                                v1::GetModelResponse* response) {
-  return calls_->Answer(
-      "GetModel", Permission::kClassify, context, [&](const Call& call) {
-        ToProto(call.engine.model->info(), options_, response);
-        return absl::OkStatus();
-      });
+  return AnswerAdmin("GetModel", Permission::kClassify, context,
+                     [&](const Call& call) {
+                       ToProto(call.engine.model->info(), options_, response);
+                       return absl::OkStatus();
+                     });
 }
 
 }  // namespace zeroshot::server

@@ -1,35 +1,20 @@
 #include "server/stalled_calls.h"
 
-#include <grpcpp/server.h>
+#include <grpc/grpc.h>
 
-#include <optional>
+#include <memory>
+#include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "clip/monotonic.h"
+#include "server/after_answer.h"
 
 namespace zeroshot::server {
 namespace {
 
 // Between two looks at those that wait.
 constexpr absl::Duration kLookInterval = absl::Milliseconds(500);
-
-// The call whose answer this thread sends.
-thread_local std::optional<StalledCalls::Wait> answer_leaves;
-
-// gRPC calls it on the request's thread when the answer has left.
-class AfterAnswers : public grpc::Server::GlobalCallbacks {
- public:
-  void PreSynchronousRequest(grpc::ServerContext*) override {}
-  void PostSynchronousRequest(grpc::ServerContext*) override {
-    answer_leaves.reset();
-  }
-};
-
-// There is one for the process, and it must be there before the first server.
-const bool kInstalled = [] {
-  grpc::Server::SetGlobalCallbacks(new AfterAnswers);
-  return true;
-}();
 
 }  // namespace
 
@@ -48,43 +33,95 @@ StalledCalls::~StalledCalls() {
   thread_.join();
 }
 
-StalledCalls::Wait::Wait(StalledCalls* calls, grpc::ServerContext* context)
+StalledCalls::Wait::Wait(StalledCalls* calls, grpc::ServerContext* context,
+                         Holds holds)
     : calls_(calls) {
   clip::MutexLock lock(&calls_->mu_);
   place_ = calls_->waiting_.insert(calls_->waiting_.end(),
-                                   {context, clip::MonotonicNow()});
+                                   {context, clip::MonotonicNow(), holds,
+                                    /*ending=*/false, absl::OkStatus()});
 }
 
 StalledCalls::Wait::~Wait() {
   clip::MutexLock lock(&calls_->mu_);
+  while (place_->ending) calls_->ended_.Wait(&calls_->mu_);
   calls_->waiting_.erase(place_);
 }
 
+absl::Status StalledCalls::Wait::ended() const {
+  clip::MutexLock lock(&calls_->mu_);
+  return place_->ended;
+}
+
 void StalledCalls::WaitUntilSent(grpc::ServerContext* context) {
-  answer_leaves.emplace(this, context);
+  KeepUntilSent(std::make_shared<Wait>(this, context));
 }
 
 void StalledCalls::Loop() {
-  clip::MutexLock lock(&mu_);
-  while (!stopped_) {
-    EndStalled();
-    stopping_.WaitUntil(&mu_, clip::MonotonicNow() + kLookInterval);
+  while (true) {
+    std::vector<Place> stalled;
+    {
+      clip::MutexLock lock(&mu_);
+      if (stopped_) return;
+      stalled = FindStalled();
+      if (stalled.empty()) {
+        stopping_.WaitUntil(&mu_, clip::MonotonicNow() + kLookInterval);
+      }
+    }
+    End(stalled);
   }
 }
 
-void StalledCalls::EndStalled() {
-  const bool crowded = static_cast<int>(waiting_.size()) > options_.crowd;
-  const absl::Time latest =
-      clip::MonotonicNow() -
-      (crowded ? options_.patience_with_crowd : options_.patience);
-  for (Waiting& call : waiting_) {
-    if (call.since > latest) break;
-    if (call.ended) continue;
-    call.ended = true;
-    // Its Wait cannot end meanwhile: the context is there.
-    call.context->TryCancel();
+std::vector<StalledCalls::Place> StalledCalls::FindStalled() {
+  const absl::Time now = clip::MonotonicNow();
+  const auto of_crowd = [&](const Waiting& call) {
+    return call.ended.ok() && call.holds == Holds::kThread &&
+           now - call.since > options_.crowd_patience;
+  };
+  int surplus = -options_.crowd;
+  for (const Waiting& call : waiting_) surplus += of_crowd(call) ? 1 : 0;
+  std::vector<Place> stalled;
+  for (Place call = waiting_.begin(); call != waiting_.end(); ++call) {
+    const absl::Duration waited = now - call->since;
+    if (!call->ended.ok()) continue;
+    const std::string time =
+        absl::FormatDuration(absl::Trunc(waited, absl::Milliseconds(100)));
+    const bool crowding = of_crowd(*call) && surplus > 0;
+    if (waited > options_.patience) {
+      call->ended = absl::DeadlineExceededError(absl::StrCat(
+          "the server waited ", time,
+          " for the client to take its answer or to send more of its request, ",
+          "at most ", absl::FormatDuration(options_.patience),
+          " are allowed (--client_patience)"));
+    } else if (crowding) {
+      call->ended = absl::ResourceExhaustedError(absl::StrCat(
+          "more than ", options_.crowd,
+          " calls wait for clients that take no answer; this one had waited "
+          "longest, ",
+          time));
+    } else {
+      continue;
+    }
+    if (crowding) --surplus;
+    call->ending = true;
+    stalled.push_back(call);
+  }
+  return stalled;
+}
+
+void StalledCalls::End(const std::vector<Place>& stalled) {
+  if (stalled.empty()) return;
+  // Nobody else touches a call that is ending, and it stays until it is ended.
+  for (const Place call : stalled) {
+    grpc_call_cancel_with_status(
+        call->context->c_call(),
+        static_cast<grpc_status_code>(call->ended.raw_code()),
+        std::string(call->ended.message()).c_str(), nullptr);
     on_ended_();
   }
+  clip::MutexLock lock(&mu_);
+  for (const Place call : stalled) call->ending = false;
+  ended_.NotifyAll();
 }
 
 }  // namespace zeroshot::server

@@ -1,9 +1,9 @@
 // Ends calls whose client takes no answer, or sends no more of its request.
 //
 // gRPC's sync API waits for the client on the request's thread: while an answer
-// leaves (the client's flow control decides when), while a stream is read. Who
-// stops reading, or asks for no byte at all, would hold that thread for as long
-// as the connection lives, and there are only so many.
+// leaves (the client's flow control decides when), while a stream is read. A
+// client that stops reading, or asks for no byte at all, would hold that thread
+// for as long as the connection lives, and there are only so many.
 #ifndef ZEROSHOT_SERVER_STALLED_CALLS_H_
 #define ZEROSHOT_SERVER_STALLED_CALLS_H_
 
@@ -12,7 +12,9 @@
 #include <functional>
 #include <list>
 #include <thread>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "clip/mutex.h"
 
@@ -23,17 +25,26 @@ class StalledCalls {
  public:
   struct Options {
     absl::Duration patience = absl::Seconds(30);  // with one call
-    // More calls than this that wait for their clients are a crowd, which is
-    // given less time.
+    // More calls than this that have waited for longer than `crowd_patience`
+    // are a crowd. The longest waits are ended until it is none.
     int crowd = 32;
-    absl::Duration patience_with_crowd = absl::Seconds(1);
+    absl::Duration crowd_patience = absl::Seconds(1);
+  };
+
+  // What a waiting call holds.
+  enum class Holds {
+    kThread,  // one of the threads that all calls need
+    kPlace,   // a place at a door as well, which bounds how many such calls
+              // there are: they are never of the crowd
   };
 
  private:
   struct Waiting {
     grpc::ServerContext* context;
     absl::Time since;
-    bool ended = false;
+    Holds holds;
+    bool ending = false;  // the context is in use: it must live on
+    absl::Status ended;   // why
   };
   using Place = std::list<Waiting>::iterator;
 
@@ -43,15 +54,20 @@ class StalledCalls {
   // REQUIRES: no call waits any more.
   ~StalledCalls();
 
-  // A scope in which a call waits for its client; past the patience the call
-  // is cancelled, which ends the wait.
+  // A scope in which a call waits for its client. Past the patience the call is
+  // ended, as DeadlineExceeded, or ResourceExhausted if it was of a crowd,
+  // which ends the wait.
   class Wait {
    public:
     // Borrows both. REQUIRES: the context lives longer.
-    Wait(StalledCalls* calls, grpc::ServerContext* context);
+    Wait(StalledCalls* calls, grpc::ServerContext* context,
+         Holds holds = Holds::kThread);
     ~Wait();
     Wait(const Wait&) = delete;
     Wait& operator=(const Wait&) = delete;
+
+    // What the client was told if the call was ended, else OK.
+    absl::Status ended() const;
 
    private:
     StalledCalls* const calls_;
@@ -64,12 +80,16 @@ class StalledCalls {
 
  private:
   void Loop();
-  void EndStalled() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Marks those whose time is over.
+  std::vector<Place> FindStalled() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Ends them. No lock of ours is held while gRPC cancels.
+  void End(const std::vector<Place>& stalled);
 
   const Options options_;
   const std::function<void()> on_ended_;
   clip::Mutex mu_;
   clip::CondVar stopping_;
+  clip::CondVar ended_;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   std::list<Waiting> waiting_ ABSL_GUARDED_BY(mu_);  // the longest first
   std::thread thread_;  // last: starts when all else stands

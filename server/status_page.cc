@@ -1,89 +1,292 @@
 #include "server/status_page.h"
 
-#include <httplib.h>
+#include <netdb.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <map>
 #include <utility>
+#include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
+#include "clip/host_port.h"
+#include "clip/monotonic.h"
+#include "clip/no_throw.h"
 
 namespace zeroshot::server {
 namespace {
 
-// Few ask here; a thread or two may be held by one who never finishes asking.
-constexpr int kThreads = 4;
-constexpr time_t kReadSeconds = 5;
+// After the system gave no socket for a connection that waits.
+constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
+// Accepted in a row, before those that are there have their turn.
+constexpr int kAcceptAtOnce = 64;
+constexpr int kBacklog = 511;
 
-constexpr char kText[] = "text/plain; charset=utf-8";
-constexpr char kPrometheusText[] = "text/plain; version=0.0.4; charset=utf-8";
+constexpr absl::string_view kText = "text/plain; charset=utf-8";
+constexpr absl::string_view kPrometheusText =
+    "text/plain; version=0.0.4; charset=utf-8";
 
-httplib::Server::Handler StatusHandler(std::function<absl::Status()> status,
-                                       std::function<std::string()> remarks) {
-  return [status = std::move(status), remarks = std::move(remarks)](
-             const httplib::Request&, httplib::Response& response) {
-    const absl::Status now = status();
-    response.status = now.ok() ? 200 : 503;
-    response.set_content(
-        absl::StrCat(now.ok() ? "ok" : std::string(now.message()), "\n",
-                     remarks ? remarks() : ""),
-        kText);
-  };
+int PortOf(int listener) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
+  char port[8] = "0";
+  getnameinfo(reinterpret_cast<sockaddr*>(&address), size, nullptr, 0, port,
+              sizeof(port), NI_NUMERICSERV);
+  return std::atoi(port);
+}
+
+// The peer's address without its port.
+std::string PeerOf(const sockaddr_storage& address, socklen_t size) {
+  char host[NI_MAXHOST] = "";
+  getnameinfo(reinterpret_cast<const sockaddr*>(&address), size, host,
+              sizeof(host), nullptr, 0, NI_NUMERICHOST);
+  return host;
+}
+
+// A socket that listens on one of the host's addresses, or -1.
+int ListenAt(const addrinfo& address) {
+  const int fd =
+      socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  const int on = 1, off = 0;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (address.ai_family == AF_INET6) {
+    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+  }
+  if (bind(fd, address.ai_addr, address.ai_addrlen) == 0 &&
+      listen(fd, kBacklog) == 0) {
+    return fd;
+  }
+  close(fd);
+  return -1;
+}
+
+int ListenAt(const std::string& host, int port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), absl::StrCat(port).c_str(), &hints, &found) !=
+      0) {
+    return -1;
+  }
+  int listener = -1;
+  for (const addrinfo* a = found; a != nullptr && listener < 0;
+       a = a->ai_next) {
+    listener = ListenAt(*a);
+  }
+  freeaddrinfo(found);
+  return listener;
 }
 
 }  // namespace
 
-StatusPage::StatusPage() : http_(std::make_unique<httplib::Server>()) {}
+bool StatusPage::Listen(const std::string& listen) {
+  const auto address = clip::ParseHostPort(listen);
+  if (!address.has_value()) return false;
+  listener_ = ListenAt(address->host, address->port);
+  // Where the system has no IPv6, :: means the addresses that there are.
+  if (listener_ < 0 && clip::IsWildcard(address->host)) {
+    listener_ = ListenAt("0.0.0.0", address->port);
+  }
+  if (listener_ < 0) return false;
+  port_ = PortOf(listener_);
+  return true;
+}
+
+bool StatusPage::MakeWakeUp() {
+  wake_up_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  return wake_up_ >= 0;
+}
 
 absl::StatusOr<std::unique_ptr<StatusPage>> StatusPage::Start(
-    const std::string& listen, StatusSource source) {
-  std::unique_ptr<StatusPage> page(new StatusPage);
-  httplib::Server& http = *page->http_;
-  http.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
-  http.set_read_timeout(kReadSeconds);
-  http.set_keep_alive_max_count(1);
-  // The library's own choice would share the port with whoever asks for it.
-  http.set_socket_options([](socket_t socket) {
-    const int on = 1;
-    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  });
-  http.Get("/metrics",
-           [metrics = std::move(source.metrics)](const httplib::Request&,
-                                                 httplib::Response& response) {
-             response.set_content(metrics(), kPrometheusText);
-           });
-  http.Get("/livez", StatusHandler(std::move(source.live), nullptr));
-  http.Get("/readyz",
-           StatusHandler(std::move(source.ready), std::move(source.remarks)));
-
-  const size_t colon = listen.rfind(':');
-  absl::string_view host = absl::string_view(listen).substr(0, colon);
-  if (absl::ConsumePrefix(&host, "[")) absl::ConsumeSuffix(&host, "]");
-  int port = 0;
-  const bool bound =
-      colon != listen.npos &&
-      absl::SimpleAtoi(listen.substr(colon + 1), &port) &&
-      (port == 0 ? (port = http.bind_to_any_port(std::string(host))) > 0
-                 : http.bind_to_port(std::string(host), port));
-  if (!bound) {
+    const std::string& listen, StatusSource source, absl::Duration max_time) {
+  std::unique_ptr<StatusPage> page(new StatusPage(std::move(source), max_time));
+  if (!page->Listen(listen) || !page->MakeWakeUp()) {
     return absl::UnavailableError(absl::StrCat(
         "cannot listen on --metrics_listen=", listen,
         ": the port is in use, or the address is not one of this machine's; "
         "each server on a machine needs a port of its own, and an empty "
         "--metrics_listen= turns the page off"));
   }
-  page->port_ = port;
-  page->thread_ = std::thread([&http] { http.listen_after_bind(); });
-  // stop() does nothing before the loop has begun.
-  while (!http.is_running()) std::this_thread::yield();
+  page->serving_ = std::thread([page = page.get()] { page->Serve(); });
+  page->rendering_ = std::thread([page = page.get()] { page->WriteMetrics(); });
   return page;
 }
 
 StatusPage::~StatusPage() {
-  http_->stop();
-  if (thread_.joinable()) thread_.join();
+  {
+    clip::MutexLock lock(&mu_);
+    stopped_ = true;
+  }
+  asked_or_stopped_.NotifyAll();
+  if (wake_up_ >= 0) eventfd_write(wake_up_, 1);
+  if (serving_.joinable()) serving_.join();
+  if (rendering_.joinable()) rendering_.join();
+  connections_.clear();
+  if (listener_ >= 0) close(listener_);
+  if (wake_up_ >= 0) close(wake_up_);
+}
+
+bool StatusPage::stopped() {
+  clip::MutexLock lock(&mu_);
+  return stopped_;
+}
+
+void StatusPage::WriteMetrics() {
+  while (true) {
+    int64_t asked = 0;
+    {
+      clip::MutexLock lock(&mu_);
+      while (!stopped_ && asked_ == rendered_) asked_or_stopped_.Wait(&mu_);
+      if (stopped_) return;
+      asked = asked_;
+    }
+    absl::StatusOr<std::string> text = clip::NoThrow(
+        "the metrics",
+        [this]() -> absl::StatusOr<std::string> { return source_.metrics(); });
+    {
+      clip::MutexLock lock(&mu_);
+      metrics_ = std::move(text);
+      rendered_ = asked;
+    }
+    eventfd_write(wake_up_, 1);
+  }
+}
+
+void StatusPage::AskForMetrics(StatusConnection* connection) {
+  {
+    clip::MutexLock lock(&mu_);
+    connection->ticket = ++asked_;
+  }
+  asked_or_stopped_.NotifyAll();
+}
+
+void StatusPage::AnswerMetrics() {
+  int64_t rendered = 0;
+  absl::StatusOr<std::string> text;
+  {
+    clip::MutexLock lock(&mu_);
+    rendered = rendered_;
+    text = metrics_;
+  }
+  for (StatusConnection& connection : connections_) {
+    if (connection.ticket == 0 || connection.ticket > rendered) continue;
+    connection.ticket = 0;
+    if (text.ok()) {
+      connection.Answer("200 OK", kPrometheusText, *text);
+    } else {
+      connection.Answer("503 Service Unavailable", kText,
+                        absl::StrCat(text.status().message(), "\n"));
+    }
+  }
+}
+
+void StatusPage::Answer(StatusConnection* connection, const std::string& path) {
+  if (path == "/metrics") return AskForMetrics(connection);
+  const bool live = path == "/livez";
+  if (!live && path != "/readyz") {
+    connection->Answer("404 Not Found", kText,
+                       "the pages are /metrics, /livez and /readyz\n");
+    return;
+  }
+  const absl::Status status = live ? source_.live() : source_.ready();
+  connection->Answer(
+      status.ok() ? "200 OK" : "503 Service Unavailable", kText,
+      absl::StrCat(status.ok() ? "ok" : std::string(status.message()), "\n",
+                   !live && source_.remarks ? source_.remarks() : ""));
+}
+
+void StatusPage::Read(StatusConnection* connection) {
+  std::string path;
+  if (connection->Read(&path)) Answer(connection, path);
+}
+
+void StatusPage::CloseOne() {
+  std::map<absl::string_view, int> of_peer;
+  int most = 0;
+  for (const StatusConnection& connection : connections_) {
+    most = std::max(most, ++of_peer[connection.peer()]);
+  }
+  connections_.erase(std::find_if(connections_.begin(), connections_.end(),
+                                  [&](const StatusConnection& connection) {
+                                    return of_peer[connection.peer()] == most;
+                                  }));
+}
+
+void StatusPage::AcceptAll() {
+  for (int i = 0; i < kAcceptAtOnce; ++i) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof(address);
+    const int fd = accept4(listener_, reinterpret_cast<sockaddr*>(&address),
+                           &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+      // No descriptor, say: one of ours makes room, and a pause keeps a loop
+      // that finds none from spinning.
+      if (!connections_.empty()) CloseOne();
+      accept_again_ = clip::MonotonicNow() + kAcceptPause;
+      return;
+    }
+    if (connections_.size() >= kMaxConnections) CloseOne();
+    connections_.emplace_back(fd, PeerOf(address, size),
+                              clip::MonotonicNow() + max_time_);
+    // Who means it has sent the request by now, and no flood of others comes
+    // between.
+    Read(&connections_.back());
+    if (connections_.back().state() == StatusConnection::State::kClosed) {
+      connections_.pop_back();
+    }
+  }
+}
+
+void StatusPage::Serve() {
+  std::vector<pollfd> waits;
+  while (!stopped()) {
+    absl::Time now = clip::MonotonicNow();
+    const bool accepting = now >= accept_again_;
+    absl::Time next = accepting ? absl::InfiniteFuture() : accept_again_;
+    waits.assign({{wake_up_, POLLIN, 0},
+                  {listener_, static_cast<short>(accepting ? POLLIN : 0), 0}});
+    for (const StatusConnection& connection : connections_) {
+      waits.push_back({connection.fd(), connection.events(), 0});
+      next = std::min(next, connection.deadline());
+    }
+    const int timeout = next == absl::InfiniteFuture()
+                            ? -1
+                            : static_cast<int>(absl::ToInt64Milliseconds(
+                                  std::max(next - now, absl::ZeroDuration()) +
+                                  absl::Milliseconds(1)));
+    poll(waits.data(), waits.size(), timeout);
+    if (waits[0].revents != 0) {
+      eventfd_t count = 0;
+      eventfd_read(wake_up_, &count);
+      AnswerMetrics();
+    }
+    now = clip::MonotonicNow();
+    size_t i = 2;
+    for (auto it = connections_.begin(); it != connections_.end(); ++i) {
+      if ((waits[i].revents & POLLOUT) != 0) it->Write();
+      if ((waits[i].revents & POLLIN) != 0) Read(&*it);
+      // Told whether asked for or not, for as long as it is so.
+      const bool gone = (waits[i].revents & (POLLERR | POLLNVAL)) != 0 ||
+                        ((waits[i].revents & POLLHUP) != 0 &&
+                         (waits[i].revents & POLLIN) == 0);
+      it = gone || now >= it->deadline() ||
+                   it->state() == StatusConnection::State::kClosed
+               ? connections_.erase(it)
+               : std::next(it);
+    }
+    if (accepting && waits[1].revents != 0) AcceptAll();
+  }
 }
 
 }  // namespace zeroshot::server

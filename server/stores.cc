@@ -27,6 +27,22 @@ void LogChange(const std::string& tier, const absl::Status& status) {
   }
 }
 
+// Servers run without Redis too, so that it is no error; but a wrong password
+// should be seen before the first build.
+void SayWhetherThere(const RedisOptions& redis, RedisClient* client) {
+  const std::string where =
+      absl::StrCat(redis.host, ":", redis.port, "/", redis.database);
+  const auto pong = client->Run(RedisClient::Command{"PING"});
+  if (pong.ok()) {
+    spdlog::info("weight sets are shared through Redis at {}", where);
+  } else {
+    spdlog::warn(
+        "weight sets should be shared through Redis at {} but are not for now: "
+        "{}",
+        where, std::string(pong.status().message()));
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Stores>> Stores::Open(
@@ -46,6 +62,7 @@ absl::StatusOr<std::unique_ptr<Stores>> Stores::Open(
           absl::StrCat("--redis_ca: ", client.status().message()));
     }
     stores->redis_client_ = *std::move(client);
+    SayWhetherThere(*options.redis, stores->redis_client_.get());
     stores->redis_ = std::make_unique<RedisStore>(stores->redis_client_.get(),
                                                   options.redis_store);
     tiers.push_back({"redis", stores->redis_.get()});

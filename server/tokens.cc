@@ -1,24 +1,30 @@
 #include "server/tokens.h"
 
+#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
+#include <cerrno>
 #include <system_error>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "clip/monotonic.h"
+#include "clip/no_throw.h"
 #include "clip/sha256.h"
 
 namespace zeroshot::server {
 namespace {
 
-constexpr absl::Duration kBetweenLooks = absl::Seconds(1);
+// Of a file that is read every second; 100,000 tokens take 10 MB.
+constexpr size_t kMaxFileBytes = 16 << 20;
 constexpr absl::string_view kNames[] = {"classify", "build", "delete"};
 
 absl::string_view NameOf(Permission permission) {
@@ -53,23 +59,55 @@ absl::string_view TokenOf(absl::string_view authorization) {
   return absl::StripAsciiWhitespace(authorization.substr(kScheme.size()));
 }
 
-std::filesystem::file_time_type ChangeOf(const std::string& file) {
-  std::error_code error;
-  return std::filesystem::last_write_time(file, error);
+// The bytes of the file. NotFound: there is none. InvalidArgument: it is too
+// large or no regular file. Unavailable: it cannot be read now.
+absl::StatusOr<std::string> TextOf(const std::string& file) {
+  const auto failed = [&file](absl::string_view what) {
+    return absl::StrCat("--auth_tokens=", file, ": ", what);
+  };
+  const auto unreadable = [&failed](int error) {
+    return absl::UnavailableError(failed(absl::StrCat(
+        "cannot be read: ", std::generic_category().message(error))));
+  };
+  // A pipe must not make us wait for who writes it.
+  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+    return absl::NotFoundError(failed("cannot be read: there is no such file"));
+  }
+  if (fd < 0) return unreadable(errno);
+  const absl::Cleanup closing = [fd] { close(fd); };
+  struct stat info {};
+  if (fstat(fd, &info) != 0) return unreadable(errno);
+  if (!S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError(failed("is no regular file"));
+  }
+  std::string text;
+  char buffer[16 << 10];
+  ssize_t got = 0;
+  while ((got = read(fd, buffer, sizeof(buffer))) > 0) {
+    text.append(buffer, got);
+    if (text.size() > kMaxFileBytes) {
+      return absl::InvalidArgumentError(
+          failed(absl::StrCat("has more than ", kMaxFileBytes, " bytes")));
+    }
+  }
+  if (got < 0) return unreadable(errno);
+  return text;
+}
+
+std::string HoldsNone(const std::string& file) {
+  return absl::StrCat("--auth_tokens=", file,
+                      ": holds no token, so nobody could call");
 }
 
 }  // namespace
 
-absl::StatusOr<std::vector<Tokens::Token>> Tokens::Read(
-    const std::string& file) {
-  std::ifstream lines(file);
-  if (!lines) {
-    return absl::NotFoundError(
-        absl::StrCat("--auth_tokens=", file, ": cannot be read"));
-  }
-  std::vector<Token> tokens;
-  std::string line;
-  for (int number = 1; std::getline(lines, line); ++number) {
+absl::StatusOr<Tokens::List> Tokens::Parse(const std::string& file,
+                                           const std::string& all) {
+  List tokens;
+  int number = 0;
+  for (const absl::string_view line : absl::StrSplit(all, '\n')) {
+    ++number;
     const absl::string_view text = absl::StripAsciiWhitespace(line);
     if (text.empty() || text[0] == '#') continue;
     const std::vector<std::string> words =
@@ -86,38 +124,90 @@ absl::StatusOr<std::vector<Tokens::Token>> Tokens::Read(
     token.hash = absl::AsciiStrToLower(words[2]);
     tokens.push_back(std::move(token));
   }
-  if (tokens.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--auth_tokens=", file, ": holds no token, so nobody could call"));
-  }
   return tokens;
 }
 
-absl::StatusOr<std::unique_ptr<Tokens>> Tokens::Load(const std::string& file) {
+absl::StatusOr<std::unique_ptr<Tokens>> Tokens::Load(
+    const std::string& file, absl::Duration between_looks) {
+  absl::StatusOr<std::string> text = TextOf(file);
+  if (!text.ok()) return text.status();
+  absl::StatusOr<List> list = Parse(file, *text);
+  if (!list.ok()) return list.status();
+  if (list->empty()) return absl::InvalidArgumentError(HoldsNone(file));
   std::unique_ptr<Tokens> tokens(new Tokens(file));
-  clip::MutexLock lock(&tokens->mu_);
-  tokens->changed_ = ChangeOf(file);
-  absl::StatusOr<std::vector<Token>> read = Read(file);
-  if (!read.ok()) return read.status();
-  tokens->tokens_ = *std::move(read);
+  {
+    clip::MutexLock lock(&tokens->look_mu_);
+    tokens->text_ = *std::move(text);
+  }
+  tokens->Set(*std::move(list));
+  tokens->thread_ = std::thread(
+      [tokens = tokens.get(), between_looks] { tokens->Loop(between_looks); });
   return tokens;
 }
 
-void Tokens::ReadAgainIfChanged() {
-  const absl::Time now = clip::MonotonicNow();
-  if (now < next_look_) return;
-  next_look_ = now + kBetweenLooks;
-  const auto changed = ChangeOf(file_);
-  if (changed == changed_) return;
-  changed_ = changed;
-  absl::StatusOr<std::vector<Token>> read = Read(file_);
-  if (!read.ok()) {
-    spdlog::error("{}; the tokens read before stay in force",
-                  std::string(read.status().message()));
-    return;
+Tokens::~Tokens() {
+  {
+    clip::MutexLock lock(&mu_);
+    stopped_ = true;
   }
-  tokens_ = *std::move(read);
-  spdlog::info("tokens read again: {}", tokens_.size());
+  stopping_.NotifyAll();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Tokens::Set(List tokens) {
+  auto shared = std::make_shared<const List>(std::move(tokens));
+  clip::MutexLock lock(&mu_);
+  tokens_ = std::move(shared);
+}
+
+void Tokens::Loop(absl::Duration between_looks) {
+  while (true) {
+    {
+      clip::MutexLock lock(&mu_);
+      const absl::Time next = clip::MonotonicNow() + between_looks;
+      while (!stopped_ && stopping_.WaitUntil(&mu_, next)) {
+      }
+      if (stopped_) return;
+    }
+    // It is logged there.
+    (void)clip::NoThrow("the token file", [this] { return ReadAgain(); });
+  }
+}
+
+absl::Status Tokens::ReadAgain() {
+  clip::MutexLock lock(&look_mu_);
+  absl::StatusOr<std::string> text = TextOf(file_);
+  absl::StatusOr<List> list = List();
+  const bool changed = text.ok() && text_ != *text;
+  if (changed) list = Parse(file_, *text);
+  const bool gone = absl::IsNotFound(text.status());
+  absl::Status problem = text.ok() ? list.status() : text.status();
+  std::string in_force = "the tokens read before stay in force";
+  const bool empty = gone || (changed && list.ok() && list->empty());
+  if (empty) {
+    if (!gone) problem = absl::InvalidArgumentError(HoldsNone(file_));
+    if (!std::exchange(empty_before_, true)) return problem;
+    in_force = "nobody may call until it holds some";
+    text_.reset();
+    Set({});
+  } else {
+    empty_before_ = false;
+  }
+  if (!problem.ok()) {
+    const std::string told = absl::StrCat(problem.message(), "; ", in_force);
+    if (told != problem_) spdlog::error("{}", told);
+    problem_ = told;
+    return problem;
+  }
+  if (changed) {
+    spdlog::info("tokens read again: {}", list->size());
+    text_ = *std::move(text);
+    Set(*std::move(list));
+  } else if (!problem_.empty()) {
+    spdlog::info("the token file is as it was before");
+  }
+  problem_.clear();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> Tokens::Check(absl::string_view authorization,
@@ -128,11 +218,14 @@ absl::StatusOr<std::string> Tokens::Check(absl::string_view authorization,
         "a token is needed, as metadata 'authorization: Bearer TOKEN'");
   }
   const std::string hash = HashOf(given);
-  clip::MutexLock lock(&mu_);
-  ReadAgainIfChanged();
+  std::shared_ptr<const List> tokens;
+  {
+    clip::MutexLock lock(&mu_);
+    tokens = tokens_;
+  }
   // Every token is looked at to its end: time tells nothing.
   const Token* found = nullptr;
-  for (const Token& token : tokens_) {
+  for (const Token& token : *tokens) {
     if (CRYPTO_memcmp(token.hash.data(), hash.data(), hash.size()) == 0) {
       found = &token;
     }

@@ -11,9 +11,10 @@
 #ifndef ZEROSHOT_SERVER_TOKENS_H_
 #define ZEROSHOT_SERVER_TOKENS_H_
 
-#include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -28,21 +29,33 @@ namespace zeroshot::server {
 // the weight sets; to build is also to export and import them.
 enum class Permission { kClassify, kBuild, kDelete };
 
+// The file is looked at every second, whole: what changed in it is in force
+// within two seconds, whatever its times say. A file that cannot be read, or
+// has a line that is wrong, says nothing: what was read before stays in force.
+// A file that is gone or holds no token any more says that nobody may call, if
+// it does so for two looks in a row, because one may fall into its replacement.
+// Each such change is logged once.
+//
 // Thread rule: every method may be called from many threads at once.
 class Tokens {
  public:
   // NotFound: no such file. InvalidArgument: a line is not as above, or there
   // is none; the message names file and line.
-  static absl::StatusOr<std::unique_ptr<Tokens>> Load(const std::string& file);
+  static absl::StatusOr<std::unique_ptr<Tokens>> Load(
+      const std::string& file, absl::Duration between_looks = absl::Seconds(1));
+  ~Tokens();
 
-  // The name that belongs to the token of `authorization` ("Bearer TOKEN"). A
-  // file that has changed is read again first, once a second at most; while it
-  // is broken, what it held before stays in force.
+  // The name that belongs to the token of `authorization` ("Bearer TOKEN").
+  // Waits for no file.
   //
   // Unauthenticated: no token, or none of the file. PermissionDenied: one that
   // may not do this.
   absl::StatusOr<std::string> Check(absl::string_view authorization,
                                     Permission needed);
+
+  // Looks at the file now, whether it has changed or not. What is wrong with it
+  // if something is.
+  absl::Status ReadAgain();
 
  private:
   struct Token {
@@ -50,16 +63,28 @@ class Tokens {
     std::vector<Permission> may;
     std::string hash;  // SHA-256 in lower-case hex
   };
+  using List = std::vector<Token>;
 
   explicit Tokens(std::string file) : file_(std::move(file)) {}
-  static absl::StatusOr<std::vector<Token>> Read(const std::string& file);
-  void ReadAgainIfChanged() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Each token of a file's text. InvalidArgument: see Load; none is none.
+  static absl::StatusOr<List> Parse(const std::string& file,
+                                    const std::string& text);
+  void Set(List tokens);
+  void Loop(absl::Duration between_looks);
 
   const std::string file_;
+
+  clip::Mutex look_mu_;  // held while the file is read, by no call
+  // What is in force; nothing: nobody may call.
+  std::optional<std::string> text_ ABSL_GUARDED_BY(look_mu_);
+  std::string problem_ ABSL_GUARDED_BY(look_mu_);        // logged; empty: none
+  bool empty_before_ ABSL_GUARDED_BY(look_mu_) = false;  // at the latest look
+
   clip::Mutex mu_;
-  std::vector<Token> tokens_ ABSL_GUARDED_BY(mu_);
-  std::filesystem::file_time_type changed_ ABSL_GUARDED_BY(mu_);
-  absl::Time next_look_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  std::shared_ptr<const List> tokens_ ABSL_GUARDED_BY(mu_);
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
+  clip::CondVar stopping_;
+  std::thread thread_;  // last: starts when all else stands
 };
 
 }  // namespace zeroshot::server

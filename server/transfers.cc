@@ -6,6 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "clip/monotonic.h"
 #include "server/wire.h"
 #include "zeroshot/stored_set.h"
 #include "zeroshot/weight_set_file.h"
@@ -42,6 +44,33 @@ absl::StatusOr<FileFormat> FormatOf(v1::WeightSetFormat format) {
           "format is ", static_cast<int>(format), "; known are 0 to 2"));
   }
 }
+
+// Whether a transfer moves as fast as it must.
+class LeastRate {
+ public:
+  explicit LeastRate(const ServerOptions& options)
+      : patience_(options.client_patience),
+        bytes_per_second_(options.min_transfer_rate) {}
+
+  // `bytes`: moved so far.
+  absl::Status Check(int64_t bytes) const {
+    const absl::Duration took = clip::MonotonicNow() - start_;
+    if (took <= patience_ + absl::Seconds(1) * (static_cast<double>(bytes) /
+                                                bytes_per_second_)) {
+      return absl::OkStatus();
+    }
+    return absl::DeadlineExceededError(absl::StrCat(
+        "the transfer moved ", bytes, " bytes in ",
+        absl::FormatDuration(absl::Trunc(took, absl::Milliseconds(100))),
+        "; at least ", bytes_per_second_,
+        " bytes a second are needed (--min_transfer_rate)"));
+  }
+
+ private:
+  const absl::Duration patience_;
+  const int64_t bytes_per_second_;
+  const absl::Time start_ = clip::MonotonicNow();
+};
 
 // What has arrived of a file.
 struct Arrived {
@@ -82,7 +111,8 @@ absl::Status Take(v1::ImportWeightSetRequest piece,
 }  // namespace
 
 absl::Status ExportWeightSet(
-    const Call& call, const v1::ExportWeightSetRequest& request,
+    const Call& call, const ServerOptions& options,
+    const v1::ExportWeightSetRequest& request,
     const std::function<bool(const v1::ExportWeightSetResponse&)>& write) {
   const absl::StatusOr<FileFormat> format = FormatOf(request.format());
   if (!format.ok()) return format.status();
@@ -97,6 +127,8 @@ absl::Status ExportWeightSet(
   const std::string header = ExportHeader(**set, *format, *layout);
   const absl::string_view weights = WeightBytes(**set);
 
+  const LeastRate rate(options);
+  int64_t written = 0;
   v1::ExportWeightSetResponse piece;
   piece.set_total_bytes(static_cast<int64_t>(header.size() + weights.size()));
   for (absl::string_view rest : {absl::string_view(header), weights}) {
@@ -104,8 +136,10 @@ absl::Status ExportWeightSet(
       if (absl::Status wanted = call.caller.StillWaiting(); !wanted.ok()) {
         return wanted;
       }
+      if (absl::Status fast = rate.Check(written); !fast.ok()) return fast;
       piece.set_data(std::string(rest.substr(0, kPieceBytes)));
       if (!write(piece)) return absl::CancelledError("the caller has gone");
+      written += piece.data().size();
       piece.clear_total_bytes();
       rest.remove_prefix(std::min(rest.size(), kPieceBytes));
     }
@@ -115,13 +149,21 @@ absl::Status ExportWeightSet(
 
 absl::Status ImportWeightSet(
     const Call& call, const ServerOptions& options,
-    const std::function<bool(v1::ImportWeightSetRequest*)>& read,
+    const std::function<absl::StatusOr<bool>(v1::ImportWeightSetRequest*)>&
+        read,
     const std::function<absl::Status()>& stopping,
     v1::ImportWeightSetResponse* response) {
+  const LeastRate rate(options);
   Arrived arrived;
   v1::ImportWeightSetRequest piece;
-  while (read(&piece)) {
+  while (true) {
+    const absl::StatusOr<bool> more = read(&piece);
+    if (!more.ok()) return more.status();
+    if (!*more) break;
     if (absl::Status stop = stopping(); !stop.ok()) return stop;
+    if (absl::Status fast = rate.Check(arrived.total_bytes); !fast.ok()) {
+      return fast;
+    }
     absl::Status taken = Take(std::move(piece), options, &arrived);
     if (!taken.ok()) return taken;
     piece.Clear();
@@ -132,12 +174,13 @@ absl::Status ImportWeightSet(
   absl::StatusOr<ImportedSet> imported =
       ReadWeightSetFile(arrived.file, call.engine.model->info(), options.build);
   if (!imported.ok()) return imported.status();
+  arrived = {};  // storing takes memory of its own
   response->set_cached(call.engine.store.Get(imported->set->id).ok());
   if (!response->cached()) {
     absl::Status stored = call.engine.store.Put(imported->set);
     if (!stored.ok()) return stored;
   }
-  ToProto(*imported->set, response->mutable_weight_set());
+  ToProto(SummaryOf(*imported->set), response->mutable_weight_set());
   response->mutable_warnings()->Assign(imported->warnings.begin(),
                                        imported->warnings.end());
   return absl::OkStatus();

@@ -33,6 +33,16 @@ constexpr int kMaxSilences = 3;
 // A batch may take that many times as long as the one before it.
 constexpr int kBatchStretch = 4;
 
+constexpr absl::string_view kCanaryText = "a photo of a canary.";
+
+// The row of a call with one item.
+absl::StatusOr<std::vector<float>> OnlyRow(
+    absl::StatusOr<Embeddings> embeddings) {
+  if (!embeddings.ok()) return embeddings.status();
+  if (!embeddings->statuses[0].ok()) return embeddings->statuses[0];
+  return std::move(embeddings->rows);
+}
+
 double Dot(const std::vector<float>& a, const std::vector<float>& b) {
   return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
 }
@@ -48,7 +58,15 @@ Watchdog::Watchdog(Embedder* embedder, const Options& options,
       is_served_(std::move(is_served)),
       on_verdict_(std::move(on_verdict)),
       on_deaf_(std::move(on_deaf)) {
-  Judge(FlyCanary(absl::InfiniteDuration()));
+  // On a thread of its own: what a device has begun cannot be taken back.
+  let_go_ = clip::MonotonicNow();
+  patience_ = options_.first_timeout;
+  canary_ = std::async(std::launch::async,
+                       [this] { return FlyCanary(absl::InfiniteDuration()); });
+  first_came_back_ =
+      canary_.wait_for(absl::ToChronoNanoseconds(options_.first_timeout)) ==
+      std::future_status::ready;
+  if (first_came_back_) Judge(canary_.get());
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -61,28 +79,35 @@ Watchdog::~Watchdog() {
   thread_.join();
 }
 
-absl::StatusOr<Watchdog::Row> Watchdog::FlyCanary(absl::Duration patience) {
+absl::StatusOr<Watchdog::Rows> Watchdog::FlyCanary(absl::Duration patience) {
   Caller caller;
   caller.deadline = clip::MonotonicNow() + patience;
-  const absl::string_view picture(reinterpret_cast<const char*>(kCanary),
-                                  sizeof(kCanary));
-  absl::StatusOr<Embeddings> embeddings =
-      embedder_->EmbedImages({picture}, caller, Reuse::kNever);
-  if (!embeddings.ok()) return embeddings.status();
-  if (!embeddings->statuses[0].ok()) return embeddings->statuses[0];
-  return std::move(embeddings->rows);
+  const absl::string_view image(reinterpret_cast<const char*>(kCanary),
+                                sizeof(kCanary));
+  absl::StatusOr<Row> image_row =
+      OnlyRow(embedder_->EmbedImages({image}, caller, Reuse::kNever));
+  if (!image_row.ok()) return image_row.status();
+  absl::StatusOr<Row> text_row =
+      OnlyRow(embedder_->EmbedTexts({kCanaryText}, caller));
+  if (!text_row.ok()) return text_row.status();
+  return Rows{*std::move(image_row), *std::move(text_row)};
 }
 
-void Watchdog::Judge(const absl::StatusOr<Row>& row) {
-  // The first that comes back is what is right.
-  if (row.ok() && expected_.empty()) expected_ = *row;
-  if (!row.ok()) {
+void Watchdog::Judge(const absl::StatusOr<Rows>& rows) {
+  if (!rows.ok()) {
     Report(absl::UnavailableError(
-        absl::StrCat("the canary picture failed: ", row.status().message())));
-  } else if (!(Dot(*row, expected_) > kMinCosine)) {  // or is not a number
+        absl::StrCat("the canary failed: ", rows.status().message())));
+    return;
+  }
+  // The first that comes back is what is right.
+  if (expected_.image.empty()) expected_ = *rows;
+  const double image = Dot(rows->image, expected_.image);
+  const double text = Dot(rows->text, expected_.text);
+  if (!(image > kMinCosine && text > kMinCosine)) {  // or are not numbers
     Report(absl::UnavailableError(absl::StrCat(
-        "the canary picture's vector has turned: cosine ", Dot(*row, expected_),
-        ", at least ", kMinCosine, " is right")));
+        "the canary's embeddings have changed: cosine ", image,
+        " of the image and ", text, " of the text to those at start, at least ",
+        kMinCosine, " is right")));
   } else if (!stuck_) {
     Report(absl::OkStatus());
   }
@@ -101,7 +126,7 @@ void Watchdog::LookAtTower() {
     if (now - let_go_ < options_.timeout / 2) return;
     let_go_ = now;
     patience_ = Patience();
-    batches_before_ = embedder_->pace().batches();
+    batches_before_ = embedder_->latency().batches();
     try {
       canary_ = std::async(std::launch::async,
                            [this] { return FlyCanary(patience_); });
@@ -113,23 +138,23 @@ void Watchdog::LookAtTower() {
   const bool back =
       canary_.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
   if (back) {
-    const absl::StatusOr<Row> row = canary_.get();
-    if (!absl::IsDeadlineExceeded(row.status())) return Judge(row);
+    const absl::StatusOr<Rows> rows = canary_.get();
+    if (!absl::IsDeadlineExceeded(rows.status())) return Judge(rows);
   } else if (now - let_go_ < patience_) {
     return;
   }
   // A long queue is no fault; a device that finishes nothing is one.
-  if (embedder_->pace().batches() == batches_before_)
+  if (embedder_->latency().batches() == batches_before_)
     ReportStuck(now - let_go_);
 }
 
 absl::Duration Watchdog::Patience() {
   return std::max(options_.timeout,
-                  embedder_->pace().LatestBatch() * kBatchStretch);
+                  embedder_->latency().LatestBatch() * kBatchStretch);
 }
 
 void Watchdog::LookForStuckBatch(absl::Time now) {
-  const absl::Duration since = now - embedder_->pace().OldestBegan();
+  const absl::Duration since = now - embedder_->latency().OldestBegan();
   stuck_ = since >= Patience();
   if (stuck_) ReportStuck(since);
 }

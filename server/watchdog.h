@@ -1,6 +1,6 @@
-// Looks whether the server still does what it says: a canary picture goes
-// through the real tower now and then and must come back right and in time,
-// and the own port must answer.
+// Looks whether the server still does what it says: a canary, an image and a
+// text, goes through the real towers now and then and must come back right and
+// in time, and the own port must answer.
 #ifndef ZEROSHOT_SERVER_WATCHDOG_H_
 #define ZEROSHOT_SERVER_WATCHDOG_H_
 
@@ -28,6 +28,8 @@ class Watchdog {
     // stretches it.
     absl::Duration timeout = absl::Seconds(30);
     absl::Duration interval = absl::Seconds(5);  // between two looks
+    // How long the first canary may take: nothing is known of the device yet.
+    absl::Duration first_timeout = absl::Minutes(5);
   };
 
   // Runs the first canary, whose row those after it must come close to.
@@ -42,15 +44,23 @@ class Watchdog {
   // Waits for the canary on its way.
   ~Watchdog();
 
+  // False: the first canary did not come back in time, so that the device hangs
+  // and the destructor may too.
+  bool first_came_back() const { return first_came_back_; }
+
  private:
   using Row = std::vector<float>;
+  struct Rows {
+    Row image, text;
+  };
 
-  // The row of the canary. DeadlineExceeded: it did not come back in time.
-  absl::StatusOr<Row> FlyCanary(absl::Duration patience);
+  // What both towers make of the canary, an image and a text. DeadlineExceeded:
+  // it did not come back in time.
+  absl::StatusOr<Rows> FlyCanary(absl::Duration patience);
 
   // Lets one go when it is time and judges the one that is on its way.
   void LookAtTower();
-  void Judge(const absl::StatusOr<Row>& row);
+  void Judge(const absl::StatusOr<Rows>& rows);
   absl::Duration Patience();
   // Of several devices one may never end its batch while the canary and all
   // else goes through the others.
@@ -65,12 +75,13 @@ class Watchdog {
   const std::function<bool()> is_served_;
   const std::function<void(const absl::Status&)> on_verdict_;
   const std::function<void()> on_deaf_;
-  Row expected_;
+  Rows expected_;  // the first that came back
+  bool first_came_back_ = true;
 
   // Of the thread alone:
   absl::Status verdict_;
-  bool stuck_ = false;                       // a batch is
-  std::future<absl::StatusOr<Row>> canary_;  // valid: on its way
+  bool stuck_ = false;                        // a batch is
+  std::future<absl::StatusOr<Rows>> canary_;  // valid: on its way
   absl::Time let_go_ = absl::InfinitePast();
   absl::Duration patience_;     // with it
   int64_t batches_before_ = 0;  // it was let go

@@ -2,9 +2,7 @@
 
 #include <google/protobuf/timestamp.pb.h>
 
-#include <algorithm>
 #include <cstdint>
-#include <limits>
 #include <string>
 
 #include "absl/status/status.h"
@@ -61,6 +59,8 @@ void ToProto(const ServerOptions& options, v1::Limits* out) {
   out->set_max_request_bytes(options.max_request_bytes);
   out->set_max_weight_sets(options.max_weight_sets);
   out->set_max_import_bytes(options.max_import_bytes);
+  out->set_max_top_k(options.max_top_k);
+  out->set_max_answer_bytes(options.max_answer_bytes);
 }
 
 }  // namespace
@@ -110,16 +110,14 @@ void ToProto(const BuildProgress& progress, v1::BuildProgress* out) {
 
 ClassifyCall FromProto(const v1::ClassifyRequest& request) {
   constexpr int kDefaultTopK = 5;
-  constexpr uint32_t kMaxTopK = std::numeric_limits<int>::max();
   ClassifyCall call;
   call.image = request.image();
   call.weight_set_id = request.weight_set_id();
   call.more_weight_set_ids = {request.more_weight_set_ids().begin(),
                               request.more_weight_set_ids().end()};
   call.return_probabilities = request.return_probabilities();
-  call.top_k = request.top_k() == 0
-                   ? kDefaultTopK
-                   : static_cast<int>(std::min(request.top_k(), kMaxTopK));
+  call.top_k =
+      request.top_k() == 0 ? kDefaultTopK : static_cast<int>(request.top_k());
   return call;
 }
 
@@ -140,16 +138,15 @@ void ToProto(const ClassifyCall& call, const Answer& answer,
   ToProto(total, timing->mutable_total());
 }
 
-void ToProto(const WeightSet& set, v1::WeightSetInfo* out) {
+void ToProto(const WeightSetSummary& set, v1::WeightSetInfo* out) {
   out->set_weight_set_id(set.id);
-  out->set_num_classes(set.num_classes());
+  out->set_num_classes(set.num_classes);
   out->set_embedding_dim(set.embedding_dim);
   out->set_num_prompts(set.num_prompts);
   out->set_model_fingerprint(set.model_fingerprint);
   out->set_precision(set.precision);
-  // Of a set in a list the weights may not have been read.
-  out->set_size_bytes(int64_t{set.num_classes()} * set.embedding_dim *
-                      sizeof(set.weights[0]));
+  out->set_size_bytes(int64_t{set.num_classes} * set.embedding_dim *
+                      int64_t{sizeof(float)});
   ToProto(set.create_time, out->mutable_create_time());
 }
 
@@ -181,6 +178,7 @@ void ToProto(const clip::ModelInfo& info, const ServerOptions& options,
     out->add_template_sets(name);
   for (const std::string& name : ClassSetNames()) out->add_class_sets(name);
   out->set_server_version(ZEROSHOT_VERSION);
+  out->set_is_demo(info.is_demo);
 }
 
 void ToProto(absl::Duration duration, google::protobuf::Duration* out) {

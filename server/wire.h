@@ -28,7 +28,7 @@ void ToProto(const BuildResult& result, absl::Duration total,
 void ToProto(const BuildProgress& progress, v1::BuildProgress* out);
 void ToProto(const ClassifyCall& call, const Answer& answer,
              absl::Duration total, v1::ClassifyResponse* out);
-void ToProto(const WeightSet& set, v1::WeightSetInfo* out);
+void ToProto(const WeightSetSummary& set, v1::WeightSetInfo* out);
 void ToProto(const Embeddings& embeddings, int embedding_dim,
              v1::EmbedImagesResponse* out);
 void ToProto(const Embeddings& embeddings, int embedding_dim,

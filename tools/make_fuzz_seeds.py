@@ -309,6 +309,23 @@ def requests():
     request("texts", TEXTS, field(1, "a cat") + field(1, "x " * 100) +
             field(1, "猫" * 100))
     request("model", MODEL, b"")
+    # Taken, and dear: at the limits and a little over them.
+    request("classify_many_sets", CLASSIFY,
+            field(1, png) + field(2, known) + field(3, 1 << 31) + field(4, 1) +
+            field(5, known) * 31)
+    request("classify_empty_sets", CLASSIFY,
+            field(1, png) + field(2, known) + field(5, "") * 4000)
+    request("build_long_names", BUILD,
+            b"".join(field(1, field(1, chr(97 + i) * 2000)) for i in range(3)) +
+            field(3, "{}" * 16))
+    request("build_empty_classes", BUILD, field(1, "") * 4000)
+    request("build_empty_prompts", BUILD,
+            field(1, field(1, "cat") + field(2, "") * 3900))
+    request("texts_full", TEXTS, field(1, "a cat " * 20) * 64)
+    request("texts_empty", TEXTS, field(1, "") * 4000)
+    request("images_full", IMAGES, field(1, png) * 64)
+    request("model_unknown_fields", MODEL, field(126, 1) * 2000)
+    request("model_group", MODEL, b"\xf3\x07" * 2000 + b"\xf4\x07" * 2000)
 
 
 def main():

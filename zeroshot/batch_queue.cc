@@ -1,9 +1,11 @@
 #include "zeroshot/batch_queue.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/time/time.h"
+#include "clip/no_throw.h"
 
 namespace zeroshot {
 
@@ -11,7 +13,10 @@ BatchQueue::BatchQueue(size_t max_batch, RunBatch run, AtOnce at_once)
     : max_batch_(max_batch), run_(std::move(run)), at_once_(at_once) {
   const int threads = std::max({1, at_once.of_any_size, at_once.of_enough});
   for (int i = 0; i < threads; ++i) {
-    threads_.emplace_back([this] { Loop(); });
+    std::vector<void*> jobs;
+    jobs.reserve(max_batch_);
+    threads_.emplace_back(
+        [this, jobs = std::move(jobs)]() mutable { Loop(std::move(jobs)); });
   }
 }
 
@@ -34,19 +39,26 @@ void BatchQueue::SetAtOnce(AtOnce at_once) {
 absl::Status BatchQueue::Run(absl::Span<void* const> jobs,
                              const Caller& caller) {
   Group group(&caller, jobs.size());
-  clip::MutexLock lock(&mu_);
-  for (void* job : jobs) queue_.push_back({job, &group});
-  arrived_.NotifyOne();
-  while (group.pending > 0) {
-    if (caller.deadline == absl::InfiniteFuture()) {
-      group.finished.Wait(&mu_);
-    } else if (!group.finished.WaitUntil(&mu_, caller.deadline)) {
-      DropQueued(&group);
-      // What is running now cannot be taken back: wait for it.
-      while (group.pending > 0) group.finished.Wait(&mu_);
+  Jobs arriving, withdrawn;
+  for (void* job : jobs) arriving.push_back({job, &group});
+  {
+    clip::MutexLock lock(&mu_);
+    queue_.splice(queue_.end(), arriving);
+    arrived_.NotifyOne();
+    while (group.pending > 0) {
+      if (caller.deadline == absl::InfiniteFuture()) {
+        group.finished.Wait(&mu_);
+      } else if (!group.finished.WaitUntil(&mu_, caller.deadline)) {
+        Withdraw(&group, &withdrawn);
+        Drop(withdrawn, Dropped::kDeadlinePassed);
+        // What is running now cannot be taken back: wait for it.
+        while (group.pending > 0) group.finished.Wait(&mu_);
+      }
     }
   }
-  return group.status;
+  if (!group.dropped.has_value()) return group.status;
+  return *group.dropped == Dropped::kDeadlinePassed ? DeadlinePassed()
+                                                    : CallerGone();
 }
 
 int BatchQueue::queued() {
@@ -58,17 +70,19 @@ void BatchQueue::Finish(Group* group) {
   if (--group->pending == 0) group->finished.NotifyOne();
 }
 
-void BatchQueue::DropQueued(Group* group) {
-  std::deque<Queued> kept;
-  for (const Queued& item : queue_) {
-    if (item.group != group) {
-      kept.push_back(item);
-      continue;
-    }
-    group->status = DeadlinePassed();
-    --group->pending;
+void BatchQueue::Drop(const Jobs& jobs, Dropped why) {
+  for (const Queued& item : jobs) {
+    item.group->dropped = why;
+    Finish(item.group);
   }
-  queue_.swap(kept);
+}
+
+void BatchQueue::Withdraw(const Group* group, Jobs* jobs) {
+  for (auto it = queue_.begin(); it != queue_.end();) {
+    const auto next = std::next(it);
+    if (it->group == group) jobs->splice(jobs->end(), queue_, it);
+    it = next;
+  }
 }
 
 bool BatchQueue::MayTake() const {
@@ -78,47 +92,72 @@ bool BatchQueue::MayTake() const {
           queue_.size() >= std::min(at_once_.enough, max_batch_));
 }
 
-std::vector<BatchQueue::Queued> BatchQueue::TakeBatch() {
-  std::vector<Queued> batch;
-  while (!queue_.empty() && batch.size() < max_batch_) {
-    const Queued item = queue_.front();
-    queue_.pop_front();
-    if (absl::Status wanted = item.group->caller->StillWaiting();
-        !wanted.ok()) {
-      item.group->status = std::move(wanted);
-      Finish(item.group);
-      continue;
-    }
-    batch.push_back(item);
+void BatchQueue::Fill(Jobs* batch) {
+  const absl::Time now = clip::MonotonicNow();
+  Jobs expired;
+  while (!queue_.empty() && batch->size() < max_batch_) {
+    const bool wanted = now < queue_.front().group->caller->deadline;
+    Jobs& to = wanted ? *batch : expired;
+    to.splice(to.end(), queue_, queue_.begin());
   }
-  return batch;
+  Drop(expired, Dropped::kDeadlinePassed);
 }
 
-std::vector<BatchQueue::Queued> BatchQueue::WaitForBatch() {
+BatchQueue::Jobs BatchQueue::TakeBatch() {
+  Jobs batch;
+  while (true) {
+    Jobs taken, gone;
+    taken.swap(batch);
+    const size_t asked = taken.size();  // of these it is known
+    Fill(&taken);
+    if (taken.size() == asked) return taken;
+    // Asking may take the transport's time: not under the lock that every call
+    // takes. The group stays until its jobs are finished.
+    mu_.Unlock();
+    size_t i = 0;
+    while (!taken.empty()) {
+      const Caller& caller = *taken.front().group->caller;
+      const bool left = i++ >= asked && caller.gone && caller.gone();
+      Jobs& to = left ? gone : batch;
+      to.splice(to.end(), taken, taken.begin());
+    }
+    mu_.Lock();
+    Drop(gone, Dropped::kCallerGone);
+    if (gone.empty()) return batch;
+  }
+}
+
+BatchQueue::Jobs BatchQueue::WaitForBatch() {
   clip::MutexLock lock(&mu_);
   while (true) {
     while (!MayTake() && !(stopping_ && queue_.empty())) arrived_.Wait(&mu_);
     if (queue_.empty()) return {};
-    std::vector<Queued> batch = TakeBatch();
-    if (batch.empty()) continue;
     ++running_;
-    // One call may have brought more than one batch.
+    Jobs batch = TakeBatch();
+    if (batch.empty()) --running_;
+    // One call may have brought more than one batch, and while callers were
+    // asked more may have come.
     if (MayTake()) arrived_.NotifyOne();
-    return batch;
+    if (!batch.empty()) return batch;
   }
 }
 
-void BatchQueue::Loop() {
-  std::vector<void*> jobs;
+void BatchQueue::Loop(std::vector<void*> jobs) {
   while (true) {
-    const std::vector<Queued> batch = WaitForBatch();
+    const Jobs batch = WaitForBatch();
     if (batch.empty()) return;
     jobs.clear();
     for (const Queued& item : batch) jobs.push_back(item.job);
-    run_(jobs);
+    const absl::Status status = clip::NoThrow("this batch", [&] {
+      run_(jobs);
+      return absl::OkStatus();
+    });
     clip::MutexLock lock(&mu_);
     --running_;
-    for (const Queued& item : batch) Finish(item.group);
+    for (const Queued& item : batch) {
+      item.group->status.Update(status);
+      Finish(item.group);
+    }
     // What may be taken now this thread takes. When the batcher goes, the
     // others wait for an empty queue.
     if (stopping_) arrived_.NotifyAll();

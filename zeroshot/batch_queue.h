@@ -3,8 +3,9 @@
 #ifndef ZEROSHOT_ZEROSHOT_BATCH_QUEUE_H_
 #define ZEROSHOT_ZEROSHOT_BATCH_QUEUE_H_
 
-#include <deque>
 #include <functional>
+#include <list>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -45,29 +46,45 @@ class BatchQueue {
   int queued();
 
  private:
+  // Why jobs were dropped.
+  enum class Dropped { kDeadlinePassed, kCallerGone };
+
   // The jobs of one Run call; on that call's stack, guarded by mu_.
   struct Group {
     Group(const Caller* c, size_t n) : caller(c), pending(n) {}
     const Caller* const caller;
     size_t pending;
-    absl::Status status;
+    std::optional<Dropped> dropped;
+    absl::Status status;  // of a run that threw
     clip::CondVar finished;
   };
   struct Queued {
     void* job;
     Group* group;
   };
+  // Jobs move from list to list, so that nothing is allocated on a batch thread
+  // or while the lock is held: an allocation that fails would end the process,
+  // or leave a queue that names a Group which is gone.
+  using Jobs = std::list<Queued>;
 
   // The group may be gone as soon as mu_ is free: notify while holding it.
   void Finish(Group* group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void DropQueued(Group* group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // All of `jobs`, unrun.
+  void Drop(const Jobs& jobs, Dropped why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Moves the group's queued jobs to `jobs`.
+  void Withdraw(const Group* group, Jobs* jobs)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Whether a batch may be taken now.
   bool MayTake() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Takes the next batch off the queue, dropping what is no longer wanted.
-  std::vector<Queued> TakeBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Blocks until there is one to run, then counts as running. Empty: the end.
-  std::vector<Queued> WaitForBatch();
-  void Loop();
+  // Moves jobs from the queue to `batch` until it is full, and drops those
+  // whose deadline has passed.
+  void Fill(Jobs* batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Blocks until there is a batch to run, which then counts as running. Empty:
+  // the end.
+  Jobs WaitForBatch();
+  // The next batch of jobs that are still wanted; empty if none is.
+  Jobs TakeBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Loop(std::vector<void*> jobs);
 
   const size_t max_batch_;
   const RunBatch run_;
@@ -75,7 +92,7 @@ class BatchQueue {
   clip::CondVar arrived_;
   AtOnce at_once_ ABSL_GUARDED_BY(mu_);
   int running_ ABSL_GUARDED_BY(mu_) = 0;  // batches
-  std::deque<Queued> queue_ ABSL_GUARDED_BY(mu_);
+  Jobs queue_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::thread> threads_;  // last: they use the others
 };

@@ -53,7 +53,8 @@ class Batcher {
   // the jobs and the caller until it returns.
   //
   // DeadlineExceeded, Cancelled: the caller left and at least one job was
-  // dropped; the jobs' answers must not be used.
+  // dropped. ResourceExhausted, Internal: `run` threw. The jobs' answers must
+  // not be used then.
   absl::Status Run(absl::Span<Job* const> jobs, const Caller& caller) {
     return queue_.Run(std::vector<void*>(jobs.begin(), jobs.end()), caller);
   }

@@ -1,31 +1,14 @@
-// Who waits for an answer, and until when: checked between steps so that no
-// work is done for a caller who has left.
+// clip::Caller under this room's name.
 #ifndef ZEROSHOT_ZEROSHOT_CALLER_H_
 #define ZEROSHOT_ZEROSHOT_CALLER_H_
 
-#include <functional>
-
-#include "absl/status/status.h"
-#include "absl/time/time.h"
-#include "clip/monotonic.h"
+#include "clip/caller.h"
 
 namespace zeroshot {
 
-inline absl::Status DeadlinePassed() {
-  return absl::DeadlineExceededError("the call's deadline has passed");
-}
-
-struct Caller {
-  absl::Time deadline = absl::InfiniteFuture();  // of clip::MonotonicNow
-  std::function<bool()> gone;  // may be null; callable from any thread
-
-  // OK while the answer is wanted, else DeadlineExceeded or Cancelled.
-  absl::Status StillWaiting() const {
-    if (clip::MonotonicNow() >= deadline) return DeadlinePassed();
-    if (gone && gone()) return absl::CancelledError("the caller has gone");
-    return absl::OkStatus();
-  }
-};
+using clip::Caller;
+using clip::CallerGone;
+using clip::DeadlinePassed;
 
 }  // namespace zeroshot
 

@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "clip/finite.h"
 #include "clip/monotonic.h"
+#include "clip/quoted.h"
 #include "clip/template_tokenizer.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/weight_set.h"
@@ -19,6 +21,10 @@ namespace {
 // alike to meet.
 constexpr int64_t kPromptsPerCall = 262'144;
 
+std::string ClassName(const ResolvedSpec& spec, int c) {
+  return absl::StrCat("class ", c, " (", clip::Quoted(spec.class_name(c)), ")");
+}
+
 absl::Status NobodyWaits() {
   return absl::CancelledError("nobody waits for the build any more");
 }
@@ -28,6 +34,7 @@ absl::Status NobodyWaits() {
 struct ClassEncoder::Batch {
   std::vector<std::vector<int32_t>> sequences;
   std::vector<int> classes;  // of each sequence
+  std::vector<int> prompts;  // of each sequence: which one of its class's
 };
 
 // What is known of each class: the sum of its prompts' unit rows so far, or
@@ -97,16 +104,21 @@ class PromptReader {
 
   bool at_end() const { return class_ == spec_->num_classes(); }
 
-  // The class and tokens of the next prompt. REQUIRES: not at the end.
-  absl::StatusOr<std::pair<int, std::vector<int32_t>>> Next() {
+  struct Prompt {
+    int class_index;
+    int prompt;  // of the class's
+    std::vector<int32_t> tokens;
+  };
+
+  // REQUIRES: not at the end.
+  absl::StatusOr<Prompt> Next() {
     absl::StatusOr<std::vector<int32_t>> tokens = Tokens();
     if (!tokens.ok()) {
       return absl::Status(tokens.status().code(),
-                          absl::StrCat("class ", class_, " ('",
-                                       spec_->class_name(class_).substr(0, 80),
-                                       "'): ", tokens.status().message()));
+                          absl::StrCat(ClassName(*spec_, class_), ": ",
+                                       tokens.status().message()));
     }
-    std::pair<int, std::vector<int32_t>> next(class_, *std::move(tokens));
+    Prompt next{class_, prompt_, *std::move(tokens)};
     if (++prompt_ == spec_->num_prompts(class_)) {
       prompt_ = 0;
       ++class_;
@@ -175,9 +187,10 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
       }
       auto prompt = prompts.Next();
       if (!prompt.ok()) return prompt.status();
-      sums.AddTokens(prompt->first, prompt->second.size());
-      batch.classes.push_back(prompt->first);
-      batch.sequences.push_back(std::move(prompt->second));
+      sums.AddTokens(prompt->class_index, prompt->tokens.size());
+      batch.classes.push_back(prompt->class_index);
+      batch.prompts.push_back(prompt->prompt);
+      batch.sequences.push_back(std::move(prompt->tokens));
     }
     const int64_t count = batch.sequences.size();
     AddKnown(&batch, &sums);
@@ -185,7 +198,7 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
     out.tokenize += tokenized - start;
     const int64_t known = count - batch.sequences.size();
     absl::Status status =
-        EncodeUnknown(batch, done + known, total, progress, &sums, &out);
+        EncodeUnknown(spec, batch, done + known, progress, &sums, &out);
     if (!status.ok()) return status;
     done += count;
     start = clip::MonotonicNow();
@@ -215,33 +228,46 @@ void ClassEncoder::AddKnown(Batch* batch, Sums* sums) {
     if (kept != i) {
       batch->sequences[kept] = std::move(batch->sequences[i]);
       batch->classes[kept] = batch->classes[i];
+      batch->prompts[kept] = batch->prompts[i];
     }
     ++kept;
   }
   batch->sequences.resize(kept);
   batch->classes.resize(kept);
+  batch->prompts.resize(kept);
 }
 
-absl::Status ClassEncoder::EncodeUnknown(const Batch& batch, int64_t done,
-                                         int64_t total,
+absl::Status ClassEncoder::EncodeUnknown(const ResolvedSpec& spec,
+                                         const Batch& batch, int64_t done,
                                          const clip::TextProgress& progress,
                                          Sums* sums, EncodedClasses* out) {
+  const int64_t total = spec.total_prompts();
   if (batch.sequences.empty()) {
     const bool go_on = progress(done, total, out->num_tokens_encoded);
     return go_on || done == total ? absl::OkStatus() : NobodyWaits();
   }
   std::string key;
+  absl::Status finite;
   const absl::StatusOr<int64_t> positions = model_->EncodeText(
       batch.sequences,
       [&](int64_t i, absl::Span<const float> row) {
+        if (!finite.ok()) return;
+        if (!clip::AllFinite(row)) {
+          const int c = batch.classes[i];
+          finite = clip::NotFinite(
+              absl::StrCat(ClassName(spec, c), ": the embedding of prompt ",
+                           clip::Quoted(spec.Prompt(c, batch.prompts[i]))));
+          return;
+        }
         sums->Add(batch.classes[i], row.data());
         VectorCache::SetToKeyOfPrompt(batch.sequences[i], &key);
         cache_.Put(key, row, static_cast<int64_t>(batch.sequences[i].size()));
       },
       [&](int64_t part, int64_t, int64_t positions) {
-        return progress(done + part, total,
-                        out->num_tokens_encoded + positions);
+        return finite.ok() && progress(done + part, total,
+                                       out->num_tokens_encoded + positions);
       });
+  if (!finite.ok()) return finite;
   if (!positions.ok()) return positions.status();
   out->num_tokens_encoded += *positions;
   return absl::OkStatus();

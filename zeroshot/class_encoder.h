@@ -39,7 +39,8 @@ class ClassEncoder {
   // known.
   //
   // InvalidArgument: a prompt longer than the model's context. Cancelled:
-  // progress said stop. ResourceExhausted: memory.
+  // progress said stop. ResourceExhausted: memory. Internal: the tower made
+  // NaN or infinite values of a prompt, which the message names.
   absl::StatusOr<EncodedClasses> Encode(const ResolvedSpec& spec,
                                         const clip::TextProgress& progress);
 
@@ -52,9 +53,9 @@ class ClassEncoder {
   // Adds the prompts of a batch that are known and takes them out of it.
   void AddKnown(Batch* batch, Sums* sums);
   // Encodes and adds the rest. `done` prompts are done already.
-  absl::Status EncodeUnknown(const Batch& batch, int64_t done, int64_t total,
-                             const clip::TextProgress& progress, Sums* sums,
-                             EncodedClasses* out);
+  absl::Status EncodeUnknown(const ResolvedSpec& spec, const Batch& batch,
+                             int64_t done, const clip::TextProgress& progress,
+                             Sums* sums, EncodedClasses* out);
 
   clip::Model* const model_;
   const clip::Tokenizer* const tokenizer_;

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "clip/finite.h"
 
 namespace zeroshot {
 namespace {
@@ -58,13 +61,18 @@ std::vector<Scored> Best(const std::vector<float>& logits, int k) {
 
 }  // namespace
 
-Scores Score(const WeightSet& set, absl::Span<const float> embedding,
-             float logit_scale, int top_k, bool return_probabilities) {
+absl::StatusOr<Scores> Score(const WeightSet& set,
+                             absl::Span<const float> embedding,
+                             float logit_scale, int top_k,
+                             bool return_probabilities) {
   const int num_classes = set.num_classes();
   const size_t dim = set.embedding_dim;
   std::vector<float> logits(num_classes);
   for (int c = 0; c < num_classes; ++c) {
     logits[c] = logit_scale * Dot(&set.weights[c * dim], embedding.data(), dim);
+  }
+  if (!clip::AllFinite(logits)) {
+    return clip::NotFinite(absl::StrCat("the logits of weight set ", set.id));
   }
   const float max = *std::max_element(logits.begin(), logits.end());
   double sum = 0;
@@ -85,6 +93,24 @@ Scores Score(const WeightSet& set, absl::Span<const float> embedding,
     }
   }
   return answer;
+}
+
+int64_t AnswerBytes(const WeightSet& set, int top_k,
+                    bool return_probabilities) {
+  // Tags, lengths and numbers of a prediction, but for its name.
+  constexpr int64_t kPredictionBytes = 32;
+  const size_t k = std::min<size_t>(top_k, set.class_names.size());
+  // Which names it will be is not known yet: the longest, at worst.
+  std::vector<size_t> longest;
+  longest.reserve(set.class_names.size());
+  for (const std::string& name : set.class_names)
+    longest.push_back(name.size());
+  std::nth_element(longest.begin(), longest.begin() + (k == 0 ? 0 : k - 1),
+                   longest.end(), std::greater<>());
+  int64_t bytes = std::accumulate(longest.begin(), longest.begin() + k,
+                                  static_cast<int64_t>(k) * kPredictionBytes);
+  if (return_probabilities) bytes += set.num_classes() * int64_t{sizeof(float)};
+  return bytes;
 }
 
 absl::StatusOr<std::shared_ptr<const WeightSet>> Classifier::Find(
@@ -114,6 +140,15 @@ absl::StatusOr<Answer> Classifier::Classify(const ClassifyCall& call,
     if (!set.ok()) return set.status();
     sets.push_back(*std::move(set));
   }
+  if (call.admit_answer) {
+    int64_t bytes = 0;
+    for (const auto& found : sets) {
+      bytes += AnswerBytes(*found, call.top_k, call.return_probabilities);
+    }
+    if (absl::Status admitted = call.admit_answer(bytes); !admitted.ok()) {
+      return admitted;
+    }
+  }
   absl::StatusOr<Embeddings> embeddings =
       embedder_->EmbedImages({call.image}, caller);
   if (!embeddings.ok()) return embeddings.status();
@@ -122,10 +157,14 @@ absl::StatusOr<Answer> Classifier::Classify(const ClassifyCall& call,
     return Score(scored, embeddings->rows, model_->info().logit_scale,
                  call.top_k, call.return_probabilities);
   };
+  absl::StatusOr<Scores> scores = score(*sets[0]);
+  if (!scores.ok()) return scores.status();
   Answer answer{
-      score(*sets[0]), {}, embeddings->timing, embeddings->num_cached > 0};
+      *std::move(scores), {}, embeddings->timing, embeddings->num_cached > 0};
   for (size_t i = 1; i < sets.size(); ++i) {
-    answer.more.push_back(score(*sets[i]));
+    scores = score(*sets[i]);
+    if (!scores.ok()) return scores.status();
+    answer.more.push_back(*std::move(scores));
   }
   return answer;
 }

@@ -4,6 +4,8 @@
 #ifndef ZEROSHOT_ZEROSHOT_CLASSIFIER_H_
 #define ZEROSHOT_ZEROSHOT_CLASSIFIER_H_
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -45,7 +47,14 @@ struct ClassifyCall {
   std::vector<std::string> more_weight_set_ids;  // for the same image pass
   int top_k = 5;                                 // more than C means C
   bool return_probabilities = false;
+  // Asked once all sets are found, before the picture is decoded, with the
+  // bytes that the answer will have at most: an error ends the call. May be
+  // null.
+  std::function<absl::Status(int64_t)> admit_answer;
 };
+
+// Bytes on the wire that the scores of a set have at most.
+int64_t AnswerBytes(const WeightSet& set, int top_k, bool return_probabilities);
 
 // Thread rule: every method may be called from many threads at once.
 class Classifier {
@@ -56,7 +65,8 @@ class Classifier {
       : model_(model), embedder_(embedder), sets_(sets) {}
 
   // InvalidArgument: not a picture. NotFound: unknown weight set.
-  // FailedPrecondition: a weight set of another model; both name it.
+  // FailedPrecondition: a weight set of another model; both name it. Internal:
+  // a logit is NaN or infinite.
   // ResourceExhausted, Unavailable: see WeightSetFinder. DeadlineExceeded,
   // Cancelled: the caller has left.
   absl::StatusOr<Answer> Classify(const ClassifyCall& call,
@@ -72,9 +82,11 @@ class Classifier {
 };
 
 // Scores one embedding ([D]) against a weight set. REQUIRES: equal D, and at
-// least one class.
-Scores Score(const WeightSet& set, absl::Span<const float> embedding,
-             float logit_scale, int top_k, bool return_probabilities);
+// least one class. Internal: a logit is NaN or infinite.
+absl::StatusOr<Scores> Score(const WeightSet& set,
+                             absl::Span<const float> embedding,
+                             float logit_scale, int top_k,
+                             bool return_probabilities);
 
 }  // namespace zeroshot
 

@@ -1,6 +1,7 @@
 #include "zeroshot/classifier_spec.h"
 
 #include <map>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -36,14 +37,14 @@ absl::Status CheckText(absl::string_view field, absl::string_view text,
 }
 
 absl::StatusOr<std::vector<ClassDefinition>> ResolveClasses(
-    const ClassifierSpec& spec) {
+    ClassifierSpec& spec) {
   if (spec.classes.empty() == spec.class_set.empty()) {
     return absl::InvalidArgumentError(
         spec.classes.empty()
             ? "no classes: give `classes` or `class_set`"
             : "both `classes` and `class_set` are given: give one of them");
   }
-  if (spec.class_set.empty()) return spec.classes;
+  if (spec.class_set.empty()) return std::move(spec.classes);
   const std::vector<std::string>* names = FindClassSet(spec.class_set);
   if (names == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -56,12 +57,12 @@ absl::StatusOr<std::vector<ClassDefinition>> ResolveClasses(
 }
 
 absl::StatusOr<std::vector<std::string>> ResolveTemplates(
-    const ClassifierSpec& spec) {
+    ClassifierSpec& spec) {
   if (!spec.templates.empty() && !spec.template_set.empty()) {
     return absl::InvalidArgumentError(
         "both `templates` and `template_set` are given: give one of them");
   }
-  if (!spec.templates.empty()) return spec.templates;
+  if (!spec.templates.empty()) return std::move(spec.templates);
   const std::string name =
       spec.template_set.empty() ? "simple" : spec.template_set;
   const std::vector<std::string>* templates = FindTemplateSet(name);
@@ -137,7 +138,7 @@ absl::Status CheckPromptSizes(const std::vector<ClassDefinition>& classes,
 
 }  // namespace
 
-absl::StatusOr<ResolvedSpec> ResolvedSpec::Resolve(const ClassifierSpec& spec,
+absl::StatusOr<ResolvedSpec> ResolvedSpec::Resolve(ClassifierSpec spec,
                                                    const BuildLimits& limits) {
   if (spec.classes.size() > limits.max_classes) {
     return TooMany("classes", spec.classes.size(), limits.max_classes);

@@ -42,7 +42,7 @@ class ResolvedSpec {
   // and template_set, an unknown set, a template without {}, an empty name or
   // prompt, or a limit exceeded. The message names the field, what was found
   // and what is allowed.
-  static absl::StatusOr<ResolvedSpec> Resolve(const ClassifierSpec& spec,
+  static absl::StatusOr<ResolvedSpec> Resolve(ClassifierSpec spec,
                                               const BuildLimits& limits);
 
   int num_classes() const { return static_cast<int>(classes_.size()); }

@@ -23,12 +23,13 @@ namespace {
 constexpr absl::string_view kSuffix = ".safetensors";
 constexpr absl::string_view kHeaderSuffix = ".header";
 constexpr absl::string_view kUnfinished = ".unfinished";
+constexpr mode_t kFileMode = 0600;
 
 // A file that is closed when this goes.
 class File {
  public:
   File(const std::string& path, int flags)
-      : fd_(open(path.c_str(), flags | O_CLOEXEC, 0644)) {}
+      : fd_(open(path.c_str(), flags | O_CLOEXEC, kFileMode)) {}
   ~File() {
     if (fd_ >= 0) close(fd_);
   }
@@ -154,6 +155,8 @@ absl::Status DiskStore::Scan() {
     if (!is_set && !absl::ConsumeSuffix(&id, kHeaderSuffix)) continue;
     if (!IsPlainId(id)) continue;
     const int64_t bytes = static_cast<int64_t>(it->file_size(gone));
+    // Prompts are for builders alone; older versions let all users read them.
+    chmod(it->path().c_str(), kFileMode);
     if (!gone) found.push_back({time, std::string(id), is_set, bytes});
   }
   if (error) return DiskError("cannot list the folder", error.value());
@@ -179,6 +182,13 @@ std::string DiskStore::HeaderPathOf(absl::string_view id) const {
   return absl::StrCat(folder_, "/", id, kHeaderSuffix);
 }
 
+// Until then a crash may undo what was renamed or removed in it.
+absl::Status DiskStore::SyncFolder() {
+  const File folder(folder_, O_RDONLY | O_DIRECTORY);
+  if (folder.fd() >= 0 && fsync(folder.fd()) == 0) return absl::OkStatus();
+  return DiskError("cannot sync the folder", errno);
+}
+
 absl::Status DiskStore::WriteFile(const std::string& path,
                                   absl::string_view header,
                                   absl::string_view weights) {
@@ -190,7 +200,7 @@ absl::Status DiskStore::WriteFile(const std::string& path,
   if (file.Write(header) && file.Write(weights) &&
       (weights.empty() || fsync(file.fd()) == 0) &&
       rename(unfinished.c_str(), path.c_str()) == 0) {
-    return absl::OkStatus();
+    return weights.empty() ? absl::OkStatus() : SyncFolder();
   }
   const int error = errno;
   unlink(unfinished.c_str());
@@ -278,8 +288,6 @@ absl::StatusOr<std::shared_ptr<const WeightSet>> DiskStore::GetHeader(
     absl::StatusOr<ReadHeader> read = ReadHeaderOf(&file, id);
     clip::MutexLock lock(&mu_);
     if (read.ok()) {
-      futimens(file.fd(), nullptr);  // used now
-      (void)headers_.Find(id);
       return std::shared_ptr<const WeightSet>(std::move(read->header.set));
     }
     failure = read.status();
@@ -297,6 +305,9 @@ absl::Status DiskStore::Put(std::shared_ptr<const WeightSet> set) {
     return absl::InvalidArgumentError("disk store: not an id for a file name");
   }
   const std::string header = SerializeHeader(*set);
+  absl::Status storable =
+      CheckStorable(*set, static_cast<int64_t>(header.size()));
+  if (!storable.ok()) return storable;
   const absl::string_view weights = WeightBytes(*set);
   const int64_t bytes = header.size() + weights.size();
   if (const int64_t max_bytes = size().max_bytes; bytes > max_bytes) {
@@ -319,23 +330,26 @@ absl::Status DiskStore::Put(std::shared_ptr<const WeightSet> set) {
 
 absl::Status DiskStore::Delete(absl::string_view id) {
   if (!IsPlainId(id)) return WeightSetNotFound(id);
-  clip::MutexLock lock(&mu_);
-  sets_.Erase(id);
-  headers_.Erase(id);
   bool removed = false;
-  for (const std::string& path : {HeaderPathOf(id), PathOf(id)}) {
-    if (unlink(path.c_str()) == 0) {
-      removed = true;
-    } else if (errno != ENOENT) {
-      return DiskError("cannot remove", errno);
+  {
+    clip::MutexLock lock(&mu_);
+    for (const std::string& path : {HeaderPathOf(id), PathOf(id)}) {
+      if (unlink(path.c_str()) == 0) {
+        removed = true;
+      } else if (errno != ENOENT) {
+        return DiskError("cannot remove", errno);
+      }
     }
+    // Only now: what could not be removed still takes its bytes.
+    sets_.Erase(id);
+    headers_.Erase(id);
   }
-  return removed ? absl::OkStatus() : WeightSetNotFound(id);
+  return removed ? SyncFolder() : WeightSetNotFound(id);
 }
 
-absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> DiskStore::List(
+absl::StatusOr<std::vector<WeightSetSummary>> DiskStore::List(
     absl::string_view after, int limit) {
-  std::vector<std::shared_ptr<const WeightSet>> sets;
+  std::vector<WeightSetSummary> sets;
   std::string last(after);
   while (sets.size() < limit) {
     {
@@ -349,7 +363,7 @@ absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> DiskStore::List(
     absl::StatusOr<ReadHeader> read = ReadHeaderOf(&file, last);
     if (!read.ok()) (void)Drop(last, read.status());
     if (read.ok() && read->whole.ok()) {
-      sets.push_back(std::move(read->header.set));
+      sets.push_back(SummaryOf(*read->header.set));
     }
   }
   return sets;

@@ -42,8 +42,8 @@ class DiskStore : public WeightStore {
   // Unavailable: the disk is full or broken.
   absl::Status Put(std::shared_ptr<const WeightSet> set) override;
   absl::Status Delete(absl::string_view id) override;
-  absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
-      absl::string_view after, int limit) override;
+  absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
+                                                     int limit) override;
 
   StoreSize size() override;
 
@@ -62,6 +62,8 @@ class DiskStore : public WeightStore {
   // Writes a file beside its place and renames it.
   absl::Status WriteFile(const std::string& path, absl::string_view header,
                          absl::string_view weights);
+
+  absl::Status SyncFolder();
 
   // Takes note of a file, as the latest used, and makes room for it.
   void NoteSet(const std::string& id, int64_t bytes);

@@ -1,6 +1,9 @@
 #include "zeroshot/door.h"
 
+#include <algorithm>
+
 #include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace zeroshot {
@@ -11,9 +14,16 @@ constexpr absl::Duration kRetryDelay = absl::Milliseconds(500);
 
 }  // namespace
 
-absl::StatusOr<Door::Place> Door::Enter() {
-  if (inside_.fetch_add(1) < capacity_) return Place(this);
-  inside_.fetch_sub(1);
+absl::StatusOr<Door::Place> Door::Enter(int places) {
+  places = std::max(1, std::min(places, capacity_));
+  int inside = inside_.load();
+  // A call that is refused must not take places meanwhile: others would be
+  // refused for it.
+  while (inside + places <= capacity_) {
+    if (inside_.compare_exchange_weak(inside, inside + places)) {
+      return Place(this, places);
+    }
+  }
   absl::Status status = absl::ResourceExhaustedError(
       absl::StrCat("too many ", what_, " at once: at most ", capacity_,
                    " are allowed; try again later"));

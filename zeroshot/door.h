@@ -1,5 +1,6 @@
-// Admission: at most `capacity` calls inside at once; one more is refused
-// before any work is done for it, as ResourceExhausted with a retry delay.
+// Admission: at most `capacity` places are taken at once; a call that finds
+// none is refused before any work is done for it, as ResourceExhausted with a
+// retry delay.
 #ifndef ZEROSHOT_ZEROSHOT_DOOR_H_
 #define ZEROSHOT_ZEROSHOT_DOOR_H_
 
@@ -16,30 +17,34 @@ namespace zeroshot {
 // Thread rule: every method may be called from many threads at once.
 class Door {
  public:
-  // A place inside, given back when destroyed. Must not outlive the door.
+  // One call's places, given back when destroyed. Must not outlive the door.
   class Place {
    public:
-    explicit Place(Door* door) : door_(door) {}
+    Place(Door* door, int places) : door_(door), places_(places) {}
     Place(Place&& other) noexcept
-        : door_(std::exchange(other.door_, nullptr)) {}
+        : door_(std::exchange(other.door_, nullptr)), places_(other.places_) {}
     Place& operator=(Place&& other) noexcept {
       std::swap(door_, other.door_);
+      std::swap(places_, other.places_);
       return *this;
     }
     ~Place() {
-      if (door_ != nullptr) door_->inside_.fetch_sub(1);
+      if (door_ != nullptr) door_->inside_.fetch_sub(places_);
     }
 
    private:
     Door* door_;
+    int places_;
   };
 
-  // `what` names the calls in the refusal, such as "classify calls".
+  // `what` names in the refusal what takes places, such as "builds".
   Door(std::string what, int capacity)
       : what_(std::move(what)), capacity_(capacity) {}
 
-  absl::StatusOr<Place> Enter();
+  // Takes `places`, or all of them if there are fewer.
+  absl::StatusOr<Place> Enter(int places = 1);
 
+  // Places taken.
   int inside() const { return inside_.load(); }
 
  private:

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "clip/finite.h"
 #include "clip/monotonic.h"
 #include "clip/no_throw.h"
 #include "clip/quoted.h"
@@ -29,7 +30,9 @@ absl::StatusOr<std::vector<int32_t>> EncodePrompt(
 
 namespace {
 
-EmbedderOptions Resolved(EmbedderOptions options, const clip::Model& model) {
+EmbedderOptions Resolved(EmbedderOptions options, const clip::Model& model,
+                         clip::DecodeBudget* budget) {
+  options.decode.budget = budget;
   if (options.max_batch == 0) options.max_batch = model.info().max_batch;
   return options;
 }
@@ -53,13 +56,42 @@ Embedder::Embedder(clip::Model* model, const clip::Tokenizer* tokenizer,
                    const EmbedderOptions& options, OnBatch on_batch)
     : model_(model),
       tokenizer_(tokenizer),
-      options_(Resolved(options, *model)),
+      decode_budget_({.bytes = options.decode_memory_bytes,
+                      .name = "--decode_memory_bytes"}),
+      options_(Resolved(options, *model, &decode_budget_)),
       on_batch_(std::move(on_batch)),
       known_(options.image_cache_bytes),
       batcher_(
           options_.max_batch,
           [this](absl::Span<Job* const> jobs) { RunBatch(jobs); },
           AtOnceOn(*model, options_.max_batch)) {}
+
+// The images of one call that have no row yet, counted as such until then.
+class Embedder::Pending {
+ public:
+  Pending(std::atomic<int>* all, int images) : all_(all), left_(images) {
+    *all_ += images;
+  }
+  ~Pending() { *all_ -= left_; }
+  Pending(const Pending&) = delete;
+  Pending& operator=(const Pending&) = delete;
+
+  // Thread rule: called from several batch threads at once.
+  void Done() {
+    --left_;
+    --*all_;
+  }
+
+ private:
+  std::atomic<int>* const all_;
+  std::atomic<int> left_;
+};
+
+absl::Duration Embedder::TimeToStart() {
+  return latency_.TimeToStart(pending(), options_.max_batch,
+                              AtOnceOn(*model_, options_.max_batch).of_enough,
+                              clip::MonotonicNow());
+}
 
 absl::StatusOr<Embeddings> Embedder::EmbedImages(
     absl::Span<const absl::string_view> images, const Caller& caller,
@@ -70,19 +102,32 @@ absl::StatusOr<Embeddings> Embedder::EmbedImages(
   result.statuses.resize(images.size());
   std::vector<Job> jobs(images.size());
   std::vector<Job*> runnable;
+  Pending pending(&pending_, static_cast<int>(images.size()));
   for (size_t i = 0; i < images.size(); ++i) {
     if (absl::Status status = caller.StillWaiting(); !status.ok())
       return status;
     result.statuses[i] = CheckSize(images[i]);
-    if (!result.statuses[i].ok()) continue;
+    if (!result.statuses[i].ok()) {
+      pending.Done();
+      continue;
+    }
     jobs[i].key = CacheKey(images[i], reuse);
     if (!jobs[i].key.empty() &&
         known_.Find(jobs[i].key, &result.rows[i * dim])) {
       ++result.num_cached;
+      pending.Done();
       continue;
     }
-    result.statuses[i] = MakeCrop(images[i], &jobs[i].crop, &result.timing);
-    if (result.statuses[i].ok()) runnable.push_back(&jobs[i]);
+    absl::Status made =
+        MakeCrop(images[i], caller, &jobs[i].crop, &result.timing);
+    if (absl::IsDeadlineExceeded(made) || absl::IsCancelled(made)) return made;
+    result.statuses[i] = std::move(made);
+    if (!result.statuses[i].ok()) {
+      pending.Done();
+      continue;
+    }
+    jobs[i].pending = &pending;
+    runnable.push_back(&jobs[i]);
   }
   if (runnable.empty()) return result;
   const absl::Time submitted = clip::MonotonicNow();
@@ -123,11 +168,17 @@ absl::StatusOr<Embeddings> Embedder::EmbedTexts(
     items.push_back(i);
   }
   if (sequences.empty()) return result;
+  absl::Status finite;
   const absl::Status encoded =
       model_
           ->EncodeText(
               sequences,
               [&](int64_t sequence, absl::Span<const float> row) {
+                if (finite.ok() && !clip::AllFinite(row)) {
+                  finite = clip::NotFinite(absl::StrCat(
+                      "the embedding of text ", items[sequence], " (",
+                      clip::Quoted(texts[items[sequence]]), ")"));
+                }
                 std::copy(row.begin(), row.end(),
                           result.rows.begin() + items[sequence] * dim);
               },
@@ -139,6 +190,7 @@ absl::StatusOr<Embeddings> Embedder::EmbedTexts(
     const absl::Status left = caller.StillWaiting();
     return absl::IsCancelled(encoded) && !left.ok() ? left : encoded;
   }
+  if (!finite.ok()) return finite;
   return result;
 }
 
@@ -162,12 +214,13 @@ std::string Embedder::CacheKey(absl::string_view bytes, Reuse reuse) const {
   return hash.HexDigest();
 }
 
-absl::Status Embedder::MakeCrop(absl::string_view bytes,
+absl::Status Embedder::MakeCrop(absl::string_view bytes, const Caller& caller,
                                 std::vector<uint8_t>* crop,
                                 EmbedTiming* timing) const {
   clip::CropTiming crop_timing;
   absl::StatusOr<std::vector<uint8_t>> made = clip::DecodeAndCrop(
-      bytes, model_->info().image_size, options_.decode, &crop_timing);
+      bytes, model_->info().image_size, options_.decode, &crop_timing, caller);
+  timing->queue += crop_timing.wait;
   timing->decode += crop_timing.decode;
   timing->preprocess += crop_timing.crop;
   if (!made.ok()) return made.status();
@@ -177,27 +230,30 @@ absl::Status Embedder::MakeCrop(absl::string_view bytes,
 
 void Embedder::RunBatch(absl::Span<Job* const> jobs) {
   const absl::Time start = clip::MonotonicNow();
-  pace_.BatchBegan(start);
+  latency_.BatchBegan(static_cast<int>(jobs.size()), start);
   const absl::Status status = clip::NoThrow("this batch", [&] {
     std::vector<absl::Span<const uint8_t>> crops;
     for (const Job* job : jobs) crops.push_back(job->crop);
     const absl::StatusOr<std::vector<float>> rows = model_->EncodeImages(crops);
     if (!rows.ok()) return rows.status();
-    auto row = rows->begin();
-    for (Job* job : jobs) {
-      job->row.assign(row, row + model_->info().embedding_dim);
-      row += model_->info().embedding_dim;
+    const size_t dim = model_->info().embedding_dim;
+    for (size_t i = 0; i < jobs.size(); ++i) {
+      const absl::Span<const float> row(&(*rows)[i * dim], dim);
+      if (!clip::AllFinite(row))
+        jobs[i]->status = clip::NotFinite("the image's embedding");
+      jobs[i]->row.assign(row.begin(), row.end());
     }
     return absl::OkStatus();
   });
   const absl::Time end = clip::MonotonicNow();
-  pace_.BatchRan(static_cast<int>(jobs.size()), start, end);
+  latency_.BatchEnded(static_cast<int>(jobs.size()), start, end);
   batcher_.SetAtOnce(AtOnceOn(*model_, options_.max_batch));
   if (on_batch_) on_batch_(static_cast<int>(jobs.size()));
   for (Job* job : jobs) {
     job->start = start;
     job->end = end;
-    job->status = status;
+    job->status.Update(status);
+    job->pending->Done();
   }
 }
 

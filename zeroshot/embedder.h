@@ -3,6 +3,7 @@
 #ifndef ZEROSHOT_ZEROSHOT_EMBEDDER_H_
 #define ZEROSHOT_ZEROSHOT_EMBEDDER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -13,12 +14,13 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "clip/decode_budget.h"
 #include "clip/image.h"
 #include "clip/model.h"
 #include "clip/tokenizer.h"
 #include "zeroshot/batcher.h"
 #include "zeroshot/caller.h"
-#include "zeroshot/pace.h"
+#include "zeroshot/latency_model.h"
 #include "zeroshot/vector_cache.h"
 
 namespace zeroshot {
@@ -52,7 +54,9 @@ struct EmbedderOptions {
   int64_t image_cache_bytes = 0;
   int64_t max_image_bytes = 20 << 20;
   int64_t max_text_bytes = 2'048;
-  clip::DecodeOptions decode;
+  // Memory that all decodes together may take; more of them wait.
+  int64_t decode_memory_bytes = int64_t{1} << 30;
+  clip::DecodeOptions decode;  // whose budget is the embedder's
 };
 
 // Thread rule: every method may be called from many threads at once.
@@ -62,10 +66,11 @@ class Embedder {
   Embedder(clip::Model* model, const clip::Tokenizer* tokenizer,
            const EmbedderOptions& options, OnBatch on_batch = nullptr);
 
-  // Encoded pictures to rows. An item that is no picture fails alone, as
-  // InvalidArgument. The call as a whole fails when the caller has left
-  // (DeadlineExceeded, Cancelled) or the tower did. A known picture is neither
-  // decoded nor run.
+  // Encoded pictures to rows. Each waits for its share of the memory for
+  // decodes (clip/decode_budget.h). An item that is no picture, or could never
+  // have such a share, fails alone, as InvalidArgument. The call as a whole
+  // fails when the caller has left (DeadlineExceeded, Cancelled) or the tower
+  // did. A known picture is neither decoded nor run.
   absl::StatusOr<Embeddings> EmbedImages(
       absl::Span<const absl::string_view> images, const Caller& caller,
       Reuse reuse = Reuse::kIfKnown);
@@ -78,14 +83,26 @@ class Embedder {
   // Crops waiting for a device.
   int queued() { return batcher_.queued(); }
 
-  // How fast the batches are.
-  Pace& pace() { return pace_; }
+  // Images of all calls that have no row yet: not decoded, waiting or running.
+  int pending() const { return pending_.load(); }
+
+  // How long it takes until the tower can start with an image that comes now.
+  // A call whose deadline is earlier cannot be answered in time.
+  absl::Duration TimeToStart();
+
+  // How long batches take.
+  LatencyModel& latency() { return latency_; }
+
+  // What decodes take of --decode_memory_bytes, and wait for.
+  clip::DecodeBudget::Stats decodes() { return decode_budget_.stats(); }
 
   // How well the cache of pictures does; all zeros if there is none.
   VectorCache::Stats image_cache() { return known_.stats(); }
 
  private:
+  class Pending;
   struct Job {
+    Pending* pending = nullptr;  // of its call
     std::string key;  // under which the row is kept; empty: it is not
     std::vector<uint8_t> crop;
     std::vector<float> row;
@@ -94,18 +111,20 @@ class Embedder {
   };
 
   absl::Status CheckSize(absl::string_view bytes) const;
-  absl::Status MakeCrop(absl::string_view bytes, std::vector<uint8_t>* crop,
-                        EmbedTiming* timing) const;
+  absl::Status MakeCrop(absl::string_view bytes, const Caller& caller,
+                        std::vector<uint8_t>* crop, EmbedTiming* timing) const;
   // Empty if nothing is to be kept.
   std::string CacheKey(absl::string_view bytes, Reuse reuse) const;
   void RunBatch(absl::Span<Job* const> jobs);
 
   clip::Model* const model_;
   const clip::Tokenizer* const tokenizer_;
-  const EmbedderOptions options_;
+  clip::DecodeBudget decode_budget_;
+  const EmbedderOptions options_;  // borrows the budget
   const OnBatch on_batch_;
   VectorCache known_;  // rows of pictures
-  Pace pace_;
+  std::atomic<int> pending_{0};
+  LatencyModel latency_;
   Batcher<Job> batcher_;
 };
 

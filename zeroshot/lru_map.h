@@ -37,6 +37,12 @@ class LruMap {
     return &it->second.value;
   }
 
+  // The value, without counting as a use. Null: there is none.
+  const Value* Peek(absl::string_view id) const {
+    const auto it = entries_.find(id);
+    return it == entries_.end() ? nullptr : &it->second.value;
+  }
+
   // Puts a value, or puts another in its place, as the latest used. Returns
   // what had to go: the least recently used, or this one alone if it is larger
   // than all may be.

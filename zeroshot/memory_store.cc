@@ -27,22 +27,28 @@ absl::StatusOr<std::shared_ptr<const WeightSet>> MemoryStore::Get(
 absl::StatusOr<std::shared_ptr<const WeightSet>> MemoryStore::GetHeader(
     absl::string_view id) {
   clip::MutexLock lock(&mu_);
-  const auto* set = sets_.Find(id);
-  if (set == nullptr) set = headers_.Find(id);
+  const auto* set = sets_.Peek(id);
+  if (set == nullptr) set = headers_.Peek(id);
   if (set == nullptr) return WeightSetNotFound(id);
   return *set;
 }
 
+absl::Status MemoryStore::CheckSize(int64_t bytes) {
+  clip::MutexLock lock(&mu_);
+  if (bytes <= sets_.max_bytes()) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the weight set takes ", bytes,
+                   " bytes, but all weight sets in memory "
+                   "may take ",
+                   sets_.max_bytes(), " (--memory_store_bytes)"));
+}
+
 absl::Status MemoryStore::Put(std::shared_ptr<const WeightSet> set) {
   const int64_t size = set->SizeBytes();
+  absl::Status fits = CheckSize(size);
+  if (!fits.ok()) return fits;
   Sets::Gone gone;  // freed unlocked
   clip::MutexLock lock(&mu_);
-  if (size > sets_.max_bytes()) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the weight set takes ", size,
-                     " bytes and all weight sets in memory may take ",
-                     sets_.max_bytes(), " (--memory_store_bytes)"));
-  }
   if (sets_.Find(set->id) != nullptr) return absl::OkStatus();
   headers_.Erase(set->id);
   gone = sets_.Put(set->id, set, size);
@@ -59,13 +65,13 @@ absl::Status MemoryStore::Delete(absl::string_view id) {
   return had_set || had_header ? absl::OkStatus() : WeightSetNotFound(id);
 }
 
-absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> MemoryStore::List(
+absl::StatusOr<std::vector<WeightSetSummary>> MemoryStore::List(
     absl::string_view after, int limit) {
-  std::vector<std::shared_ptr<const WeightSet>> sets;
+  std::vector<WeightSetSummary> sets;
   clip::MutexLock lock(&mu_);
   for (auto it = sets_.entries().upper_bound(after);
        it != sets_.entries().end() && sets.size() < limit; ++it) {
-    sets.push_back(it->second.value);
+    sets.push_back(SummaryOf(*it->second.value));
   }
   return sets;
 }

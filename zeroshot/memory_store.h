@@ -24,10 +24,11 @@ class MemoryStore : public WeightStore {
       absl::string_view id) override;
   absl::StatusOr<std::shared_ptr<const WeightSet>> GetHeader(
       absl::string_view id) override;
+  absl::Status CheckSize(int64_t bytes) override;
   absl::Status Put(std::shared_ptr<const WeightSet> set) override;
   absl::Status Delete(absl::string_view id) override;
-  absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
-      absl::string_view after, int limit) override;
+  absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
+                                                     int limit) override;
 
   StoreSize size() override;
 

@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "clip/host_port.h"
 #include "clip/monotonic.h"
 #include "clip/quoted.h"
 
@@ -35,26 +36,6 @@ bool PercentDecode(absl::string_view text, std::string* out) {
     i += 2;
   }
   return true;
-}
-
-// "host", "host:1", "[::1]:1".
-bool ReadHostAndPort(absl::string_view text, RedisOptions* out) {
-  absl::string_view host = text, port;
-  if (absl::ConsumePrefix(&host, "[")) {
-    const size_t end = host.find(']');
-    if (end == host.npos) return false;
-    port = host.substr(end + 1);
-    host = host.substr(0, end);
-    if (!port.empty() && !absl::ConsumePrefix(&port, ":")) return false;
-  } else if (const size_t colon = text.find(':'); colon != text.npos) {
-    host = text.substr(0, colon);
-    port = text.substr(colon + 1);
-    if (port.empty()) return false;
-  }
-  out->host = std::string(host);
-  return !host.empty() &&
-         (port.empty() || (absl::SimpleAtoi(port, &out->port) &&
-                           out->port >= 1 && out->port <= 65535));
 }
 
 }  // namespace
@@ -85,7 +66,10 @@ absl::StatusOr<RedisOptions> ParseRedisUrl(absl::string_view url) {
     }
     url = url.substr(0, slash);
   }
-  if (!ReadHostAndPort(url, &out)) return bad;
+  const auto address = clip::ParseHostPort(url, out.port);
+  if (!address.has_value() || address->port == 0) return bad;
+  out.host = address->host;
+  out.port = address->port;
   return out;
 }
 

@@ -14,6 +14,9 @@ namespace {
 
 constexpr absl::string_view kIds = "zeroshot:ids";
 
+// Bytes of headers that one answer may bring while sets are listed.
+constexpr int64_t kHeadersAtOnce = 1 << 20;
+
 // Only the owner prolongs or gives back a lease.
 constexpr absl::string_view kTakeScript =
     "local owner = redis.call('GET', KEYS[1]) "
@@ -132,6 +135,9 @@ absl::Status RedisStore::Put(std::shared_ptr<const WeightSet> set) {
   if (!found.ok()) return found.status();
   if ((*found)[0]->integer == 2) return absl::OkStatus();
   const std::string header = SerializeHeader(*set);
+  absl::Status storable =
+      CheckStorable(*set, static_cast<int64_t>(header.size()));
+  if (!storable.ok()) return storable;
   const int64_t bytes = header.size() + weights.size();
   if (bytes > options_.max_set_bytes) return too_large(bytes);
   const RedisClient::Command commands[] = {
@@ -160,9 +166,8 @@ absl::Status RedisStore::Delete(absl::string_view id) {
   return deleted ? absl::OkStatus() : WeightSetNotFound(id);
 }
 
-absl::Status RedisStore::ListPage(
-    const std::vector<std::string>& ids,
-    std::vector<std::shared_ptr<const WeightSet>>* sets) {
+absl::Status RedisStore::ListPage(const std::vector<std::string>& ids,
+                                  std::vector<WeightSetSummary>* sets) {
   std::vector<std::string> keys;
   for (const std::string& id : ids) {
     keys.push_back(HeaderKey(id));
@@ -170,27 +175,46 @@ absl::Status RedisStore::ListPage(
   }
   std::vector<RedisClient::Command> commands;
   for (size_t i = 0; i < ids.size(); ++i) {
-    commands.push_back({"GET", keys[2 * i]});
+    commands.push_back({"STRLEN", keys[2 * i]});
     commands.push_back({"EXISTS", keys[2 * i + 1]});
   }
-  const auto replies = client_->Run(commands);
-  if (!replies.ok()) return replies.status();
-  for (size_t i = 0; i < ids.size(); ++i) {
-    const redisReply& header = *(*replies)[2 * i];
-    if (!IsText(&header)) {
-      (void)client_->Run({"ZREM", kIds, ids[i]});
-      continue;
+  const auto sizes = client_->Run(commands);
+  if (!sizes.ok()) return sizes.status();
+  // Headers are read a few at a time, and together in one answer only while
+  // they are small.
+  size_t next = 0;
+  while (next < ids.size()) {
+    std::vector<size_t> those;
+    commands.clear();
+    for (int64_t bytes = 0; next < ids.size(); ++next) {
+      const int64_t size = (*sizes)[2 * next]->integer;
+      if (size == 0) {
+        (void)client_->Run({"ZREM", kIds, ids[next]});
+        continue;
+      }
+      if ((*sizes)[2 * next + 1]->integer == 0) continue;
+      if (!those.empty() && bytes + size > kHeadersAtOnce) break;
+      bytes += size;
+      those.push_back(next);
+      commands.push_back({"GET", keys[2 * next]});
     }
-    if ((*replies)[2 * i + 1]->integer == 0) continue;
-    absl::StatusOr<StoredHeader> parsed = ParseHeader(Text(header), ids[i]);
-    if (parsed.ok()) sets->push_back(std::move(parsed->set));
+    if (commands.empty()) break;
+    const auto replies = client_->Run(commands);
+    if (!replies.ok()) return replies.status();
+    for (size_t i = 0; i < those.size(); ++i) {
+      const redisReply& header = *(*replies)[i];
+      if (!IsText(&header)) continue;  // it has just gone
+      absl::StatusOr<StoredHeader> parsed =
+          ParseHeader(Text(header), ids[those[i]]);
+      if (parsed.ok()) sets->push_back(SummaryOf(*parsed->set));
+    }
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> RedisStore::List(
+absl::StatusOr<std::vector<WeightSetSummary>> RedisStore::List(
     absl::string_view after, int limit) {
-  std::vector<std::shared_ptr<const WeightSet>> sets;
+  std::vector<WeightSetSummary> sets;
   std::string last(after);
   while (sets.size() < limit) {
     const std::string from = last.empty() ? "-" : absl::StrCat("(", last);

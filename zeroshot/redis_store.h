@@ -41,8 +41,8 @@ class RedisStore : public WeightStore, public BuildLease {
   // ResourceExhausted: larger than max_set_bytes.
   absl::Status Put(std::shared_ptr<const WeightSet> set) override;
   absl::Status Delete(absl::string_view id) override;
-  absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
-      absl::string_view after, int limit) override;
+  absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
+                                                     int limit) override;
 
   absl::StatusOr<bool> Take(absl::string_view id) override;
   void Release(absl::string_view id) override;
@@ -50,7 +50,7 @@ class RedisStore : public WeightStore, public BuildLease {
  private:
   // Adds the sets of a page of ids, forgetting ids whose set has expired.
   absl::Status ListPage(const std::vector<std::string>& ids,
-                        std::vector<std::shared_ptr<const WeightSet>>* sets);
+                        std::vector<WeightSetSummary>* sets);
 
   RedisClient* const client_;
   const RedisStoreOptions options_;

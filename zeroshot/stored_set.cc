@@ -2,24 +2,26 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "clip/json_reader.h"
+#include "clip/safetensors_header.h"
 #include "clip/sha256.h"
-#include "nlohmann/json.hpp"
 
 namespace zeroshot {
 namespace {
 
-using nlohmann::json;
+using Metadata = std::map<std::string, absl::string_view, std::less<>>;
 
 constexpr absl::string_view kFormat = "zeroshot-weight-set-1";
 
-// More than 200,000 classes with long names need; far less than memory.
-constexpr int64_t kMaxHeaderBytes = int64_t{1} << 30;
+// Of a list, far more than any build has: each takes memory beyond its bytes.
+constexpr int64_t kMaxTexts = 4'000'000;
 
 absl::Status Damaged(absl::string_view what) {
   return absl::DataLossError(absl::StrCat("a stored weight set ", what));
@@ -32,64 +34,72 @@ std::string Sha256Of(absl::string_view bytes) {
 }
 
 // Of every metadata field but the checksum itself, in the order of names.
-std::string Checksum(const json& metadata) {
+// `text_of` says what a field's value stands for.
+template <typename Fields, typename TextOf>
+std::string Checksum(const Fields& fields, TextOf text_of) {
   clip::Sha256 hash;
-  for (const auto& [name, value] : metadata.items()) {
+  for (const auto& [name, value] : fields) {
     if (name == "checksum") continue;
     hash.UpdateField(name);
-    hash.UpdateField(value.get_ref<const std::string&>());
+    hash.UpdateField(text_of(value));
   }
   return hash.HexDigest();
 }
 
-// Text that is not UTF-8 cannot stand in JSON; the wire lets none in.
-std::string Dump(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-// The fields are strings, as safetensors demands; false if one is not there
-// or not what it should be.
-bool ReadText(const json& metadata, const char* name, std::string* out) {
+// False: there is no such field.
+bool ReadText(const Metadata& metadata, absl::string_view name,
+              std::string* out) {
   const auto it = metadata.find(name);
   if (it == metadata.end()) return false;
-  *out = it->get<std::string>();
+  *out = clip::JsonUnescape(it->second);
   return true;
 }
 
-bool ReadNumber(const json& metadata, const char* name, int64_t* out) {
+bool ReadNumber(const Metadata& metadata, absl::string_view name,
+                int64_t* out) {
   std::string text;
   return ReadText(metadata, name, &text) && absl::SimpleAtoi(text, out);
 }
 
-bool ToTexts(const json& list, std::vector<std::string>* out) {
-  if (!list.is_array()) return false;
-  for (const json& item : list) {
-    if (!item.is_string()) return false;
-    out->push_back(item.get<std::string>());
-  }
-  return true;
+// A JSON list of texts; more than `max_count` are none.
+bool TakeTexts(clip::JsonReader* reader, int64_t max_count,
+               std::vector<std::string>* out) {
+  return reader->TakeArray([&] {
+    absl::string_view text;
+    if (static_cast<int64_t>(out->size()) >= max_count ||
+        !reader->TakeString(&text)) {
+      return false;
+    }
+    out->push_back(clip::JsonUnescape(text));
+    return true;
+  });
 }
 
-bool ReadTexts(const json& metadata, const char* name,
+bool ReadTexts(const Metadata& metadata, absl::string_view name,
                std::vector<std::string>* out) {
   std::string text;
-  return ReadText(metadata, name, &text) && ParseTexts(text, out);
+  return ReadText(metadata, name, &text) && ParseTexts(text, kMaxTexts, out);
 }
 
 // [[prompts of class 0], ...], or [] where every class uses the templates.
-bool ReadPrompts(const json& metadata, WeightSet* set) {
+bool ReadPrompts(const Metadata& metadata, WeightSet* set) {
   std::string text;
   if (!ReadText(metadata, "prompts", &text)) return false;
-  const json lists = json::parse(text, nullptr, false);
-  if (!lists.is_array()) return false;
-  for (const json& list : lists) {
-    if (!ToTexts(list, &set->own_prompts.emplace_back())) return false;
-  }
-  return set->own_prompts.empty() ||
-         set->own_prompts.size() == set->class_names.size();
+  clip::JsonReader reader(text);
+  int64_t left = kMaxTexts;
+  const bool taken = reader.TakeArray([&] {
+    if (set->own_prompts.size() == set->class_names.size()) return false;
+    std::vector<std::string>& prompts = set->own_prompts.emplace_back();
+    if (!TakeTexts(&reader, left, &prompts)) return false;
+    left -= static_cast<int64_t>(prompts.size());
+    return true;
+  });
+  return taken && reader.AtEnd() &&
+         (set->own_prompts.empty() ||
+          set->own_prompts.size() == set->class_names.size());
 }
 
-bool ReadMetadata(const json& metadata, StoredHeader* out) {
+bool ReadMetadata(const Metadata& metadata, StoredHeader* out) {
   WeightSet* set = out->set.get();
   std::string format;
   int64_t created = 0;
@@ -111,60 +121,94 @@ bool ReadMetadata(const json& metadata, StoredHeader* out) {
 }
 
 // The one tensor: [C, D] floats, C as many as labels.
-bool ReadShape(const json& header, StoredHeader* out) {
+bool ReadShape(const clip::SafetensorsHeader& header, StoredHeader* out) {
   constexpr int64_t kMaxDim = 1 << 20;
-  const auto tensor = header.find("weights");
-  if (header.size() != 2 || tensor == header.end() || !tensor->is_object() ||
-      tensor->value("dtype", json()) != "F32") {
+  const auto found = header.tensors.find("weights");
+  if (header.tensors.size() != 1 || found == header.tensors.end()) return false;
+  const clip::SafetensorsEntry& tensor = found->second;
+  const auto num_classes = static_cast<int64_t>(out->set->class_names.size());
+  if (tensor.dtype != "F32" || tensor.shape.size() != 2 || num_classes == 0 ||
+      tensor.shape[0] != num_classes || tensor.shape[1] < 1 ||
+      tensor.shape[1] > kMaxDim) {
     return false;
   }
-  const json shape = tensor->value("shape", json());
-  if (!shape.is_array() || shape.size() != 2 ||
-      !shape[0].is_number_unsigned() || !shape[1].is_number_unsigned()) {
-    return false;
+  out->set->embedding_dim = static_cast<int>(tensor.shape[1]);
+  out->num_weights = num_classes * tensor.shape[1];
+  return tensor.begin == 0 &&
+         tensor.end == out->num_weights * int64_t{sizeof(float)};
+}
+
+// A list of texts, as JSON.
+std::string ListText(const std::vector<std::string>& texts) {
+  std::string out = "[";
+  for (const std::string& text : texts) {
+    if (out.size() > 1) out.push_back(',');
+    clip::AppendJsonString(text, &out);
   }
-  const auto dim = shape[1].get<uint64_t>();
-  if (shape[0].get<uint64_t>() != out->set->class_names.size() || dim == 0 ||
-      dim > kMaxDim || out->set->class_names.empty()) {
-    return false;
+  out.push_back(']');
+  return out;
+}
+
+std::string ListText(const std::vector<std::vector<std::string>>& lists) {
+  std::string out = "[";
+  for (const std::vector<std::string>& texts : lists) {
+    if (out.size() > 1) out.push_back(',');
+    out += ListText(texts);
   }
-  out->set->embedding_dim = static_cast<int>(dim);
-  out->num_weights = out->set->class_names.size() * static_cast<int64_t>(dim);
-  return tensor->value("data_offsets", json()) ==
-         json({0, out->num_weights * sizeof(float)});
+  out.push_back(']');
+  return out;
 }
 
 }  // namespace
 
 std::string SerializeHeader(const WeightSet& set) {
-  json metadata = {
+  std::map<std::string, std::string> metadata = {
       {"format", std::string(kFormat)},
       {"id", set.id},
       {"model_fingerprint", set.model_fingerprint},
       {"precision", set.precision},
-      {"labels", Dump(set.class_names)},
-      {"templates", Dump(set.templates)},
-      {"prompts", Dump(set.own_prompts)},
+      {"labels", ListText(set.class_names)},
+      {"templates", ListText(set.templates)},
+      {"prompts", ListText(set.own_prompts)},
       {"num_prompts", absl::StrCat(set.num_prompts)},
       {"num_tokens", absl::StrCat(set.num_tokens)},
       {"create_time_unix_ns", absl::StrCat(absl::ToUnixNanos(set.create_time))},
       {"weights_sha256", Sha256Of(WeightBytes(set))},
   };
-  metadata["checksum"] = Checksum(metadata);
-  const json header = {
-      {"__metadata__", std::move(metadata)},
-      {"weights",
-       {{"dtype", "F32"},
-        {"shape", {set.class_names.size(), set.embedding_dim}},
-        {"data_offsets", {0, set.weights.size() * sizeof(float)}}}}};
-  std::string text = Dump(header);
-  // The weights begin where a float may.
-  text.resize((text.size() + 7) / 8 * 8, ' ');
+  metadata["checksum"] =
+      Checksum(metadata, [](absl::string_view text) { return text; });
   std::string out(kHeaderPrefixBytes, '\0');
-  for (int i = 0; i < kHeaderPrefixBytes; ++i) {
-    out[i] = static_cast<char>(text.size() >> (8 * i));
+  out += R"({"__metadata__":{)";
+  absl::string_view separator;
+  for (auto& [name, value] : metadata) {
+    absl::StrAppend(&out, separator, "\"", name, "\":");
+    clip::AppendJsonString(std::exchange(value, {}), &out);
+    separator = ",";
   }
-  return out + text;
+  absl::StrAppend(&out, R"(},"weights":{"data_offsets":[0,)",
+                  set.weights.size() * sizeof(float),
+                  R"(],"dtype":"F32","shape":[)", set.class_names.size(), ",",
+                  set.embedding_dim, "]}}");
+  // The weights begin where a float may.
+  out.resize((out.size() + 7) / 8 * 8, ' ');
+  const size_t size = out.size() - kHeaderPrefixBytes;
+  for (int i = 0; i < kHeaderPrefixBytes; ++i) {
+    out[i] = static_cast<char>(size >> (8 * i));
+  }
+  return out;
+}
+
+absl::Status CheckStorable(const WeightSet& set, int64_t header_bytes) {
+  int64_t prompts = 0;
+  for (const auto& own : set.own_prompts) prompts += own.size();
+  if (header_bytes <= kMaxHeaderBytes && prompts <= kMaxTexts &&
+      set.num_classes() <= kMaxTexts) {
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the names and prompts of the weight set take ", header_bytes,
+      " bytes and are ", prompts + set.num_classes(), "; at most ",
+      kMaxHeaderBytes, " bytes and ", kMaxTexts, " of each can be stored"));
 }
 
 absl::string_view WeightBytes(const WeightSet& set) {
@@ -172,8 +216,18 @@ absl::string_view WeightBytes(const WeightSet& set) {
                            set.weights.size() * sizeof(float));
 }
 
-bool ParseTexts(const std::string& text, std::vector<std::string>* out) {
-  return ToTexts(json::parse(text, nullptr, false), out);
+bool ParseTexts(absl::string_view text, int64_t max_count,
+                std::vector<std::string>* out) {
+  clip::JsonReader reader(text);
+  return TakeTexts(&reader, max_count, out) && reader.AtEnd();
+}
+
+absl::Status CheckMetadata(const Metadata& metadata) {
+  std::string checksum;
+  return ReadText(metadata, "checksum", &checksum) &&
+                 checksum == Checksum(metadata, &clip::JsonUnescape)
+             ? absl::OkStatus()
+             : Damaged("does not match its checksum");
 }
 
 absl::StatusOr<int64_t> HeaderBytes(absl::string_view prefix) {
@@ -182,7 +236,7 @@ absl::StatusOr<int64_t> HeaderBytes(absl::string_view prefix) {
   for (int i = 0; i < kHeaderPrefixBytes; ++i) {
     size |= uint64_t{static_cast<uint8_t>(prefix[i])} << (8 * i);
   }
-  if (size > kMaxHeaderBytes) return Damaged("has no header");
+  if (size > uint64_t{kMaxHeaderBytes}) return Damaged("has no header");
   return static_cast<int64_t>(size) + kHeaderPrefixBytes;
 }
 
@@ -191,20 +245,14 @@ absl::StatusOr<StoredHeader> ParseHeader(absl::string_view header,
   const absl::StatusOr<int64_t> size = HeaderBytes(header);
   if (!size.ok()) return size.status();
   if (*size != header.size()) return Damaged("is truncated");
-  const absl::string_view text = header.substr(kHeaderPrefixBytes);
-  const json parsed =
-      json::parse(text.data(), text.data() + text.size(), nullptr, false);
-  if (!parsed.is_object()) return Damaged("has no header");
-  const auto metadata = parsed.find("__metadata__");
-  if (metadata == parsed.end() || !metadata->is_object() ||
-      !std::all_of(metadata->begin(), metadata->end(),
-                   [](const json& value) { return value.is_string(); }) ||
-      metadata->value("checksum", "") != Checksum(*metadata)) {
-    return Damaged("does not match its checksum");
-  }
+  const auto parsed =
+      clip::ParseSafetensorsHeader(header.substr(kHeaderPrefixBytes));
+  if (!parsed.ok()) return Damaged("has no header");
+  absl::Status intact = CheckMetadata(parsed->metadata);
+  if (!intact.ok()) return intact;
   StoredHeader out;
   out.set = std::make_shared<WeightSet>();
-  if (!ReadMetadata(*metadata, &out) || !ReadShape(parsed, &out)) {
+  if (!ReadMetadata(parsed->metadata, &out) || !ReadShape(*parsed, &out)) {
     return Damaged("has a header of another format");
   }
   if (out.set->id != id) return Damaged("has another's id");

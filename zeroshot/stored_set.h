@@ -16,8 +16,10 @@
 #define ZEROSHOT_ZEROSHOT_STORED_SET_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -29,8 +31,15 @@ namespace zeroshot {
 // Bytes before the JSON text, which hold its length.
 constexpr int64_t kHeaderPrefixBytes = 8;
 
+// Of the JSON text: more than 200,000 classes with long names need.
+constexpr int64_t kMaxHeaderBytes = 256 << 20;
+
 // Everything before the weights' bytes: prefix and JSON text.
 std::string SerializeHeader(const WeightSet& set);
+
+// ResourceExhausted: the header of the set, of so many bytes, is larger than
+// what ParseHeader takes, so that no store should have it.
+absl::Status CheckStorable(const WeightSet& set, int64_t header_bytes);
 
 // The bytes of set.weights as they stand in the file. Borrows the set.
 absl::string_view WeightBytes(const WeightSet& set);
@@ -54,8 +63,15 @@ absl::StatusOr<StoredHeader> ParseHeader(absl::string_view header,
 absl::Status CheckWeights(const StoredHeader& header,
                           absl::string_view weights);
 
-// A list of texts in JSON, as metadata has them. False: it is something else.
-bool ParseTexts(const std::string& text, std::vector<std::string>* out);
+// A list of texts in JSON, as metadata has them. False: it is something else,
+// or has more than `max_count`.
+bool ParseTexts(absl::string_view text, int64_t max_count,
+                std::vector<std::string>* out);
+
+// A file's metadata, as clip::SafetensorsHeader has it. DataLoss: it does not
+// match its own checksum.
+absl::Status CheckMetadata(
+    const std::map<std::string, absl::string_view, std::less<>>& metadata);
 
 // A whole file at once. DataLoss as above, or truncated.
 absl::StatusOr<std::shared_ptr<const WeightSet>> ParseWeightSet(

@@ -68,9 +68,19 @@ TieredStore::Found TieredStore::Get(absl::string_view id) {
   return found;
 }
 
+TieredStore::Found TieredStore::Checked(size_t t, absl::string_view id,
+                                        Found found) {
+  if (!found.ok() || !check_) return found;
+  absl::Status good = check_(**found);
+  if (good.ok()) return found;
+  // It would stand in the way of the set that belongs there.
+  (void)tiers_[t].store->Delete(id);
+  return good;
+}
+
 TieredStore::Found TieredStore::LookBelow(absl::string_view id) {
   for (size_t t = 1; t < tiers_.size(); ++t) {
-    Found found = tiers_[t].store->Get(id);
+    const Found found = Checked(t, id, tiers_[t].store->Get(id));
     Count(t, found.status(), Asked::kGet);
     if (!found.ok()) continue;
     // A set that has no room above is served all the same.
@@ -85,6 +95,7 @@ TieredStore::Found TieredStore::LookBelow(absl::string_view id) {
 TieredStore::Found TieredStore::GetHeader(absl::string_view id) {
   for (size_t t = 0; t < tiers_.size(); ++t) {
     Found found = tiers_[t].store->GetHeader(id);
+    if (t > 0) found = Checked(t, id, std::move(found));
     Count(t, found.status(), Asked::kOther);
     if (found.ok()) return found;
   }
@@ -117,18 +128,19 @@ absl::Status TieredStore::Delete(absl::string_view id) {
   return deleted ? absl::OkStatus() : WeightSetNotFound(id);
 }
 
-absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> TieredStore::List(
+absl::StatusOr<std::vector<WeightSetSummary>> TieredStore::List(
     absl::string_view after, int limit) {
-  std::map<std::string, std::shared_ptr<const WeightSet>> by_id;
+  std::map<std::string, WeightSetSummary> by_id;
   for (size_t t = 0; t < tiers_.size(); ++t) {
     auto sets = tiers_[t].store->List(after, limit);
     Count(t, sets.status(), Asked::kOther);
     if (!sets.ok()) continue;
-    for (std::shared_ptr<const WeightSet>& set : *sets) {
-      by_id.emplace(set->id, std::move(set));
+    for (WeightSetSummary& set : *sets) {
+      std::string id = set.id;
+      by_id.emplace(std::move(id), std::move(set));
     }
   }
-  std::vector<std::shared_ptr<const WeightSet>> list;
+  std::vector<WeightSetSummary> list;
   for (auto& [id, set] : by_id) {
     if (list.size() == limit) break;
     list.push_back(std::move(set));

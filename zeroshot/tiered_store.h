@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "clip/mutex.h"
@@ -40,16 +41,26 @@ class TieredStore : public WeightStore {
   // is asked by every caller for itself. `on_change` may be null.
   TieredStore(const std::vector<Tier>& tiers, OnChange on_change);
 
+  // What every set, and every header without weights, from below the first tier
+  // must pass: see CheckStored. One that does not is damage: it is deleted from
+  // its tier, counted and told of, and never served. REQUIRES: called before
+  // other threads use the store.
+  using Check = std::function<absl::Status(const WeightSet&)>;
+  void SetCheck(Check check) { check_ = std::move(check); }
+
   absl::StatusOr<std::shared_ptr<const WeightSet>> Get(
       absl::string_view id) override;
   absl::StatusOr<std::shared_ptr<const WeightSet>> GetHeader(
       absl::string_view id) override;
+  absl::Status CheckSize(int64_t bytes) override {
+    return tiers_[0].store->CheckSize(bytes);
+  }
   // The first tier must take the set; the others' failures are passed over.
   absl::Status Put(std::shared_ptr<const WeightSet> set) override;
   // From every tier. Unavailable: a tier that fails may still have it.
   absl::Status Delete(absl::string_view id) override;
-  absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
-      absl::string_view after, int limit) override;
+  absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
+                                                     int limit) override;
 
   std::vector<TierStats> stats();
 
@@ -72,8 +83,11 @@ class TieredStore : public WeightStore {
   // What tier `t`'s answer means for its counts and health.
   void Count(size_t t, const absl::Status& status, Asked asked);
   Found LookBelow(absl::string_view id);
+  // What tier `t` found, or DataLoss if it does not pass the check.
+  Found Checked(size_t t, absl::string_view id, Found found);
 
   const OnChange on_change_;
+  Check check_;  // may be null
   std::vector<Tier> tiers_;
   clip::Mutex mu_;
   std::vector<State> states_ ABSL_GUARDED_BY(mu_);  // of each tier

@@ -30,6 +30,16 @@ absl::Status CheckModel(const WeightSet& set, absl::string_view fingerprint) {
                    ", this server has ", fingerprint, ": build it again"));
 }
 
+WeightSetSummary SummaryOf(const WeightSet& set) {
+  return {set.id,
+          set.model_fingerprint,
+          set.precision,
+          set.num_classes(),
+          set.embedding_dim,
+          set.num_prompts,
+          set.create_time};
+}
+
 std::shared_ptr<const WeightSet> WithoutWeights(const WeightSet& set) {
   auto header = std::make_shared<WeightSet>();
   header->id = set.id;

@@ -43,6 +43,18 @@ struct WeightSet {
   int64_t SizeBytes() const;
 };
 
+// What a list shows of a set: nothing that grows with it.
+struct WeightSetSummary {
+  std::string id;
+  std::string model_fingerprint;
+  std::string precision;
+  int num_classes = 0;
+  int embedding_dim = 0;
+  int64_t num_prompts = 0;
+  absl::Time create_time;
+};
+WeightSetSummary SummaryOf(const WeightSet& set);
+
 // FailedPrecondition: another model than `fingerprint`'s encoded the set.
 absl::Status CheckModel(const WeightSet& set, absl::string_view fingerprint);
 

@@ -9,6 +9,7 @@
 #include "clip/monotonic.h"
 #include "clip/no_throw.h"
 #include "clip/quoted.h"
+#include "zeroshot/weight_set_check.h"
 
 namespace zeroshot {
 namespace {
@@ -18,18 +19,6 @@ constexpr absl::Duration kLookAgain = absl::Milliseconds(50);
 
 // How often a server looks whether another one has built the set.
 constexpr absl::Duration kLookAtLease = absl::Milliseconds(100);
-
-// What was asked for when the set was built.
-ClassifierSpec SpecOf(const WeightSet& header) {
-  ClassifierSpec spec;
-  for (int c = 0; c < header.num_classes(); ++c) {
-    ClassDefinition definition{header.class_names[c], {}};
-    if (!header.own_prompts.empty()) definition.prompts = header.own_prompts[c];
-    spec.classes.push_back(std::move(definition));
-  }
-  spec.templates = header.templates;
-  return spec;
-}
 
 }  // namespace
 
@@ -262,6 +251,12 @@ absl::StatusOr<BuildResult> WeightSetBuilder::BuildNow(
     set->own_prompts.resize(spec.num_classes());
     set->own_prompts[c] = spec.own_prompts(c);
   }
+  // Known before the work is done.
+  const int64_t weights_bytes = int64_t{spec.num_classes()} *
+                                info.embedding_dim *
+                                static_cast<int64_t>(sizeof(float));
+  absl::Status fits = store_->CheckSize(set->SizeBytes() + weights_bytes);
+  if (!fits.ok()) return fits;
   absl::StatusOr<EncodedClasses> encoded = encoder_.Encode(spec, progress);
   if (!encoded.ok()) return encoded.status();
   BuildResult result;

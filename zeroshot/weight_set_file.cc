@@ -11,22 +11,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/types/span.h"
+#include "clip/json_reader.h"
 #include "clip/quoted.h"
 #include "clip/safetensors.h"
+#include "clip/safetensors_header.h"
 #include "clip/sha256.h"
-#include "nlohmann/json.hpp"
 #include "zeroshot/npy.h"
 #include "zeroshot/stored_set.h"
+#include "zeroshot/weight_set_check.h"
 
 namespace zeroshot {
 namespace {
-
-using nlohmann::json;
-
-// What a vector's length may differ from 1 by. bfloat16 that was normalised in
-// bfloat16 differs by up to 0.004; what was not normalised, or lies the other
-// way round, by far more.
-constexpr double kMaxLengthError = 0.005;
 
 // A file's matrix and what else it says.
 struct Content {
@@ -93,49 +88,57 @@ std::vector<float> Gather(const Content& content, int64_t num_classes,
 }
 
 // A file as this server writes it has checksums: damage is told as such.
-absl::Status CheckStored(absl::string_view file, const std::string& id) {
-  const absl::StatusOr<int64_t> end = HeaderBytes(file);
-  if (!end.ok()) return end.status();
-  const absl::StatusOr<StoredHeader> header =
-      ParseHeader(file.substr(0, *end), id);
-  if (!header.ok()) return header.status();
-  return CheckWeights(*header, file.substr(*end));
+absl::Status CheckIntact(const clip::SafetensorsHeader& header,
+                         absl::string_view weights) {
+  absl::Status intact = CheckMetadata(header.metadata);
+  if (!intact.ok()) return intact;
+  const auto hash = header.metadata.find("weights_sha256");
+  clip::Sha256 found;
+  found.Update(weights);
+  return hash != header.metadata.end() && hash->second == found.HexDigest()
+             ? absl::OkStatus()
+             : absl::DataLossError("the weights do not match their checksum");
 }
 
-// REQUIRES: ParseSafetensors took the file, so that its header is an object.
-absl::Status ReadMetadata(absl::string_view file, Content* content) {
+// REQUIRES: ParseSafetensors took the file.
+absl::Status ReadMetadata(absl::string_view file, int64_t max_classes,
+                          Content* content) {
   const absl::StatusOr<int64_t> end = HeaderBytes(file);
   if (!end.ok()) return end.status();
-  const absl::string_view text =
-      file.substr(kHeaderPrefixBytes, *end - kHeaderPrefixBytes);
-  const json header =
-      json::parse(text.data(), text.data() + text.size(), nullptr, false);
-  const auto metadata = header.find("__metadata__");
-  if (metadata == header.end()) return absl::OkStatus();
-  if (!metadata->is_object() ||
-      !std::all_of(metadata->begin(), metadata->end(),
-                   [](const json& value) { return value.is_string(); })) {
-    return absl::InvalidArgumentError(
-        "the file's __metadata__ is not an object of texts");
-  }
-  if (metadata->contains("weights_sha256") || metadata->contains("checksum")) {
-    absl::Status stored = CheckStored(file, metadata->value("id", ""));
+  const auto header = clip::ParseSafetensorsHeader(
+      file.substr(kHeaderPrefixBytes, *end - kHeaderPrefixBytes));
+  if (!header.ok()) return header.status();
+  const auto& metadata = header->metadata;
+  if (metadata.contains("weights_sha256") || metadata.contains("checksum")) {
+    // What this server writes has this name.
+    absl::Status stored =
+        header->tensors.contains("weights")
+            ? CheckIntact(*header, content->bytes)
+            : absl::DataLossError("it holds no tensor named weights");
     if (!stored.ok()) {
       return absl::InvalidArgumentError(
           absl::StrCat("the file is damaged: ", stored.message()));
     }
     content->layout = Layout::kClassRows;
   }
-  content->model_fingerprint = metadata->value("model_fingerprint", "");
-  if (metadata->contains("labels") &&
-      !ParseTexts(metadata->value("labels", ""), &content->class_names)) {
+  if (const auto it = metadata.find("model_fingerprint");
+      it != metadata.end()) {
+    content->model_fingerprint = clip::JsonUnescape(it->second);
+  }
+  const auto labels = metadata.find("labels");
+  if (labels != metadata.end() &&
+      !ParseTexts(clip::JsonUnescape(labels->second), max_classes,
+                  &content->class_names)) {
     return absl::InvalidArgumentError(
-        "the file's metadata field labels is not a JSON list of texts");
+        absl::StrCat("the file's metadata field labels is not a JSON list of "
+                     "at most ",
+                     max_classes, " texts"));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Content> ReadSafetensorsFile(absl::string_view file) {
+absl::StatusOr<Content> ReadSafetensorsFile(absl::string_view file,
+                                            int64_t max_classes) {
   const auto tensors = clip::ParseSafetensors(absl::Span<const uint8_t>(
       reinterpret_cast<const uint8_t*>(file.data()), file.size()));
   if (!tensors.ok()) {
@@ -167,13 +170,14 @@ absl::StatusOr<Content> ReadSafetensorsFile(absl::string_view file) {
   content.shape = view.shape;
   content.bytes = absl::string_view(
       reinterpret_cast<const char*>(view.bytes.data()), view.bytes.size());
-  absl::Status metadata = ReadMetadata(file, &content);
+  absl::Status metadata = ReadMetadata(file, max_classes, &content);
   if (!metadata.ok()) return metadata;
   return content;
 }
 
-absl::StatusOr<Content> ReadContent(absl::string_view file) {
-  if (!IsNpy(file)) return ReadSafetensorsFile(file);
+absl::StatusOr<Content> ReadContent(absl::string_view file,
+                                    int64_t max_classes) {
+  if (!IsNpy(file)) return ReadSafetensorsFile(file, max_classes);
   absl::StatusOr<NpyArray> array = ParseNpy(file);
   if (!array.ok()) return array.status();
   Content content;
@@ -225,41 +229,12 @@ absl::StatusOr<Layout> FindLayout(const std::vector<int64_t>& shape,
       " class names and this model's ", dim, " dimensions need ", allowed));
 }
 
-absl::Status CheckVectors(const WeightSet& set) {
-  for (int c = 0; c < set.num_classes(); ++c) {
-    double square = 0;
-    for (int d = 0; d < set.embedding_dim; ++d) {
-      const double x = set.weights[int64_t{c} * set.embedding_dim + d];
-      square += x * x;
-    }
-    const double length = std::sqrt(square);
-    if (std::abs(length - 1) <= kMaxLengthError) continue;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the vector of class ", c, ", ", clip::Quoted(set.class_names[c]),
-        std::isfinite(length)
-            ? absl::StrCat(", has length ", length, "; expected is 1 within ",
-                           kMaxLengthError, ": divide it by its length")
-            : ", holds a number that is not finite"));
-  }
-  return absl::OkStatus();
-}
-
-std::string IdOf(const WeightSet& set) {
-  clip::Sha256 hash;
-  hash.UpdateField("imported weight set");
-  hash.UpdateField(set.model_fingerprint);
-  hash.UpdateField(absl::StrCat(set.num_classes()));
-  for (const std::string& name : set.class_names) hash.UpdateField(name);
-  hash.UpdateField(WeightBytes(set));
-  return absl::StrCat(kImportedPrefix, hash.HexDigest());
-}
-
 }  // namespace
 
 absl::StatusOr<ImportedSet> ReadWeightSetFile(const FileToImport& file,
                                               const clip::ModelInfo& model,
                                               const BuildLimits& limits) {
-  absl::StatusOr<Content> content = ReadContent(file.bytes);
+  absl::StatusOr<Content> content = ReadContent(file.bytes, limits.max_classes);
   if (!content.ok()) return content.status();
   for (const std::string& said :
        {content->model_fingerprint, file.model_fingerprint}) {
@@ -280,15 +255,19 @@ absl::StatusOr<ImportedSet> ReadWeightSetFile(const FileToImport& file,
   }
   // Names as a build takes them, with its limits and warnings.
   ClassifierSpec names;
-  for (const std::string& name : content->class_names) {
-    names.classes.push_back({name, {}});
+  names.classes.reserve(content->class_names.size());
+  for (std::string& name : std::exchange(content->class_names, {})) {
+    names.classes.push_back({std::move(name), {}});
   }
   names.templates = {"{}"};
-  const auto resolved = ResolvedSpec::Resolve(names, limits);
+  const auto resolved = ResolvedSpec::Resolve(std::move(names), limits);
   if (!resolved.ok()) return resolved.status();
 
   auto set = std::make_shared<WeightSet>();
-  set->class_names = std::move(content->class_names);
+  set->class_names.reserve(resolved->num_classes());
+  for (int c = 0; c < resolved->num_classes(); ++c) {
+    set->class_names.push_back(resolved->class_name(c));
+  }
   set->embedding_dim = model.embedding_dim;
   const int64_t num_classes = set->num_classes();
   const int64_t dim = model.embedding_dim;
@@ -301,10 +280,10 @@ absl::StatusOr<ImportedSet> ReadWeightSetFile(const FileToImport& file,
   set->weights = class_after_class
                      ? Gather(*content, num_classes, dim, dim, 1)
                      : Gather(*content, num_classes, dim, 1, num_classes);
-  if (absl::Status checked = CheckVectors(*set); !checked.ok()) return checked;
+  if (absl::Status checked = CheckUnitRows(*set); !checked.ok()) return checked;
   set->model_fingerprint = model.fingerprint;
   set->create_time = absl::Now();
-  set->id = IdOf(*set);
+  set->id = ImportedId(*set);
 
   ImportedSet imported{set, resolved->Warnings()};
   if (content->model_fingerprint.empty() && file.model_fingerprint.empty()) {

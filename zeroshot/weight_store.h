@@ -36,9 +36,15 @@ class WeightStore {
 
   // The set's header, which outlives its weights in the store: from it the set
   // can be built anew (see WeightSet::has_specification). Weights may be there
-  // or not. NotFound, DataLoss, Unavailable as above.
+  // or not. To be looked at is not to be used: it changes nothing in what goes
+  // first. NotFound, DataLoss, Unavailable as above.
   virtual absl::StatusOr<std::shared_ptr<const WeightSet>> GetHeader(
       absl::string_view id) = 0;
+
+  // Whether a set that takes so many bytes (WeightSet::SizeBytes) can be put at
+  // all; asked before the set is made. ResourceExhausted: it is larger than the
+  // store may hold.
+  virtual absl::Status CheckSize(int64_t /*bytes*/) { return absl::OkStatus(); }
 
   // Stores a set under its id; putting the same id again changes nothing.
   // ResourceExhausted: the set alone is larger than the store may hold.
@@ -48,8 +54,8 @@ class WeightStore {
   virtual absl::Status Delete(absl::string_view id) = 0;
 
   // Up to `limit` sets with ids greater than `after`, in the order of ids.
-  // A store that would have to read the weights leaves them empty.
-  virtual absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
+  // Holds one header at a time. To be listed is not to be used.
+  virtual absl::StatusOr<std::vector<WeightSetSummary>> List(
       absl::string_view after, int limit) = 0;
 
   virtual StoreSize size() { return {}; }

@@ -28,7 +28,7 @@ void Score(benchmark::State& state) {
   const bool all = state.range(3) != 0;
   for (auto _ : state) {
     benchmark::DoNotOptimize(
-        zeroshot::Score(set, embedding, 100.0f, top_k, all));
+        *zeroshot::Score(set, embedding, 100.0f, top_k, all));
   }
   state.SetLabel(all ? "all probabilities" : "best ones");
   state.SetBytesProcessed(state.iterations() * set.weights.size() *

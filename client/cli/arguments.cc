@@ -1,9 +1,12 @@
 #include "client/cli/arguments.h"
 
+#include <unistd.h>
+
 #include <algorithm>
-#include <numeric>
+#include <cstdlib>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -11,50 +14,22 @@
 namespace zeroshot::client {
 namespace {
 
-// Levenshtein's distance: insertions, deletions and replacements.
-int EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<int> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 1; i <= a.size(); ++i) {
-    int diagonal = row[0];
-    row[0] = static_cast<int>(i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const int replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
-absl::Status UnknownFlag(absl::string_view name,
+absl::Status UnknownFlag(absl::string_view argument, absl::string_view name,
                          absl::Span<const FlagDefinition> definitions) {
   std::vector<std::string> names;
   for (const FlagDefinition& flag : definitions) names.push_back(flag.name);
+  // Such as --json.png, which a shell made of *.png.
+  if (access(std::string(argument).c_str(), F_OK) == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "unknown flag ", argument,
+        "; a file has that name: put -- before file names that begin with a "
+        "dash"));
+  }
   return absl::InvalidArgumentError(
       absl::StrCat("unknown flag --", name, DidYouMean(name, "--", names)));
 }
 
 }  // namespace
-
-std::string DidYouMean(absl::string_view word, absl::string_view prefix,
-                       absl::Span<const std::string> candidates) {
-  int best = std::max<int>(1, static_cast<int>(word.size()) / 3) + 1;
-  absl::string_view nearest;
-  for (const std::string& candidate : candidates) {
-    // A beginning or a longer form of the right word is near at any length.
-    const bool begins =
-        word.size() >= 3 && (absl::StartsWith(candidate, word) ||
-                             absl::StartsWith(word, candidate));
-    const int distance = begins ? 1 : EditDistance(word, candidate);
-    if (distance < best) {
-      best = distance;
-      nearest = candidate;
-    }
-  }
-  if (nearest.empty()) return "";
-  return absl::StrCat("; did you mean ", prefix, nearest, "?");
-}
 
 absl::StatusOr<Arguments> Arguments::Parse(
     absl::Span<const std::string> args,
@@ -78,7 +53,9 @@ absl::StatusOr<Arguments> Arguments::Parse(
     const auto flag =
         std::find_if(definitions.begin(), definitions.end(),
                      [&](const auto& known) { return name == known.name; });
-    if (flag == definitions.end()) return UnknownFlag(name, definitions);
+    if (flag == definitions.end()) {
+      return UnknownFlag(args[i], name, definitions);
+    }
     const bool attached = equals != absl::string_view::npos;
     std::string value;
     if (flag->value == nullptr) {
@@ -102,6 +79,23 @@ absl::StatusOr<Arguments> Arguments::Parse(
     values.push_back(value);
   }
   return result;
+}
+
+absl::Status Arguments::ReadEnvironment(
+    absl::Span<const FlagDefinition> definitions) {
+  for (const FlagDefinition& flag : definitions) {
+    const std::string variable =
+        absl::StrCat("ZEROSHOT_", absl::AsciiStrToUpper(flag.name));
+    const char* const value = std::getenv(variable.c_str());
+    if (Has(flag.name) || value == nullptr || *value == '\0') continue;
+    bool on = true;
+    if (flag.value == nullptr && !absl::SimpleAtob(value, &on)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          variable, " is '", value, "'; it should be 1, true, 0 or false"));
+    }
+    if (on) flags_[flag.name] = {value};
+  }
+  return absl::OkStatus();
 }
 
 bool Arguments::Has(absl::string_view flag) const {

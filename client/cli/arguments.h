@@ -11,10 +11,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "base/did_you_mean.h"
 
 namespace zeroshot::client {
 
@@ -36,6 +38,11 @@ class Arguments {
       absl::Span<const std::string> args,
       absl::Span<const FlagDefinition> definitions);
 
+  // Takes those of the flags that were not given from the environment:
+  // ZEROSHOT_TLS_CA for --tls_ca. An empty variable counts as none; one of a
+  // switch is 1, true, 0 or false. InvalidArgument: another value of a switch.
+  absl::Status ReadEnvironment(absl::Span<const FlagDefinition> definitions);
+
   const std::vector<std::string>& positional() const { return positional_; }
   bool Has(absl::string_view flag) const;
 
@@ -55,10 +62,7 @@ class Arguments {
   std::map<std::string, std::vector<std::string>, std::less<>> flags_;
 };
 
-// "; did you mean X?" with the candidate nearest to `word`, or nothing if none
-// is near.
-std::string DidYouMean(absl::string_view word, absl::string_view prefix,
-                       absl::Span<const std::string> candidates);
+using base::DidYouMean;
 
 }  // namespace zeroshot::client
 

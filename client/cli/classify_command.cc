@@ -2,9 +2,9 @@
 #include <ostream>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "client/cli/command.h"
 #include "client/cli/json.h"
+#include "client/cli/server_wait.h"
 #include "client/in_order.h"
 
 namespace zeroshot::client {
@@ -16,14 +16,18 @@ the files. The classifier is an id from `build`, or is described by the flags of
 `build` and built first. Several ids (--weight_set given again) cost one pass of
 each picture and give a line each. `-` reads a picture from stdin.
 
-  zeroshot_client classify --weight_set=$ID pictures/*.jpg
+  zeroshot_client classify --classes=frog,apple,car models/demo/pictures/*
+  zeroshot_client classify --weight_set=$ID photos/*.jpg
   zeroshot_client classify --weight_set=$ANIMALS --weight_set=$PLACES a.jpg
   zeroshot_client classify --classes=cat,dog,horse --top_k=2 a.jpg b.png
+  zeroshot_client classify --weight_set=$ID -- --a-name-with-dashes.jpg
   curl -s https://example.org/a.jpg | zeroshot_client classify --classes=cat,dog -
   zeroshot_client classify --weight_set=$ID --json *.jpg | jq -r .predictions[0].class_name
 
 A file that fails is reported on stderr and the others go on; the exit code is
-then 1. With --json every file has one line on stdout: {"file", "weight_set_id",
+then 1. If the server goes away classify waits for it, goes on where it was, and
+stops if it does not come back; a last line on stderr counts the files that were
+answered, failed and not tried. With --json every file has one line on stdout: {"file", "weight_set_id",
 "predictions", "timing_ms", "embedding_cached"}, or {"file", "error"}; with
 several ids also "more": [{"weight_set_id", "predictions"}].
 )";
@@ -154,8 +158,6 @@ class AnswerTable {
     }
   }
 
-  const std::string& label(int64_t i) const { return labels_[i]; }
-
   void Print(int64_t i, const Shown& shown) const {
     for (size_t set = 0; set < shown.ids.size(); ++set) {
       std::string line =
@@ -210,61 +212,57 @@ absl::StatusOr<std::vector<WeightSet>> Describe(
 }
 
 // `classifier` null: the sets are named by the options.
-absl::StatusOr<Shown> ClassifyFile(const Invocation& run,
-                                   const Options& options,
-                                   const std::string& file,
-                                   Classifier* classifier) {
+absl::StatusOr<Shown> ClassifyImage(const Invocation& run,
+                                    const Options& options,
+                                    const std::string& image,
+                                    Classifier* classifier) {
   const ClassifyOptions call{.top_k = options.top_k};
-  const absl::StatusOr<std::string> image = ReadInput(file, *run.console.in);
-  if (!image.ok()) return image.status();
   if (classifier == nullptr) {
     absl::StatusOr<std::vector<Answer>> answers =
-        run.client->ClassifyWithEach(*image, options.weight_set_ids, call);
+        run.client->ClassifyWithEach(image, options.weight_set_ids, call);
     if (!answers.ok()) return answers.status();
     return Shown{options.weight_set_ids, *std::move(answers)};
   }
-  absl::StatusOr<Answer> answer = classifier->Classify(*image, call);
+  absl::StatusOr<Answer> answer = classifier->Classify(image, call);
   if (!answer.ok()) return answer.status();
   return Shown{{classifier->weight_set_id()}, {*std::move(answer)}};
 }
 
 int ClassifyFiles(const Invocation& run, const Options& options,
-                  Classifier* classifier, const std::vector<WeightSet>& sets) {
+                  Classifier* classifier, const std::vector<WeightSet>& sets,
+                  ServerWait* server) {
   const Console& console = run.console;
-  const AnswerTable table(console, Labels(options.files), sets);
-  const absl::Time start = absl::Now();
-  int64_t failed = 0;
+  const std::vector<std::string>& files = options.files;
+  const AnswerTable table(console, Labels(files), sets);
   InOrder<absl::StatusOr<Shown>>(
-      options.files.size(), options.parallel,
-      [&](int64_t i) {
-        return ClassifyFile(run, options, options.files[i], classifier);
+      files.size(), options.parallel,
+      [&](int64_t i) -> absl::StatusOr<Shown> {
+        const auto image = ReadInput(files[i], *console.in);
+        if (!image.ok()) return image.status();
+        return server->Call<Shown>(
+            [&] { return ClassifyImage(run, options, *image, classifier); });
       },
       [&](int64_t i, absl::StatusOr<Shown> shown) {
-        if (!shown.ok()) ++failed;
+        server->Count(shown.status());
+        if (ServerWait::WasNotTried(shown.status())) return;
         if (run.json) {
-          *console.out << ToJson(options.files[i], shown) << std::endl;
+          *console.out << ToJson(files[i], shown) << std::endl;
         } else if (shown.ok()) {
           table.Print(i, *shown);
         } else {
-          *console.err << table.label(i) << ": " << HumanError(shown.status())
-                       << std::endl;
+          server->Say(FileError(files[i], shown.status()));
         }
       });
-  if (failed > 0 && !run.json && options.files.size() > 1) {
-    *console.err << failed << " of " << options.files.size()
-                 << " pictures failed\n";
-  } else if (console.out_is_terminal && !run.json && options.files.size() > 1) {
-    *console.err << Dim(absl::StrCat(options.files.size(), " pictures in ",
-                                     HumanDuration(absl::Now() - start)),
-                        console.colour && console.err_is_terminal)
-                 << "\n";
-  }
-  return failed > 0 ? kCallFailed : kOk;
+  return server->Finish(files.size());
 }
 
 int RunClassify(const Invocation& run) {
   const absl::StatusOr<Options> options = ReadOptions(run.arguments);
   if (!options.ok()) return UsageError(run, options.status());
+  ServerWait server(run);
+  const absl::Status begun = server.Begin();
+  if (absl::IsInvalidArgument(begun)) return UsageError(run, begun);
+  if (!begun.ok()) return CallFailed(run, begun);
   std::unique_ptr<Classifier> classifier;
   std::vector<std::string> ids = options->weight_set_ids;
   if (ids.empty()) {
@@ -272,10 +270,12 @@ int RunClassify(const Invocation& run) {
     if (!built.ok()) return CallFailed(run, built.status());
     classifier = *std::move(built);
     ids = {classifier->weight_set_id()};
+    // A call has less time than a build.
+    server.OnReturn([&] { return run.client->Build(options->spec).status(); });
   }
   const absl::StatusOr<std::vector<WeightSet>> sets = Describe(run, ids);
   if (!sets.ok()) return CallFailed(run, sets.status());
-  return ClassifyFiles(run, *options, classifier.get(), *sets);
+  return ClassifyFiles(run, *options, classifier.get(), *sets, &server);
 }
 
 }  // namespace
@@ -287,6 +287,7 @@ Command ClassifyCommand() {
        /*repeated=*/true},
       {"top_k", "N", "guesses for each picture (default: 5)"},
       {"parallel", "N", "calls in flight (default: 8)"},
+      WaitForServerFlag(),
   };
   for (const FlagDefinition& flag : SpecFlags()) flags.push_back(flag);
   return {"classify", "FILE...", "say what pictures show",

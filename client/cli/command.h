@@ -63,6 +63,9 @@ std::string JsonError(const absl::Status& status);
 // "message (NOT_FOUND)", safe to show.
 std::string HumanError(const absl::Status& status);
 
+// "FILE: message (NOT_FOUND)", with a hint where the shell is behind it.
+std::string FileError(const std::string& path, const absl::Status& status);
+
 // The flags that say what to build; ReadSpec reads them, and the files they
 // name. InvalidArgument: both or none of the classes' flags, more than one of
 // the templates', an empty name, a file that cannot be read.
@@ -80,8 +83,8 @@ absl::StatusOr<std::unique_ptr<Classifier>> BuildWithProgress(
     const Invocation& run, const ClassifierSpec& spec, bool stream);
 
 // The bytes of a file, or of stdin for "-". Errors name no path: the caller
-// shows it. InvalidArgument: a folder, or more than `max_bytes`. NotFound,
-// PermissionDenied, Unknown: as the system says.
+// shows it. InvalidArgument: a folder, a loop of links, or more than
+// `max_bytes`. NotFound, PermissionDenied, Unknown: as the system says.
 absl::StatusOr<std::string> ReadInput(
     const std::string& path, std::istream& in,
     int64_t max_bytes = ClientOptions().max_message_bytes);

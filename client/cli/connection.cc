@@ -36,6 +36,8 @@ std::vector<FlagDefinition> ConnectionFlags() {
       {"tls_cert", "FILE", "encrypt; show this certificate (PEM)"},
       {"tls_key", "FILE", "the key of --tls_cert (PEM)"},
       {"token_file", "FILE", "send the token in FILE with every call"},
+      {"token_without_tls", nullptr,
+       "send it unencrypted, also to another machine"},
   };
 }
 
@@ -61,6 +63,7 @@ absl::Status ReadConnection(const Arguments& arguments,
     options->credentials = grpc::SslCredentials(tls);
   }
   options->token = std::string(absl::StripAsciiWhitespace(token));
+  options->token_without_tls = arguments.Has("token_without_tls");
   return absl::OkStatus();
 }
 

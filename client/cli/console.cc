@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/cli/utf8.h"
+#include "client/utf8.h"
 
 namespace zeroshot::client {
 namespace {

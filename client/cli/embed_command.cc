@@ -6,6 +6,7 @@
 #include "absl/types/span.h"
 #include "client/cli/command.h"
 #include "client/cli/json.h"
+#include "client/cli/server_wait.h"
 #include "client/in_order.h"
 
 namespace zeroshot::client {
@@ -43,13 +44,16 @@ std::vector<Item> ReadItems(const Arguments& arguments) {
 }
 
 // One item a call: the server puts calls together into batches itself.
-absl::StatusOr<Embedding> Embed(const Invocation& run, const Item& item) {
+absl::StatusOr<Embedding> Embed(const Invocation& run, const Item& item,
+                                ServerWait* server) {
   absl::StatusOr<std::string> input =
       item.is_text ? item.value : ReadInput(item.value, *run.console.in);
   if (!input.ok()) return input.status();
   const auto one = absl::MakeConstSpan(&*input, 1);
-  auto results =
-      item.is_text ? run.client->EmbedTexts(one) : run.client->EmbedImages(one);
+  auto results = server->Call<std::vector<absl::StatusOr<Embedding>>>([&] {
+    return item.is_text ? run.client->EmbedTexts(one)
+                        : run.client->EmbedImages(one);
+  });
   if (!results.ok()) return results.status();
   return std::move(results->front());
 }
@@ -85,26 +89,34 @@ int RunEmbed(const Invocation& run) {
       run.arguments.Integer("parallel", 8, 1, 256);
   if (!parallel.ok()) return UsageError(run, parallel.status());
 
+  ServerWait server(run);
+  const absl::Status begun = server.Begin();
+  if (absl::IsInvalidArgument(begun)) return UsageError(run, begun);
+  if (!begun.ok()) return CallFailed(run, begun);
+
   int columns = 0;
   for (const Item& item : items) {
     columns = std::max(columns, ColumnsOf(item.label));
   }
-  bool failed = false;
   InOrder<absl::StatusOr<Embedding>>(
-      items.size(), *parallel, [&](int64_t i) { return Embed(run, items[i]); },
+      items.size(), *parallel,
+      [&](int64_t i) { return Embed(run, items[i], &server); },
       [&](int64_t i, absl::StatusOr<Embedding> result) {
-        failed = failed || !result.ok();
+        server.Count(result.status());
+        if (ServerWait::WasNotTried(result.status())) return;
         if (run.json) {
           *run.console.out << ToJson(items[i], result) << std::endl;
         } else if (result.ok()) {
           *run.console.out << PadRight(items[i].label, columns) << "  "
                            << FirstNumbers(*result) << std::endl;
         } else {
-          *run.console.err << items[i].label << ": "
-                           << HumanError(result.status()) << std::endl;
+          server.Say(items[i].is_text
+                         ? absl::StrCat(items[i].label, ": ",
+                                        HumanError(result.status()))
+                         : FileError(items[i].value, result.status()));
         }
       });
-  return failed ? kCallFailed : kOk;
+  return server.Finish(items.size());
 }
 
 }  // namespace
@@ -116,7 +128,8 @@ Command EmbedCommand() {
           kDetails,
           {{"text", "TEXT", "a text to encode; repeat for more",
             /*repeated=*/true},
-           {"parallel", "N", "calls in flight (default: 8)"}},
+           {"parallel", "N", "calls in flight (default: 8)"},
+           WaitForServerFlag()},
           RunEmbed};
 }
 

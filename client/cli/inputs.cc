@@ -1,15 +1,19 @@
 // What commands read: specifications of classifiers, and pictures.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <iterator>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "client/cli/command.h"
+#include "client/utf8.h"
 
 namespace zeroshot::client {
 namespace {
@@ -26,8 +30,35 @@ absl::Status AtMostOne(const Arguments& arguments,
       absl::StrJoin(given, " and "), " are given; only one is allowed"));
 }
 
+// InvalidArgument if the bytes are no UTF-8, with the line: spreadsheets and
+// editors on Windows save Latin-1 and UTF-16.
+absl::Status CheckUtf8(absl::string_view text) {
+  const bool utf16 = absl::StartsWith(text, "\xff\xfe") ||
+                     absl::StartsWith(text, "\xfe\xff") ||
+                     absl::StrContains(text, absl::string_view("\0", 1));
+  if (utf16) {
+    return absl::InvalidArgumentError(
+        "looks like UTF-16, and UTF-8 is needed; save it as UTF-8, or: iconv "
+        "-f "
+        "UTF-16 -t UTF-8");
+  }
+  const int64_t at = FirstInvalidByte(text);
+  if (at < 0) return absl::OkStatus();
+  const absl::string_view before = text.substr(0, at);
+  const size_t begin = before.rfind('\n') + 1;
+  const absl::string_view line =
+      text.substr(begin, text.find('\n', begin) - begin);
+  return absl::InvalidArgumentError(
+      absl::StrCat("line ", std::count(before.begin(), before.end(), '\n') + 1,
+                   ", '", line.substr(0, 40), "', is not UTF-8: byte ",
+                   at - begin + 1, " of it is 0x",
+                   absl::Hex(static_cast<uint8_t>(text[at]), absl::kZeroPad2),
+                   "; save the file as UTF-8, or, if it is Latin-1: iconv -f "
+                   "LATIN1 -t UTF-8"));
+}
+
 // The lines of a text file without surrounding blanks; empty ones are left
-// out. InvalidArgument names flag and file.
+// out, as is a byte order mark. InvalidArgument names flag and file.
 absl::StatusOr<std::vector<std::string>> ReadLines(const Arguments& arguments,
                                                    const char* flag) {
   const std::string path = arguments.Text(flag);
@@ -35,12 +66,15 @@ absl::StatusOr<std::vector<std::string>> ReadLines(const Arguments& arguments,
   absl::StatusOr<std::string> text =
       path == "-" ? absl::InvalidArgumentError("a file is needed, not stdin")
                   : ReadInput(path, no_stdin);
-  if (!text.ok()) {
+  const absl::Status status = text.ok() ? CheckUtf8(*text) : text.status();
+  if (!status.ok()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--", flag, "=", path, ": ", text.status().message()));
+        absl::StrCat("--", flag, "=", path, ": ", status.message()));
   }
+  absl::string_view rest = *text;
+  absl::ConsumePrefix(&rest, "\xef\xbb\xbf");
   std::vector<std::string> lines;
-  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+  for (absl::string_view line : absl::StrSplit(rest, '\n')) {
     line = absl::StripAsciiWhitespace(line);
     if (!line.empty()) lines.emplace_back(line);
   }
@@ -58,7 +92,16 @@ absl::Status SystemError(int error) {
     case ENOTDIR:
       return absl::NotFoundError(message);
     case EACCES:
+    case EPERM:
       return absl::PermissionDeniedError(message);
+    case ELOOP:
+    case ENAMETOOLONG:
+    case EISDIR:
+      return absl::InvalidArgumentError(message);
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      return absl::ResourceExhaustedError(message);
     default:
       return absl::UnknownError(message);
   }

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "client/cli/utf8.h"
+#include "client/utf8.h"
 
 namespace zeroshot::client {
 

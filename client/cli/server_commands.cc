@@ -23,6 +23,8 @@ std::string ToJson(const Limits& limits) {
       .Integer("max_request_bytes", limits.max_request_bytes)
       .Integer("max_weight_sets", limits.max_weight_sets)
       .Integer("max_import_bytes", limits.max_import_bytes)
+      .Integer("max_top_k", limits.max_top_k)
+      .Integer("max_answer_bytes", limits.max_answer_bytes)
       .str();
 }
 
@@ -42,6 +44,7 @@ std::string ToJson(const ModelInfo& model) {
       .Json("template_sets", JsonArray(model.template_sets))
       .Json("class_sets", JsonArray(model.class_sets))
       .Text("server_version", model.server_version)
+      .Bool("is_demo", model.is_demo)
       .str();
 }
 
@@ -59,6 +62,9 @@ int RunModel(const Invocation& run) {
   };
   const Limits& limits = model->limits;
   line("model", absl::StrCat(model->name, " (", model->family, ")"));
+  if (model->is_demo) {
+    line("", "a demo: it knows pictograms and simple objects, not the world");
+  }
   line("fingerprint", model->fingerprint);
   line("runs on", absl::StrCat(model->device, ", ", model->precision));
   line("pictures",
@@ -105,22 +111,30 @@ int RunHealth(const Invocation& run) {
 }  // namespace
 
 Command ModelCommand() {
-  return {"model",
-          "",
-          "describe the model and the limits of the server",
-          "\n  zeroshot_client model --json | jq .limits\n",
-          {},
-          RunModel};
+  return {
+      "model",
+      "",
+      "describe the model and the limits of the server",
+      "\nDescribes the model that the server runs: its name, precision and "
+      "device, the size of\nits images and vectors, the server's limits, and "
+      "the names of the template and class\nsets that `build` takes.\n\n"
+      "  zeroshot_client model --json | jq .limits\n",
+      {},
+      RunModel};
 }
 
 Command HealthCommand() {
-  return {"health",
-          "",
-          "say whether the server takes calls",
-          "\nThe exit code is 0 if it does, else 1.\n\n"
-          "  zeroshot_client health --wait=30s   # after starting a server\n",
-          {{"wait", "TIME", "wait that long for a server that starts"}},
-          RunHealth};
+  return {
+      "health",
+      "",
+      "say whether the server takes calls",
+      "\nAsks the server whether it takes calls now. The exit code is 0 if it "
+      "does, else 1: while it\nloads its model, while it stops, and if it "
+      "cannot be reached. --wait goes on asking, also\nwhile a server is "
+      "replaced by another one.\n\n"
+      "  zeroshot_client health --wait=30s   # after starting a server\n",
+      {{"wait", "TIME", "wait up to that long until it does"}},
+      RunHealth};
 }
 
 }  // namespace zeroshot::client

@@ -1,6 +1,7 @@
 // export, import: weight sets as files.
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <ostream>
@@ -24,7 +25,8 @@ model's fingerprint in its metadata, or FILE.npy, NumPy's matrix alone, to which
   zeroshot_client export $ID pets.npy --layout=columns --names=pets.txt
 
 --layout says how classes lie in a .npy: rows, [classes, dimension] (the default), or
-columns, [dimension, classes], as OpenAI's notebook has them.
+columns, [dimension, classes], as OpenAI's notebook has them. A file that is there
+already is replaced only with --overwrite.
 )";
 
 constexpr char kImportDetails[] = R"(
@@ -62,6 +64,16 @@ absl::StatusOr<WeightSetFormat> FormatOf(const std::string& file) {
 absl::Status CannotWrite(const std::string& path) {
   return absl::UnknownError(absl::StrCat(
       path, ": cannot be written: ", std::generic_category().message(errno)));
+}
+
+// AlreadyExists unless --overwrite is given.
+absl::Status MayWrite(const Arguments& arguments, const std::string& path) {
+  std::error_code ignored;
+  if (arguments.Has("overwrite") || !std::filesystem::exists(path, ignored)) {
+    return absl::OkStatus();
+  }
+  return absl::AlreadyExistsError(
+      absl::StrCat(path, " is there already; --overwrite replaces it"));
 }
 
 // A file that is there as a whole, or not at all: written beside its place and
@@ -141,8 +153,13 @@ int RunExport(const Invocation& run) {
   if (!format.ok()) return UsageError(run, format.status());
   const absl::StatusOr<MatrixLayout> layout = ReadLayout(run.arguments);
   if (!layout.ok()) return UsageError(run, layout.status());
+  absl::Status status = MayWrite(run.arguments, arguments[1]);
+  if (run.arguments.Has("names")) {
+    status.Update(MayWrite(run.arguments, run.arguments.Text("names")));
+  }
+  if (!status.ok()) return CallFailed(run, status);
   int64_t bytes = 0;
-  const absl::Status status =
+  status =
       ExportTo(run, arguments[0], {*format, *layout}, arguments[1], &bytes);
   if (!status.ok()) return CallFailed(run, status);
   if (run.json) {
@@ -214,7 +231,8 @@ Command ExportCommand() {
           "write a classifier as a safetensors or .npy file",
           kExportDetails,
           {{"layout", "LAYOUT", "of a .npy: rows (default) or columns"},
-           {"names", "FILE", "write the class names there, one a line"}},
+           {"names", "FILE", "write the class names there, one a line"},
+           {"overwrite", nullptr, "replace files that are there already"}},
           RunExport};
 }
 

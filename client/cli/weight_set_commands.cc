@@ -120,28 +120,36 @@ int RunDelete(const Invocation& run) {
 }  // namespace
 
 Command ListCommand() {
-  return {"list",
-          "",
-          "list the classifiers that the server keeps",
-          "\nOne line a weight set; with --json one object a line.\n",
-          {},
-          RunList};
+  return {
+      "list",
+      "",
+      "list the classifiers that the server keeps",
+      "\nLists the classifiers (weight sets) that the server keeps in memory, "
+      "on disk or in Redis:\none line for each; with --json one object for "
+      "each.\n\n  zeroshot_client list\n",
+      {},
+      RunList};
 }
 
 Command ShowCommand() {
-  return {"show",
-          "ID",
-          "describe one classifier and list its classes",
-          "\n  zeroshot_client show $ID\n",
-          {},
-          RunShow};
+  return {
+      "show",
+      "ID",
+      "describe one classifier and list its classes",
+      "\nShows what one classifier (weight set) is: its size, the model that "
+      "it is for, when it was\nbuilt, and the names of its classes, one a "
+      "line.\n\n  zeroshot_client show $ID\n",
+      {},
+      RunShow};
 }
 
 Command DeleteCommand() {
   return {"delete",
           "ID...",
           "delete classifiers",
-          "\nDeleting loses nothing for good: building the same classes again, "
+          "\nDeletes classifiers (weight sets) from the server, its disk and "
+          "Redis. "
+          "Deleting loses\nnothing for good: building the same classes again, "
           "or importing\nthe same file, gives the same id.\n\n"
           "  zeroshot_client delete $ID\n",
           {},

@@ -1,5 +1,7 @@
 #include "clip/checkpoint/checkpoint.h"
 
+#include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <set>
 #include <system_error>
@@ -42,6 +44,40 @@ absl::string_view Bytes(absl::Span<const uint8_t> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// The index of the first value that is NaN or infinite, whose exponent bits are
+// all ones; -1 if there is none.
+template <typename Bits>
+int64_t FirstNotFinite(absl::Span<const uint8_t> bytes, Bits exponent) {
+  // Blocks, so that the compiler can use vector registers in each.
+  constexpr size_t kBlock = 4096;
+  const size_t count = bytes.size() / sizeof(Bits);
+  Bits block[kBlock];
+  for (size_t begin = 0; begin < count; begin += kBlock) {
+    const size_t size = std::min(kBlock, count - begin);
+    std::memcpy(block, &bytes[begin * sizeof(Bits)], size * sizeof(Bits));
+    bool found = false;
+    for (size_t i = 0; i < size; ++i) {
+      found |= (block[i] & exponent) == exponent;
+    }
+    if (!found) continue;
+    for (size_t i = 0; i < size; ++i) {
+      if ((block[i] & exponent) == exponent) return begin + i;
+    }
+  }
+  return -1;
+}
+
+int64_t FirstNotFinite(const TensorView& tensor) {
+  switch (tensor.dtype) {
+    case DType::kFloat16:
+      return FirstNotFinite<uint16_t>(tensor.bytes, 0x7c00);
+    case DType::kBFloat16:
+      return FirstNotFinite<uint16_t>(tensor.bytes, 0x7f80);
+    default:  // IsWeightDType
+      return FirstNotFinite<uint32_t>(tensor.bytes, 0x7f800000);
+  }
+}
+
 // The shape that each part of a required tensor has in the file.
 std::vector<int64_t> PartShape(std::vector<int64_t> shape,
                                const WeightSource& source) {
@@ -55,7 +91,7 @@ absl::StatusOr<Weight> TakeWeight(const TensorSpec& spec,
                                   const WeightSource& source,
                                   const TensorMap& tensors) {
   const std::vector<int64_t> expected = PartShape(spec.shape, source);
-  Weight weight{spec.shape, {}, source.transposed};
+  Weight weight{spec.shape, {}, source.parts, source.transposed};
   for (const std::string& name : source.parts) {
     const auto found = tensors.find(name);
     if (found == tensors.end()) {
@@ -126,6 +162,22 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path) {
   }
   checkpoint->name = name;
   return checkpoint;
+}
+
+absl::Status CheckFinite(const Checkpoint& checkpoint) {
+  for (const auto& [name, weight] : checkpoint.weights) {
+    for (size_t i = 0; i < weight.parts.size(); ++i) {
+      const TensorView& part = weight.parts[i];
+      const int64_t index = FirstNotFinite(part);
+      if (index < 0) continue;
+      return absl::InvalidArgumentError(absl::StrCat(
+          "checkpoint '", checkpoint.name, "': tensor ",
+          Quoted(weight.part_names[i]), " ", ShapeText(part.shape),
+          " holds NaN or infinite values, the first at element ", index,
+          ": the file is damaged, fetch or export it again"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 std::string Fingerprint(const Checkpoint& checkpoint) {

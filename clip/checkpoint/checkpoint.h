@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "clip/checkpoint/architecture.h"
 #include "clip/checkpoint/tensor_view.h"
@@ -23,11 +24,13 @@ namespace clip {
 struct Weight {
   std::vector<int64_t> shape;     // as required, after joining and transposing
   std::vector<TensorView> parts;  // each as it lies in the file
-  bool transposed = false;        // only of a matrix in one part
+  std::vector<std::string> part_names;  // as the file has them
+  bool transposed = false;              // only of a matrix in one part
 };
 
 struct Checkpoint {
-  std::string name;  // the folder's or file's name
+  std::string name;      // the folder's or file's name
+  bool is_demo = false;  // as open_clip's configuration says: zeroshot.demo
   Architecture architecture;
   std::map<std::string, Weight, std::less<>> weights;  // RequiredTensors, all
   std::vector<std::shared_ptr<const void>> owners;     // of the weights' bytes
@@ -40,6 +43,10 @@ struct Checkpoint {
 // message names the file and the tensor or key, what was found and what was
 // expected.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path);
+
+// InvalidArgument: a weight holds NaN or infinite values; the message names the
+// tensor as the file does. Reads every byte of the weights.
+absl::Status CheckFinite(const Checkpoint& checkpoint);
 
 // SHA-256 in hex of all that determines the numbers: weights as stored,
 // architecture, preprocessing, tokenizer. Reads every byte of the weights.

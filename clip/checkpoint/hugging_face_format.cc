@@ -4,6 +4,7 @@
 // image_processing_clip.py; tensor names: modeling_clip.py.
 #include <filesystem>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"

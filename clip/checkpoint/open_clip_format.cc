@@ -133,6 +133,11 @@ absl::StatusOr<Checkpoint> ReadOpenClip(const std::string& folder) {
   Checkpoint checkpoint;
   absl::Status status;
   checkpoint.architecture = ReadArchitecture(*config, &status);
+  // A key of ours, which open_clip does not look at: it goes where the
+  // checkpoint goes, whatever its folder is called.
+  checkpoint.is_demo = ConfigReader(*config, "", &status)
+                           .Section("zeroshot")
+                           .Bool("demo", false);
   if (!status.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat("'open_clip_config.json': ", status.message()));

@@ -12,39 +12,101 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "clip/caller.h"
+#include "clip/decode_budget.h"
 #include "clip/image.h"
 
 namespace clip {
 
-// InvalidArgument if width x height is empty or over max_pixels. Each codec
-// asks this between reading the header and taking memory for pixels.
-absl::Status CheckImageSize(int64_t width, int64_t height, int64_t max_pixels);
+// One decode as it runs: what it may take and how long it is wanted.
+// Thread rule: use from one thread.
+class DecodeRun {
+ public:
+  // Borrows all three.
+  DecodeRun(absl::string_view bytes, const DecodeOptions& options,
+            const Caller& caller);
+
+  const DecodeOptions& options() const { return options_; }
+
+  // How the image will be turned when it is decoded; 1: not at all.
+  int orientation() const { return orientation_; }
+
+  // What an image of that size takes, and the copy that is turned.
+  int64_t ImageBytes(int64_t width, int64_t height, int channels) const {
+    return width * height * channels * (orientation_ == 1 ? 1 : 2);
+  }
+
+  // Each codec calls this once, between reading the header and taking memory:
+  // InvalidArgument if width x height is empty or over max_pixels, or if
+  // `bytes`, what the decode takes at its peak, are more than the whole budget;
+  // else waits for them (DeadlineExceeded, Cancelled: the caller has left).
+  absl::Status Begin(int64_t width, int64_t height, int64_t bytes);
+
+  // The same in two steps, where the bytes are known only after a further look.
+  absl::Status CheckSize(int64_t width, int64_t height) const;
+
+  // That work for so many pixels is next. False: stop, stopped() says why. The
+  // caller is looked at every kPixelsBetweenLooks, which take some 10 ms.
+  bool Continue(int64_t pixels) {
+    pixels_ += pixels;
+    return pixels_ < kPixelsBetweenLooks ? stopped_.ok() : Look();
+  }
+  const absl::Status& stopped() const { return stopped_; }
+
+  // Where the time went. Waiting is neither decoding nor cropping.
+  CropTiming timing;
+
+ private:
+  static constexpr int64_t kPixelsBetweenLooks = 1'000'000;
+
+  bool Look();
+
+  const DecodeOptions& options_;
+  const Caller& caller_;
+  const int orientation_;
+  DecodeBudget::Share share_;
+  int64_t pixels_ = 0;  // since the last look
+  absl::Status stopped_;
+};
 
 // InvalidArgument saying that the file of that format is damaged, and how.
 absl::Status DamagedImage(absl::string_view format, absl::string_view reason);
 
-// An image of that mode and size with its pixels allocated.
+// An image of that mode and size with its pixels allocated, but not set.
 Image NewImage(ImageMode mode, int width, int height);
 
-// Whether Pillow would take the file for a JPEG.
+int ChannelsOf(ImageMode mode);
+
+// Whether Pillow would take the file for one of that format.
 bool IsJpeg(absl::string_view bytes);
+bool IsPng(absl::string_view bytes);
+bool IsWebp(absl::string_view bytes);
 
-absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes, int64_t max_pixels);
-absl::StatusOr<Image> DecodePng(absl::string_view bytes, int64_t max_pixels);
-absl::StatusOr<Image> DecodeWebp(absl::string_view bytes, int64_t max_pixels);
+absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes, DecodeRun* run);
+absl::StatusOr<Image> DecodePng(absl::string_view bytes, DecodeRun* run);
+absl::StatusOr<Image> DecodeWebp(absl::string_view bytes, DecodeRun* run);
 
-// CropForModel of DecodeJpeg's image, cropped row by row as it is decoded. Of
-// the options max_pixels and fast count.
+// CropForModel of what the function above makes, cropped row by row as it is
+// decoded, where the file allows that.
 absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes, int size,
-                                              const DecodeOptions& options,
-                                              CropTiming* timing);
+                                              DecodeRun* run);
+absl::StatusOr<std::vector<uint8_t>> CropPng(absl::string_view bytes, int size,
+                                             DecodeRun* run);
+absl::StatusOr<std::vector<uint8_t>> CropWebp(absl::string_view bytes, int size,
+                                              DecodeRun* run);
 
 // Orientation (1 to 8) of the EXIF block of a JPEG, PNG or WebP file; 1,
 // upright, if there is none or it makes no sense.
 int ExifOrientation(absl::string_view bytes);
 
-// The image turned and mirrored upright. REQUIRES: 1 <= orientation <= 8.
-Image Upright(Image image, int orientation);
+// The image turned and mirrored as run->orientation() says. Fails as the run
+// was stopped.
+absl::StatusOr<Image> Upright(Image image, DecodeRun* run);
+
+// DecodeImage and CropForModel as parts of a run.
+absl::StatusOr<Image> DecodeUpright(absl::string_view bytes, DecodeRun* run);
+absl::StatusOr<std::vector<uint8_t>> CropImage(const Image& image, int size,
+                                               DecodeRun* run);
 
 }  // namespace clip
 

@@ -1,5 +1,5 @@
 // CropForModel and DecodeAndCrop: Pillow's resizing, to the last bit. Bicubic
-// is crop_stream.h's, over the rows of an image or of a JPEG as they come.
+// is crop_stream.h's, over the rows of an image or of a file as they come.
 #include <algorithm>
 #include <cstddef>
 #include <utility>
@@ -28,7 +28,8 @@ std::vector<uint8_t> ResizeNearest(const Image& image,
 
 }  // namespace
 
-std::vector<uint8_t> CropForModel(const Image& image, int size) {
+absl::StatusOr<std::vector<uint8_t>> CropImage(const Image& image, int size,
+                                               DecodeRun* run) {
   const CropGeometry geometry(image.width, image.height, size);
   if (!geometry.cut_only() &&
       (image.mode == ImageMode::k1 || image.mode == ImageMode::kP)) {
@@ -41,6 +42,9 @@ std::vector<uint8_t> CropForModel(const Image& image, int size) {
   for (int left = stream.row_count(); left > 0;) {
     const uint8_t* rows[CropStream::kRows];
     const int count = std::min(left, CropStream::kRows);
+    if (!run->Continue(int64_t{count} * stream.column_count())) {
+      return run->stopped();
+    }
     for (int r = 0; r < count; ++r, next += stride) rows[r] = next;
     stream.Add(rows, count);
     left -= count;
@@ -48,24 +52,39 @@ std::vector<uint8_t> CropForModel(const Image& image, int size) {
   return ToRgb(image.mode, image.palette, stream.Finish());
 }
 
+std::vector<uint8_t> CropForModel(const Image& image, int size) {
+  const DecodeOptions options;
+  const Caller forever;
+  DecodeRun run({}, options, forever);
+  return *CropImage(image, size, &run);
+}
+
 absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(absl::string_view bytes,
                                                    int size,
                                                    const DecodeOptions& options,
-                                                   CropTiming* timing) {
-  CropTiming unused;
-  if (timing == nullptr) timing = &unused;
-  if (IsJpeg(bytes) &&
-      !(options.apply_exif_orientation && ExifOrientation(bytes) != 1)) {
-    return CropJpeg(bytes, size, options, timing);
-  }
-  const absl::Time start = clip::MonotonicNow();
-  const absl::StatusOr<Image> image = DecodeImage(bytes, options);
-  const absl::Time decoded = clip::MonotonicNow();
-  timing->decode += decoded - start;
-  if (!image.ok()) return image.status();
-  std::vector<uint8_t> crop = CropForModel(*image, size);
-  timing->crop += clip::MonotonicNow() - decoded;
-  return crop;
+                                                   CropTiming* timing,
+                                                   const Caller& caller) {
+  DecodeRun run(bytes, options, caller);
+  const absl::Time start = MonotonicNow();
+  const auto crop = [&]() -> absl::StatusOr<std::vector<uint8_t>> {
+    if (run.orientation() == 1) {
+      if (IsJpeg(bytes)) return CropJpeg(bytes, size, &run);
+      if (IsPng(bytes)) return CropPng(bytes, size, &run);
+      if (IsWebp(bytes)) return CropWebp(bytes, size, &run);
+    }
+    const absl::StatusOr<Image> image = DecodeUpright(bytes, &run);
+    if (!image.ok()) return image.status();
+    const absl::Time decoded = MonotonicNow();
+    absl::StatusOr<std::vector<uint8_t>> made = CropImage(*image, size, &run);
+    run.timing.crop += MonotonicNow() - decoded;
+    return made;
+  };
+  absl::StatusOr<std::vector<uint8_t>> made = crop();
+  if (timing == nullptr) return made;
+  timing->wait += run.timing.wait;
+  timing->crop += run.timing.crop;
+  timing->decode += MonotonicNow() - start - run.timing.wait - run.timing.crop;
+  return made;
 }
 
 }  // namespace clip

@@ -52,6 +52,30 @@ void DivideByAlpha(int channels, std::vector<uint8_t>* pixels) {
 
 }  // namespace
 
+int64_t CropStream::BytesFor(int channels, const CropGeometry& geometry) {
+  const int64_t crop =
+      int64_t{geometry.columns.count} * geometry.rows.count * channels;
+  if (geometry.cut_only()) return crop;
+  // Input samples below one window, and windows over one input sample.
+  const auto window = [](const Axis& axis) {
+    return std::min(4 * std::max(axis.scale(), 1.0) + 4, 1.0 * axis.in);
+  };
+  const double slots = std::min(4 / std::min(geometry.rows.scale(), 1.0) + 2,
+                                1.0 * geometry.rows.count);
+  const double in =
+      std::min<double>(geometry.columns.in,
+                       geometry.columns.count * geometry.columns.scale() +
+                           window(geometry.columns)) *
+      channels;
+  const double out = 1.0 * geometry.columns.count * channels;
+  const double weights = window(geometry.rows) * geometry.rows.count +
+                         window(geometry.columns) * geometry.columns.count;
+  return crop +
+         static_cast<int64_t>(
+             weights * sizeof(int32_t) + 3 * kRows * in + 2 * kRows * out +
+             slots * (geometry.rows_first() ? in : out) * sizeof(int32_t));
+}
+
 CropStream::CropStream(ImageMode mode, int channels,
                        const CropGeometry& geometry,
                        const ResizeKernels& kernels)

@@ -34,6 +34,9 @@ class CropStream {
   CropStream(ImageMode mode, int channels, const CropGeometry& geometry,
              const ResizeKernels& kernels = ResizeKernels::Best());
 
+  // What a stream takes, within a few per cent.
+  static int64_t BytesFor(int channels, const CropGeometry& geometry);
+
   // What the crop is made of.
   int first_row() const { return first_row_; }
   int row_count() const { return row_count_; }

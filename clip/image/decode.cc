@@ -5,32 +5,23 @@
 #include "absl/strings/str_cat.h"
 #include "clip/image.h"
 #include "clip/image/codecs.h"
+#include "clip/monotonic.h"
 
 namespace clip {
 namespace {
 
-// The tests of Pillow's plugins, so that both take a file for the same format.
-// IsJpeg, below, is the third.
-bool IsPng(absl::string_view bytes) {
-  return absl::StartsWith(bytes, "\x89PNG\r\n\x1a\n");
-}
-
-bool IsWebp(absl::string_view bytes) {
-  return bytes.size() >= 16 && absl::StartsWith(bytes, "RIFF") &&
-         absl::StartsWith(bytes.substr(8), "WEBPVP8");
-}
-
-absl::StatusOr<Image> DecodeAsStored(absl::string_view bytes,
-                                     int64_t max_pixels) {
-  if (IsJpeg(bytes)) return DecodeJpeg(bytes, max_pixels);
-  if (IsPng(bytes)) return DecodePng(bytes, max_pixels);
-  if (IsWebp(bytes)) return DecodeWebp(bytes, max_pixels);
+absl::StatusOr<Image> DecodeAsStored(absl::string_view bytes, DecodeRun* run) {
+  if (IsJpeg(bytes)) return DecodeJpeg(bytes, run);
+  if (IsPng(bytes)) return DecodePng(bytes, run);
+  if (IsWebp(bytes)) return DecodeWebp(bytes, run);
   if (bytes.empty()) return absl::InvalidArgumentError("image is empty");
   return absl::InvalidArgumentError(
       absl::StrCat("image of ", bytes.size(),
                    " bytes is not a JPEG, PNG or WebP file: it starts with 0x",
                    absl::BytesToHexString(bytes.substr(0, 4))));
 }
+
+}  // namespace
 
 int ChannelsOf(ImageMode mode) {
   switch (mode) {
@@ -49,23 +40,66 @@ int ChannelsOf(ImageMode mode) {
   return 0;  // Not reached: the switch names every mode.
 }
 
-}  // namespace
-
 bool IsJpeg(absl::string_view bytes) {
   return absl::StartsWith(bytes, "\xff\xd8\xff");
 }
 
-absl::Status CheckImageSize(int64_t width, int64_t height, int64_t max_pixels) {
+bool IsPng(absl::string_view bytes) {
+  return absl::StartsWith(bytes, "\x89PNG\r\n\x1a\n");
+}
+
+DecodeRun::DecodeRun(absl::string_view bytes, const DecodeOptions& options,
+                     const Caller& caller)
+    : options_(options),
+      caller_(caller),
+      orientation_(options.apply_exif_orientation ? ExifOrientation(bytes)
+                                                  : 1) {}
+
+bool IsWebp(absl::string_view bytes) {
+  return bytes.size() >= 16 && absl::StartsWith(bytes, "RIFF") &&
+         absl::StartsWith(bytes.substr(8), "WEBPVP8");
+}
+
+absl::Status DecodeRun::CheckSize(int64_t width, int64_t height) const {
   if (width < 1 || height < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("image has no pixels: ", width, " x ", height));
   }
-  if (width > max_pixels / height) {
+  if (width > options_.max_pixels / height) {
     return absl::InvalidArgumentError(absl::StrCat(
         "image of ", width, " x ", height, " pixels is too large: at most ",
-        max_pixels, " are allowed"));
+        options_.max_pixels, " are allowed"));
   }
   return absl::OkStatus();
+}
+
+absl::Status DecodeRun::Begin(int64_t width, int64_t height, int64_t bytes) {
+  absl::Status size = CheckSize(width, height);
+  if (!size.ok() || options_.budget == nullptr) return size;
+  const absl::Time start = MonotonicNow();
+  absl::StatusOr<DecodeBudget::Share> share =
+      options_.budget->Take(bytes, caller_);
+  timing.wait += MonotonicNow() - start;
+  if (absl::IsInvalidArgument(share.status())) {
+    return absl::InvalidArgumentError(absl::StrCat("image of ", width, " x ",
+                                                   height, " pixels ",
+                                                   share.status().message()));
+  }
+  if (!share.ok()) return share.status();
+  share_ = *std::move(share);
+  return absl::OkStatus();
+}
+
+bool DecodeRun::Look() {
+  pixels_ = 0;
+  if (stopped_.ok()) stopped_ = caller_.StillWaiting();
+  return stopped_.ok();
+}
+
+absl::StatusOr<Image> DecodeUpright(absl::string_view bytes, DecodeRun* run) {
+  absl::StatusOr<Image> image = DecodeAsStored(bytes, run);
+  if (!image.ok() || run->orientation() == 1) return image;
+  return Upright(*std::move(image), run);
 }
 
 absl::Status DamagedImage(absl::string_view format, absl::string_view reason) {
@@ -84,10 +118,10 @@ Image NewImage(ImageMode mode, int width, int height) {
 }
 
 absl::StatusOr<Image> DecodeImage(absl::string_view bytes,
-                                  const DecodeOptions& options) {
-  absl::StatusOr<Image> image = DecodeAsStored(bytes, options.max_pixels);
-  if (!image.ok() || !options.apply_exif_orientation) return image;
-  return Upright(*std::move(image), ExifOrientation(bytes));
+                                  const DecodeOptions& options,
+                                  const Caller& caller) {
+  DecodeRun run(bytes, options, caller);
+  return DecodeUpright(bytes, &run);
 }
 
 }  // namespace clip

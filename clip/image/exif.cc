@@ -102,8 +102,8 @@ int ExifOrientation(absl::string_view bytes) {
   return 1;
 }
 
-Image Upright(Image image, int orientation) {
-  if (orientation == 1) return image;
+absl::StatusOr<Image> Upright(Image image, DecodeRun* run) {
+  const int orientation = run->orientation();
   // Where the upright picture's rows and columns lie in the stored one.
   const bool transposed = orientation >= 5;
   const bool from_right = orientation == 2 || orientation == 3 ||
@@ -124,6 +124,7 @@ Image Upright(Image image, int orientation) {
                            transposed ? image.width : image.height);
   uint8_t* out = upright.pixels.data();
   for (int y = 0; y < upright.height; ++y) {
+    if (!run->Continue(upright.width)) return run->stopped();
     for (int x = 0; x < upright.width; ++x) {
       const uint8_t* pixel = origin + x * step_x + y * step_y;
       for (int c = 0; c < channels; ++c) *out++ = pixel[c];

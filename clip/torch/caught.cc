@@ -20,10 +20,12 @@ absl::Status Exhausted(absl::string_view what) {
 }
 
 // Besides OutOfMemoryError, which says it by its type: the CPU's allocator,
-// and CUDA's libraries, which take memory of their own.
+// oneDNN, whose kernels are made as they are needed, and CUDA's libraries,
+// which take memory of their own.
 bool SaysOutOfMemory(absl::string_view what) {
   for (const absl::string_view sign :
-       {"DefaultCPUAllocator", "out of memory", "ALLOC_FAILED"}) {
+       {"DefaultCPUAllocator", "could not create a primitive", "out of memory",
+        "ALLOC_FAILED"}) {
     if (absl::StrContains(what, sign)) return true;
   }
   return false;

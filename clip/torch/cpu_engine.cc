@@ -4,11 +4,15 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <map>
 #include <utility>
 #include <variant>
 
+#include "clip/monotonic.h"
 #include "clip/torch/caught.h"
+#include "clip/torch/omp_team.h"
 #include "clip/torch/step_rows.h"
 #include "clip/torch/text_tower.h"
 #include "clip/torch/vision_tower.h"
@@ -60,9 +64,10 @@ class CpuEngine : public Engine {
   CpuEngine(const WeightLoader& loader, CpuPrecision precision, int max_batch,
             std::shared_ptr<ComputeThread> compute)
       : compute_(std::move(compute)),
+        threads_(at::get_num_threads()),
         plan_{.max_batch = max_batch,
               .step_nodes = StepNodes(loader.architecture().text, precision),
-              .round_steps = at::get_num_threads()},
+              .round_steps = threads_},
         image_size_(loader.architecture().image_size),
         dim_(loader.architecture().embedding_dim),
         vision_(MakeVisionTower(loader, precision)),
@@ -103,17 +108,19 @@ class CpuEngine : public Engine {
         all[i] = {rows, rows->data_ptr<float>()};
       }
     };
+    double nodes = 0;
+    for (const TextStep& step : round) nodes += step.trie.num_nodes();
     const Turn turn(&turns_, Turns::kText);
     return Guarded(compute_.get(), at::kCPU,
                    [&]() -> absl::StatusOr<std::vector<HostRows>> {
                      // Threads that each have a step of their own never wait
                      // for each other. Too few steps are done one by one, on
                      // all threads.
-                     if (2 * n > plan_.round_steps) {
-                       at::parallel_for(0, n, 1, encode);
-                     } else {
-                       encode(0, n);
-                     }
+                     const bool each = 2 * n > plan_.round_steps;
+                     Timed({each ? kTextEach : kTextTogether, n}, nodes, [&] {
+                       return each ? team_.Each(n, 1, encode)
+                                   : team_.Together([&] { encode(0, n); });
+                     });
                      return all;
                    });
   }
@@ -127,8 +134,8 @@ class CpuEngine : public Engine {
 
  private:
   // Calls encode(begin, end) for parts of [0, n) images, on the CPU's threads.
-  static void EncodeParts(int64_t n,
-                          const std::function<void(int64_t, int64_t)>& encode) {
+  void EncodeParts(int64_t n,
+                   const std::function<void(int64_t, int64_t)>& encode) {
     const auto parts = [&](int64_t begin, int64_t end) {
       const c10::InferenceMode inference;
       // Alike in size: a part reads all weights, however small it is.
@@ -142,22 +149,53 @@ class CpuEngine : public Engine {
     // Threads that each have images of their own never wait for each other. Of
     // an uneven number, few that are left over are done by all threads
     // together, and so are all where some threads would have much more to do.
-    const int64_t threads = at::get_num_threads(), left = n % threads;
+    const int64_t threads = threads_, left = n % threads;
     const int64_t own = left == 0            ? n
                         : n < 4 * threads    ? 0
                         : 2 * left > threads ? n
                                              : n - left;
-    if (own > 0) at::parallel_for(0, own, 1, parts);
-    if (own < n) parts(own, n);
+    if (own > 0) {
+      Timed({kImagesEach, own}, own,
+            [&] { return team_.Each(own, kPartImages, parts); });
+    }
+    if (own < n) {
+      Timed({kImagesTogether, n - own}, n - own,
+            [&] { return team_.Together([&] { parts(own, n); }); });
+    }
+  }
+
+  // What is computed and how, and how many images or steps. Of calls alike in
+  // kind and order of magnitude the times for a unit of work are comparable.
+  enum Kind { kImagesEach, kImagesTogether, kTextEach, kTextTogether };
+  struct Load {
+    Kind kind;
+    int64_t items;
+  };
+
+  // Calls `compute`, which returns what was lost, with the team that is best.
+  template <typename Compute>
+  void Timed(const Load& load, double units, const Compute& compute) {
+    const int magnitude = std::bit_width(static_cast<uint64_t>(load.items));
+    TeamChoice& choice =
+        choices_.try_emplace({load.kind, magnitude}, threads_).first->second;
+    team_.Use(choice.Next());
+    const absl::Time start = MonotonicNow();
+    const double lost = compute();
+    const double took = absl::ToDoubleSeconds(MonotonicNow() - start);
+    choice.Took(took / units, lost);
   }
 
   const std::shared_ptr<ComputeThread> compute_;
+  const int threads_;
   const Plan plan_;
   const int64_t image_size_;
   const int64_t dim_;
   const std::unique_ptr<VisionTower> vision_;
   const std::unique_ptr<TextTower> text_;
   Turns turns_;
+  // Of the compute thread only.
+  OmpTeam team_;
+  std::map<std::pair<Kind, int>, TeamChoice> choices_;
 };
 
 }  // namespace

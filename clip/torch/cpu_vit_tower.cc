@@ -1,6 +1,8 @@
 // vit_tower.cc's tower for the CPU, in any CpuPrecision.
 #include <ATen/Parallel.h>
 
+#include <cstring>
+
 #include "clip/torch/cpu_transformer.h"
 #include "clip/torch/vision_tower.h"
 

@@ -5,12 +5,17 @@
 #include <ATen/Parallel.h>
 
 #include <cmath>
+#include <functional>
 #include <memory>
+#include <numeric>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "clip/checkpoint/checkpoint.h"
 #include "clip/compute_thread.h"
 #include "clip/cpu_quota.h"
@@ -30,26 +35,66 @@ namespace {
 // (clip/torch/cuda/image_graphs.h).
 constexpr int kCpuBatch = 32, kCudaBatch = 256;
 
+int ThreadsFor(const ModelOptions& options) {
+  // LibTorch's own number: what is set for a model, it gives to new threads.
+  static const int all = at::get_num_threads();
+  return options.threads > 0 ? options.threads : ThreadsWithin(CpuQuota(), all);
+}
+
+// All that is known before a weight is read.
 ModelInfo Describe(const Checkpoint& checkpoint, const at::Device& device,
-                   const std::string& precision) {
+                   const std::string& precision, const ModelOptions& options) {
   const Architecture& all = checkpoint.architecture;
   ModelInfo info;
   info.name = checkpoint.name;
+  info.is_demo = checkpoint.is_demo;
   info.family = FamilyName(all);
-  info.fingerprint = Fingerprint(checkpoint);
   info.device = device.str();
   info.devices = {
       {device.str(), device.is_cuda() ? CudaBusId(device.index()) : ""}};
   info.batches_at_once = device.is_cuda() ? 2 : 1;
   info.precision = precision;
-  info.threads = device.is_cpu() ? at::get_num_threads() : 0;
+  info.threads = device.is_cpu() ? ThreadsFor(options) : 0;
   info.image_size = all.image_size;
   info.context_length = all.context_length;
   info.vocab_size = all.vocab_size;
   info.embedding_dim = all.embedding_dim;
-  info.logit_scale =
-      std::exp(WeightLoader(checkpoint, {}).Float("logit_scale").item<float>());
+  std::set<absl::string_view> dtypes;
+  for (const auto& [name, weight] : checkpoint.weights) {
+    info.parameters += std::accumulate(weight.shape.begin(), weight.shape.end(),
+                                       int64_t{1}, std::multiplies<>());
+    for (const TensorView& part : weight.parts) {
+      dtypes.insert(DTypeName(part.dtype));
+    }
+  }
+  info.stored_as = absl::StrJoin(dtypes, ", ");
   return info;
+}
+
+// What a model would be, and all that it takes to load it.
+struct Plan {
+  std::vector<at::Device> devices;
+  std::string precision;
+  Checkpoint checkpoint;
+};
+
+absl::StatusOr<Plan> MakePlan(const std::string& path,
+                              const ModelOptions& options) {
+  if (options.threads < 0 || options.max_batch < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("threads is ", options.threads, " and max_batch ",
+                     options.max_batch, ", allowed are from 0 on"));
+  }
+  absl::StatusOr<std::vector<at::Device>> devices =
+      ChooseDevices(options.device);
+  if (!devices.ok()) return devices.status();
+  absl::StatusOr<std::string> precision =
+      ChoosePrecision(options.precision, devices->front());
+  if (!precision.ok()) return precision.status();
+  absl::StatusOr<Checkpoint> checkpoint = ReadCheckpoint(path);
+  if (!checkpoint.ok()) return checkpoint.status();
+  return Plan{*std::move(devices), *std::move(precision),
+              *std::move(checkpoint)};
 }
 
 // The model on one device.
@@ -62,17 +107,18 @@ absl::StatusOr<std::unique_ptr<Model>> LoadOn(const at::Device& device,
                                               : kCpuBatch;
   const auto compute = std::make_shared<ComputeThread>();
   const auto load = [&]() -> absl::StatusOr<std::unique_ptr<SteppedModel>> {
-    at::set_num_threads(options.threads > 0
-                            ? options.threads
-                            : ThreadsWithin(CpuQuota(), at::get_num_threads()));
+    at::set_num_threads(ThreadsFor(options));
     const WeightLoader loader(checkpoint, {device, TypeFor(precision, device)});
     if (device.is_cuda()) SetUpCuda();
+    ModelInfo info = Describe(checkpoint, device, precision, options);
+    info.fingerprint = Fingerprint(checkpoint);
+    info.logit_scale = std::exp(
+        WeightLoader(checkpoint, {}).Float("logit_scale").item<float>());
     return std::make_unique<SteppedModel>(
         device.is_cuda() ? MakeCudaEngine(loader, max_batch, compute)
                          : MakeCpuEngine(loader, CpuPrecisionOf(precision),
                                          max_batch, compute),
-        Describe(checkpoint, device, precision),
-        checkpoint.architecture.causal_text);
+        std::move(info), checkpoint.architecture.causal_text);
   };
   absl::StatusOr<std::unique_ptr<SteppedModel>> model =
       Guarded(compute.get(), device, load);
@@ -84,30 +130,33 @@ absl::StatusOr<std::unique_ptr<Model>> LoadOn(const at::Device& device,
 
 }  // namespace
 
+absl::StatusOr<ModelInfo> Model::Inspect(const std::string& path,
+                                         const ModelOptions& options) {
+  const absl::StatusOr<Plan> plan = MakePlan(path, options);
+  if (!plan.ok()) return plan.status();
+  ModelInfo info = Describe(plan->checkpoint, plan->devices.front(),
+                            plan->precision, options);
+  for (size_t i = 1; i < plan->devices.size(); ++i) {
+    absl::StrAppend(&info.device, ",", plan->devices[i].str());
+  }
+  return info;
+}
+
 absl::StatusOr<std::unique_ptr<Model>> Model::Load(
     const std::string& path, const ModelOptions& options) {
-  if (options.threads < 0 || options.max_batch < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("threads is ", options.threads, " and max_batch ",
-                     options.max_batch, ", allowed are from 0 on"));
-  }
-  const absl::StatusOr<std::vector<at::Device>> devices =
-      ChooseDevices(options.device);
-  if (!devices.ok()) return devices.status();
-  const absl::StatusOr<std::string> precision =
-      ChoosePrecision(options.precision, devices->front());
-  if (!precision.ok()) return precision.status();
-  const absl::StatusOr<Checkpoint> checkpoint = ReadCheckpoint(path);
-  if (!checkpoint.ok()) return checkpoint.status();
+  const absl::StatusOr<Plan> plan = MakePlan(path, options);
+  if (!plan.ok()) return plan.status();
+  absl::Status finite = CheckFinite(plan->checkpoint);
+  if (!finite.ok()) return finite;
   std::vector<std::unique_ptr<Model>> replicas;
-  for (const at::Device& device : *devices) {
+  for (const at::Device& device : plan->devices) {
     absl::StatusOr<std::unique_ptr<Model>> replica =
-        LoadOn(device, *precision, *checkpoint, options);
+        LoadOn(device, plan->precision, plan->checkpoint, options);
     if (!replica.ok()) return replica.status();
     replicas.push_back(*std::move(replica));
   }
   // The CPU is never lost.
-  if (devices->front().is_cpu()) return std::move(replicas[0]);
+  if (plan->devices.front().is_cpu()) return std::move(replicas[0]);
   return std::make_unique<ReplicatedModel>(std::move(replicas));
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -157,6 +158,91 @@ TEST(ClientClassifierTest, ThreadsThatMissASetTogetherBuildItOnce) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(answered, kThreads);
   EXPECT_EQ(fake.builds(), 2);
+}
+
+// Holds every build of a server until Open.
+class BuildGate {
+ public:
+  explicit BuildGate(FakeServer* server) {
+    const auto build = server->build.Get();
+    server->build = [this, build](const auto& request, auto* response) {
+      ++builds_;
+      while (!open_) std::this_thread::yield();
+      return build(request, response);
+    };
+  }
+  void Open() { open_ = true; }
+  void Close() { open_ = false; }
+  int builds() const { return builds_; }
+
+ private:
+  std::atomic<bool> open_{true};
+  std::atomic<int> builds_{0};
+};
+
+TEST(ClientClassifierTest, ACallDoesNotWaitForABuildLongerThanItMay) {
+  FakeServer server;
+  FakeClassifiers fake(&server);
+  BuildGate gate(&server);
+  const auto client = server.Connect({.timeout = absl::Milliseconds(200)});
+  const auto classifier = *Classifier::Build(client.get(), kSpec);
+  fake.Forget();
+  gate.Close();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(classifier->Classify("cat").status()));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(classifier->Classify("dog").status()));
+  gate.Open();
+  // Both waited for one build, which went on without them.
+  while (!classifier->Classify("cat").ok()) {
+  }
+  EXPECT_EQ(gate.builds(), 2);
+}
+
+TEST(ClientClassifierTest, ThreadsThatWaitForABuildShareItsFailure) {
+  FakeServer server;
+  FakeClassifiers fake(&server);
+  constexpr int kThreads = 6;
+  std::atomic<int> missed{0}, builds{0};
+  const auto classify = server.classify.Get();
+  server.classify = [&](const auto& request, auto* response) {
+    const grpc::Status status = classify(request, response);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) ++missed;
+    return status;
+  };
+  const auto client = server.Connect({.max_attempts = 1});
+  const auto classifier = *Classifier::Build(client.get(), kSpec);
+  fake.Forget();
+  // Fails when all have missed the set and had time to ask for it.
+  server.build = [&](const auto&, auto*) {
+    ++builds;
+    while (missed < kThreads) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    return grpc::Status(grpc::StatusCode::INTERNAL, "broken");
+  };
+  std::atomic<int> told{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      told +=
+          classifier->Classify("cat").status() == absl::InternalError("broken");
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(told, kThreads);
+  EXPECT_LT(builds, kThreads);
+}
+
+TEST(ClientClassifierTest, DestroyingItEndsABuildThatIsUnderWay) {
+  FakeServer server;
+  FakeClassifiers fake(&server);
+  BuildGate gate(&server);
+  const auto client = server.Connect({.timeout = absl::Milliseconds(200)});
+  auto classifier = *Classifier::Build(client.get(), kSpec);
+  fake.Forget();
+  gate.Close();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(classifier->Classify("cat").status()));
+  classifier.reset();  // would not return: the gate is closed
+  gate.Open();
+  server.Stop();  // the build that is let go uses both
 }
 
 }  // namespace

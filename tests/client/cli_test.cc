@@ -3,9 +3,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/command.h"
@@ -178,7 +183,7 @@ TEST_F(CliTest, ABadFileIsReportedAndTheOthersGoOn) {
               AllOf(HasSubstr("2: not a picture (INVALID_ARGUMENT)"),
                     HasSubstr("missing: No such file or directory"),
                     HasSubstr("a folder, not a file"),
-                    HasSubstr("3 of 5 pictures failed")));
+                    HasSubstr("2 of 5 answered, 3 failed, 0 not tried\n")));
 }
 
 TEST_F(CliTest, ManyPicturesKeepTheirOrder) {
@@ -204,8 +209,118 @@ TEST_F(CliTest, ClassifyByIdOfAForgottenSetSaysSoOnce) {
   const Result result = Run(
       {"classify", "--weight_set=gone", File("1", "cat"), File("2", "cat")});
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_EQ(result.err,
-            "zeroshot_client classify: no weight set gone (NOT_FOUND)\n");
+  EXPECT_THAT(result.err, StartsWith("zeroshot_client classify: no weight set "
+                                     "gone (NOT_FOUND)\n"));
+  EXPECT_THAT(result.err, HasSubstr("`zeroshot_client build`"));
+}
+
+TEST_F(CliTest, ClassifyStopsWhenTheServerIsGone) {
+  ASSERT_EQ(Run({"build", "--classes=cat,dog"}).exit_code, 0);
+  std::vector<std::string> args = {
+      "classify",  "--weight_set=id-cat-dog", "--json",        "--parallel=2",
+      "--top_k=1", "--wait_for_server=0",     folder_ / "none"};
+  for (int i = 0; i < 100; ++i) args.push_back(File(absl::StrCat(i), "cat"));
+  server_.SetServing(false);
+  server_.classify = [](const auto&, auto*) {
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping");
+  };
+  const Result result = Run(args);
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, StartsWith("0 of 101 answered, "));
+  EXPECT_THAT(result.err,
+              ::testing::ContainsRegex(
+                  "[234] failed, 9[789] not tried; stopped because"));
+  EXPECT_THAT(result.err, HasSubstr("(UNAVAILABLE)\n"));
+  // A line for each that was tried.
+  EXPECT_LE(std::count(result.out.begin(), result.out.end(), '\n'), 4);
+}
+
+TEST_F(CliTest, ClassifyWaitsForAServerThatIsAwayAndLosesNothing) {
+  std::atomic<int> calls{0};
+  const auto answer = server_.classify.Get();
+  server_.classify = [&](const auto& request, auto* response) {
+    if (++calls == 5) {
+      server_.SetServing(false);
+      fake_.Forget();
+    }
+    if (calls >= 5 && calls < 5 + 3 * 5) {
+      return grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping");
+    }
+    return answer(request, response);
+  };
+  std::thread returning([&] {
+    while (calls < 10) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+    server_.SetServing(true);
+  });
+  std::vector<std::string> args = {"classify", "--classes=cat,dog", "--top_k=1",
+                                   "--parallel=2"};
+  std::string expected;
+  for (int i = 100; i < 130; ++i) {
+    args.push_back(File(absl::StrCat(i), "dog"));
+    absl::StrAppend(&expected, i, "  dog  75.0 %\n");
+  }
+  const Result result = Run(args);
+  returning.join();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, expected);
+}
+
+TEST_F(CliTest, AnInputThatEndsTheServerEachTimeDoesNotStopTheOthers) {
+  const auto answer = server_.classify.Get();
+  server_.classify = [&](const auto& request, auto* response) {
+    if (request.image() != "poison") return answer(request, response);
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "crashed");
+  };
+  const Result result =
+      Run({"classify", "--classes=cat,dog", "--top_k=1", "--parallel=1",
+           File("1", "cat"), File("2", "poison"), File("3", "dog")});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.out, "1  cat  75.0 %\n3  dog  75.0 %\n");
+  EXPECT_THAT(result.err, AllOf(HasSubstr("2: crashed (UNAVAILABLE)"),
+                                HasSubstr("2 of 3 answered, 1 failed, 0 not")));
+}
+
+TEST_F(CliTest, ClassifyStopsWhenEveryOtherCallWouldFailTheSameWay) {
+  ASSERT_EQ(Run({"build", "--classes=cat,dog"}).exit_code, 0);
+  std::atomic<int> calls{0};
+  const auto answer = server_.classify.Get();
+  server_.classify = [&](const auto& request, auto* response) {
+    if (++calls == 4) fake_.Forget();
+    return answer(request, response);
+  };
+  std::vector<std::string> args = {"classify", "--weight_set=id-cat-dog",
+                                   "--parallel=1"};
+  for (int i = 0; i < 50; ++i) args.push_back(File(absl::StrCat(i), "cat"));
+  const Result result = Run(args);
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err,
+              HasSubstr("3 of 50 answered, 1 failed, 46 not tried; stopped "
+                        "because: no weight set id-cat-dog (NOT_FOUND)"));
+}
+
+TEST_F(CliTest, WaitForServerGivenWaitsForOneThatStarts) {
+  std::atomic<bool> serving{false};
+  std::atomic<int> early{0};
+  const auto build = server_.build.Get();
+  server_.build = [&](const auto& request, auto* response) {
+    early += !serving;
+    return build(request, response);
+  };
+  server_.SetServing(false);
+  std::thread starting([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(800));
+    serving = true;
+    server_.SetServing(true);
+  });
+  const Result result = Run({"classify", "--classes=cat,dog", "--top_k=1",
+                             "--wait_for_server=600s", File("1", "cat")});
+  starting.join();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(early, 0);
+  EXPECT_EQ(Run({"classify", "--classes=cat", "--wait_for_server=soon", "x"})
+                .exit_code,
+            2);
 }
 
 TEST_F(CliTest, JsonIsOneObjectALine) {
@@ -310,8 +425,19 @@ TEST_F(CliTest, ExportWritesAWholeFileOrNone) {
   EXPECT_EQ(written.exit_code, 0) << written.err;
   EXPECT_EQ(content(file), "hello");
   EXPECT_EQ(content(names), "cat\ndog\n");
-  EXPECT_THAT(Run({"export", "id-cat-dog", file, "--json"}).out,
-              HasSubstr("\"bytes\":5"));
+  const std::vector<std::string> again = {"export", "id-cat-dog", file,
+                                          "--json"};
+  std::ofstream(file) << "mine";
+  EXPECT_THAT(Run(again).out, HasSubstr("ALREADY_EXISTS"));
+  EXPECT_EQ(content(file), "mine");
+  EXPECT_THAT(
+      Run({"export", "id-cat-dog", folder_ / "b.npy", "--names", names}).err,
+      HasSubstr("names is there already; --overwrite replaces it"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "b.npy"));
+  std::vector<std::string> overwrite = again;
+  overwrite.push_back("--overwrite");
+  EXPECT_THAT(Run(overwrite).out, HasSubstr("\"bytes\":5"));
+  EXPECT_EQ(content(file), "hello");
 }
 
 TEST_F(CliTest, ImportPrintsTheIdAloneOnStdout) {
@@ -425,13 +551,140 @@ TEST_F(CliTest, HalfACertificateAndFilesThatCannotBeReadAreUsageErrors) {
               HasSubstr("the token has characters"));
 }
 
+TEST_F(CliTest, FilesOfWordsMustBeUtf8) {
+  const auto error = [this](const std::string& flag, const std::string& bytes) {
+    const Result result =
+        Run({"build", "--classes=a", flag, File("words", bytes)});
+    EXPECT_EQ(result.exit_code, 2);
+    return result.err;
+  };
+  EXPECT_THAT(
+      error("--templates_file", "a {}\nein sch\xf6nes {}\n"),
+      AllOf(HasSubstr("--templates_file="), HasSubstr("words: line 2, "),
+            HasSubstr("byte 8 of it is 0xf6")));
+  EXPECT_THAT(error("--templates_file", std::string("\xff\xfe"
+                                                    "a\0",
+                                                    4)),
+              HasSubstr("looks like UTF-16"));
+  EXPECT_THAT(error("--templates_file", std::string("a\0{\0}\0", 6)),
+              HasSubstr("looks like UTF-16"));
+  const Result latin1 = Run({"build", "--classes_file", File("c", "K\xe4se")});
+  EXPECT_EQ(latin1.exit_code, 2);
+  EXPECT_THAT(latin1.err, HasSubstr("c: line 1, 'K\ufffdse', is not UTF-8"));
+  EXPECT_THAT(Run({"build", "--classes=K\xe4se"}).err,
+              HasSubstr("classes[0].name is not UTF-8: byte 1 is 0xe4"));
+}
+
+TEST_F(CliTest, AByteOrderMarkIsNoPartOfTheFirstName) {
+  const Result result = Run({"build", "--classes_file",
+                             File("c",
+                                  "\xef\xbb\xbf"
+                                  "cat\r\ndog\r\n")});
+  EXPECT_EQ(result.out, "id-cat-dog\n") << result.err;
+}
+
+TEST_F(CliTest, ErrorsNameTheWholePath) {
+  const std::string loop = folder_ / "loop";
+  std::filesystem::create_symlink(loop, loop);
+  const std::string pattern = folder_ / "*.jpg";
+  const Result result = Run({"classify", "--classes=cat,dog", loop, pattern});
+  EXPECT_THAT(
+      result.err,
+      AllOf(HasSubstr(loop + ": Too many levels of symbolic links "
+                             "(INVALID_ARGUMENT)\n"),
+            HasSubstr(pattern + ": No such file or directory "
+                                "(NOT_FOUND); the shell found no file")));
+}
+
+TEST_F(CliTest, AFileThatLooksLikeAFlagIsRecognised) {
+  const auto before = std::filesystem::current_path();
+  File("--json.png", "cat");
+  std::filesystem::current_path(folder_);
+  const Result hint = Run({"classify", "--classes=cat,dog", "--json.png"});
+  Console console;
+  std::istringstream in;
+  std::ostringstream out, err;
+  console.in = &in;
+  console.out = &out;
+  console.err = &err;
+  const int after_dashes = client::Run(
+      {"classify", "--classes=cat,dog", "--top_k=1",
+       absl::StrCat("--target=", server_.target()), "--", "--json.png"},
+      console);
+  std::filesystem::current_path(before);
+  EXPECT_EQ(hint.exit_code, 2);
+  EXPECT_THAT(hint.err, HasSubstr("--json.png; a file has that name: put --"));
+  EXPECT_EQ(after_dashes, 0) << err.str();
+  EXPECT_EQ(out.str(), "--json.png  cat  75.0 %\n");
+}
+
+// Sets a variable for as long as it lives.
+class Variable {
+ public:
+  Variable(const char* name, const std::string& value) : name_(name) {
+    setenv(name, value.c_str(), 1);
+  }
+  ~Variable() { unsetenv(name_); }
+
+ private:
+  const char* const name_;
+};
+
+TEST_F(CliTest, SharedFlagsComeFromTheEnvironment) {
+  const auto run = [](std::vector<std::string> args) {
+    std::ostringstream out, err;
+    Console console;
+    console.out = &out;
+    console.err = &err;
+    const int code = client::Run(args, console);
+    return Result{code, out.str(), err.str()};
+  };
+  const Variable target("ZEROSHOT_TARGET", server_.target());
+  EXPECT_EQ(run({"health"}).out, server_.target() + " is serving\n");
+  EXPECT_EQ(run({"health", "--target=127.0.0.1:1"}).exit_code, 1);
+  const Variable empty("ZEROSHOT_TLS_CA", "");
+  EXPECT_EQ(run({"health"}).exit_code, 0);
+  {
+    const Variable json("ZEROSHOT_JSON", "true");
+    EXPECT_THAT(run({"health"}).out, StartsWith("{\"target\""));
+  }
+  {
+    const Variable json("ZEROSHOT_JSON", "perhaps");
+    EXPECT_THAT(run({"health"}).err,
+                HasSubstr("ZEROSHOT_JSON is 'perhaps'; it should be 1, true"));
+  }
+  {
+    const Variable timeout("ZEROSHOT_TIMEOUT", "soon");
+    EXPECT_EQ(run({"health"}).exit_code, 2);
+  }
+  const Variable file("ZEROSHOT_TOKEN_FILE", "/no/such/token");
+  EXPECT_THAT(run({"health"}).err, HasSubstr("/no/such/token"));
+}
+
+TEST_F(CliTest, SaysItsVersion) {
+  EXPECT_THAT(Run({"--version"}).out,
+              ::testing::MatchesRegex("zeroshot_client [0-9.]+\n"));
+}
+
 TEST_F(CliTest, HelpTeachesEveryCommand) {
+  EXPECT_EQ(Run({"-h"}).out, Run({"--help"}).out);
+  EXPECT_EQ(Run({"help"}).out, Run({"--help"}).out);
+  EXPECT_THAT(Run({"--help"}).out,
+              AllOf(HasSubstr("dns:///"), HasSubstr("ipv4:A:PORT,B:PORT"),
+                    HasSubstr("ZEROSHOT_TARGET")));
+  EXPECT_THAT(Run({"help", "clasify"}).err, HasSubstr("did you mean classify"));
   const Result help = Run({"--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* command : {"build", "classify", "embed", "model", "list",
-                              "show", "delete", "health"}) {
+  for (const char* command :
+       {"build", "classify", "embed", "model", "list", "show", "delete",
+        "export", "import", "health", "bench"}) {
     EXPECT_THAT(help.out, HasSubstr(absl::StrCat("\n  ", command, " ")));
     const Result own = Run({command, "--help"});
+    EXPECT_EQ(Run({"help", command}).out, own.out);
+    EXPECT_EQ(Run({command, "-h"}).out, own.out);
+    // A sentence before the examples.
+    EXPECT_THAT(own.out,
+                ::testing::ContainsRegex("FLAG=VALUE[^\n]*\n\n[A-Z][a-z]+ "));
     EXPECT_EQ(own.exit_code, 0);
     EXPECT_THAT(own.out,
                 StartsWith(absl::StrCat("Usage: zeroshot_client ", command)));

@@ -331,7 +331,7 @@ TEST(ClientTest, TriesOtherErrorsOnce) {
 }
 
 // google.rpc.Status { details { [RetryInfo] { retry_delay { `delay` } } } }
-grpc::Status FullFor(absl::Duration delay) {
+grpc::Status RefusalFor(absl::Duration delay, grpc::StatusCode code) {
   google::protobuf::Duration asked;
   asked.set_seconds(absl::ToInt64Seconds(delay));
   asked.set_nanos(absl::ToInt64Nanoseconds(delay % absl::Seconds(1)));
@@ -340,8 +340,124 @@ grpc::Status FullFor(absl::Duration delay) {
   detail.set_type_url("type.googleapis.com/google.rpc.RetryInfo");
   detail.set_value(absl::StrCat("\x0a", std::string(1, bytes.size()), bytes));
   const std::string any = detail.SerializeAsString();
-  return {grpc::StatusCode::RESOURCE_EXHAUSTED, "full",
+  return {code, "not now",
           absl::StrCat("\x08\x08\x1a", std::string(1, any.size()), any)};
+}
+
+grpc::Status FullFor(absl::Duration delay) {
+  return RefusalFor(delay, grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+// The second attempt would not find what the first has deleted.
+TEST(ClientTest, DoesNotRepeatADeleteThatMayBeDone) {
+  FakeServer server;
+  std::atomic<int> calls{0};
+  server.remove = [&](const auto&, auto*) {
+    return ++calls == 1
+               ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "cut off")
+               : grpc::Status(grpc::StatusCode::NOT_FOUND, "no such set");
+  };
+  EXPECT_EQ(server.Connect()->DeleteWeightSet("abc").code(),
+            absl::StatusCode::kUnavailable);
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(ClientTest, RepeatsADeleteThatWasRefused) {
+  for (const auto code :
+       {grpc::StatusCode::UNAVAILABLE, grpc::StatusCode::RESOURCE_EXHAUSTED}) {
+    FakeServer server;
+    std::atomic<int> calls{0};
+    server.remove = [&](const auto&, auto*) {
+      return ++calls == 1 ? RefusalFor(absl::Milliseconds(10), code)
+                          : grpc::Status::OK;
+    };
+    EXPECT_EQ(server.Connect()->DeleteWeightSet("abc"), absl::OkStatus());
+    EXPECT_EQ(calls, 2);
+  }
+}
+
+// Else every call of an outage would cost five attempts.
+TEST(ClientTest, StopsRepeatingInAnOutage) {
+  FakeServer server;
+  std::atomic<int> calls{0};
+  server.classify =
+      AfterRefusals(1 << 30, grpc::StatusCode::UNAVAILABLE, &calls);
+  const auto client = server.Connect();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 100; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 2; ++i) EXPECT_FALSE(client->Classify("x", "a").ok());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  calls = 0;
+  EXPECT_FALSE(client->Classify("x", "abc").ok());
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(ClientTest, ATokenDoesNotCrossTheNetworkUnencrypted) {
+  const auto code = [](const std::string& target, ClientOptions options = {}) {
+    options.token = "secret";
+    return Client::Connect(target, options).status().code();
+  };
+  for (const char* target :
+       {"127.0.0.1:1", "127.8.9.1:1", "localhost:1", "LOCALHOST", "[::1]:1",
+        "ipv4:127.0.0.1:1,127.0.0.2:2", "ipv6:[::1]:1", "dns:///localhost:1",
+        "dns:localhost:1", "unix:/run/zeroshot.sock"}) {
+    EXPECT_EQ(code(target), absl::StatusCode::kOk) << target;
+  }
+  for (const char* target :
+       {"192.0.2.1:1", "127.example.org:1", "localhost.example.org:1",
+        "ipv4:127.0.0.1:1,192.0.2.1:1", "[2001:db8::1]:1", "dns:///example.org",
+        "dns://192.0.2.53/localhost:1", "0.0.0.0:1"}) {
+    EXPECT_EQ(code(target), absl::StatusCode::kInvalidArgument) << target;
+    EXPECT_EQ(code(target, {.token_without_tls = true}), absl::StatusCode::kOk);
+    EXPECT_EQ(code(target, {.credentials = grpc::SslCredentials({})}),
+              absl::StatusCode::kOk);
+    // Credentials that do not encrypt.
+    EXPECT_EQ(code(target, {.credentials = grpc::InsecureChannelCredentials()}),
+              absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST(ClientTest, TextThatIsNotUtf8IsNamed) {
+  FakeServer server;
+  const auto client = server.Connect();
+  const auto message = [](const absl::Status& status) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    return std::string(status.message());
+  };
+  const ClassifierSpec latin1 = {
+      .classes = {{"cat"}, {"dog", {"a dog", "k\xf6ter"}}}};
+  EXPECT_EQ(message(client->Build(latin1).status()),
+            "classes[1].prompts[1] is not UTF-8: byte 1 is 0xf6");
+  EXPECT_EQ(message(client->Build(latin1, [](const auto&) {}).status()),
+            "classes[1].prompts[1] is not UTF-8: byte 1 is 0xf6");
+  EXPECT_THAT(message(client->Build({.class_set = "\xff"}).status()),
+              HasSubstr("class_set is not UTF-8"));
+  EXPECT_THAT(message(client->EmbedTexts({"a", "\xc0\xaf"}).status()),
+              HasSubstr("texts[1] is not UTF-8: byte 0 is 0xc0"));
+  EXPECT_THAT(message(client->Classify("x", "\xfe").status()),
+              HasSubstr("weight_set_id"));
+  EXPECT_THAT(message(client->DeleteWeightSet("\xfe")),
+              HasSubstr("weight_set_id"));
+  EXPECT_THAT(message(client->Import("x", {.class_names = {"\xfe"}}).status()),
+              HasSubstr("class_names[0]"));
+  EXPECT_THAT(message(client->Export("\xfe", {}, nullptr)),
+              HasSubstr("weight_set_id"));
+}
+
+TEST(ClientTest, NoErrorIsWithoutAMessage) {
+  FakeServer server;
+  for (const auto code :
+       {grpc::StatusCode::INTERNAL, grpc::StatusCode::UNKNOWN}) {
+    server.classify = [=](const auto&, auto*) {
+      return grpc::Status(code, "");
+    };
+    const absl::Status status = server.Connect()->Classify("x", "a").status();
+    EXPECT_EQ(static_cast<int>(status.code()), static_cast<int>(code));
+    EXPECT_NE(status.message(), "");
+  }
 }
 
 TEST(ClientTest, ComesBackToAFullServerWhenItAsks) {

@@ -4,6 +4,7 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <iostream>
 
@@ -30,9 +31,9 @@ FakeServer::FakeServer(std::shared_ptr<grpc::ServerCredentials> credentials,
   SetServing(true);
 }
 
-FakeServer::~FakeServer() {
-  server_->Shutdown(std::chrono::system_clock::now());
-}
+FakeServer::~FakeServer() { Stop(); }
+
+void FakeServer::Stop() { server_->Shutdown(std::chrono::system_clock::now()); }
 
 std::string FakeServer::target() const {
   return absl::StrCat("127.0.0.1:", port_);

@@ -81,6 +81,9 @@ class FakeServer final : private v1::ZeroShot::Service {
       int port = 0);
   ~FakeServer();
 
+  // Ends all calls and waits until none is answered any more.
+  void Stop();
+
   int port() const { return port_; }
   std::string target() const;
 

@@ -9,7 +9,7 @@
 #include "client/cli/arguments.h"
 #include "client/cli/console.h"
 #include "client/cli/json.h"
-#include "client/cli/utf8.h"
+#include "client/utf8.h"
 
 namespace zeroshot::client {
 namespace {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 
 namespace clip {
@@ -76,6 +77,21 @@ std::string OneTensor(const std::string& dtype, const std::string& shape,
               data);
 }
 
+std::string Repeated(const std::string& text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += text;
+  return all;
+}
+
+// The texts with 0, 1, ... in the place of %d.
+std::string Numbered(int count, const std::string& text) {
+  std::string all;
+  for (int i = 0; i < count; ++i) {
+    all += absl::StrReplaceAll(text, {{"%d", std::to_string(i)}});
+  }
+  return all;
+}
+
 class BadSafetensorsTest : public ::testing::TestWithParam<BadFile> {};
 
 TEST_P(BadSafetensorsTest, IsRefusedWithItsReason) {
@@ -129,7 +145,45 @@ INSTANTIATE_TEST_SUITE_P(
                 File(R"({"s":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},
                          "t":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
                      "xxx"),
-                "tensor 't': starts at byte 1 of the data, expected 2"}),
+                "tensor 't': starts at byte 1 of the data, expected 2"},
+        BadFile{"TensorTwice",
+                File(R"({"t":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},
+                         "t":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
+                     "x"),
+                "tensor 't': is there twice"},
+        BadFile{"MetadataTwice",
+                File(R"({"__metadata__":{},"__metadata__":{}})", ""),
+                "__metadata__ twice"},
+        BadFile{"MetadataNotTexts", File(R"({"__metadata__":{"a":[]}})", ""),
+                "not an object of at most 4096 texts"},
+        BadFile{"Nested",
+                File(std::string(100'000, '[') + std::string(100'000, ']'), ""),
+                "not a JSON object"},
+        BadFile{
+            "NestedInTensor",
+            File(R"({"t":{"dtype":"U8","x":)" + std::string(100'000, '['), ""),
+            "tensor 't': expected an object"},
+        BadFile{"ManyAxes",
+                OneTensor("U8",
+                          "[1" + std::string(200'000, ' ') +
+                              Repeated(",1", 64) + "]",
+                          "[0,1]", "x"),
+                "not what the format allows"},
+        BadFile{"ManyTexts",
+                File(R"({"__metadata__":{)" + Numbered(5'000, R"("%d":"",)") +
+                         R"("x":""}})",
+                     ""),
+                "not an object of at most 4096 texts"},
+        BadFile{"ManyTensors",
+                File("{" +
+                         Numbered(70'000, R"("%d":{"dtype":"U8","shape":[0],)"
+                                          R"("data_offsets":[0,0]},)") +
+                         R"("t":{}})",
+                     ""),
+                "more than 65536 tensors"},
+        BadFile{"LongName",
+                File("{\"" + std::string(5'000, 'x') + "\":{}}", ""),
+                "a tensor's name has 5000 bytes"}),
     [](const auto& info) { return info.param.name; });
 
 TEST(SafetensorsTest, ErrorsOfFilesNameTheFileWithoutItsFolder) {

@@ -48,7 +48,7 @@ def seconds(pattern, text):
 
 
 def server_flags():
-    return set(re.findall(r"ABSL_FLAG\(\s*[\w:]+,\s*(\w+),", read("server/options.cc")))
+    return set(re.findall(r"flags->[A-Z]\w+\(\s*\"(\w+)\",", read("server/option_flags.cc")))
 
 
 class Flags(unittest.TestCase):
@@ -65,8 +65,10 @@ class Flags(unittest.TestCase):
 
     def test_image_and_compose_set_flags_that_the_server_has(self):
         known = server_flags()
-        for argument in dockerfile_list("ENTRYPOINT")[1:]:
-            self.assertIn(flags_in(argument)[0][0], known)
+        variables = re.findall(r"ZEROSHOT_([A-Z_]+)=", re.search(r"(?m)^ENV .*", read("Dockerfile")).group())
+        self.assertGreater(len(variables), 0)
+        for variable in variables:
+            self.assertIn(variable.lower(), known)
         compose = re.search(r"(?s)\n  zeroshot:\n(.*?)\n\n", read(COMPOSE)).group(1)
         for flag, _ in re.findall(r"- --([a-z_]+)=(.*)", compose):
             self.assertIn(flag, known)
@@ -80,18 +82,16 @@ class Flags(unittest.TestCase):
     def test_health_check_uses_a_command_and_flags_that_the_client_has(self):
         program, command, *flags = dockerfile_list("CMD")
         self.assertEqual((program, command), ("zeroshot_client", "health"))
-        self.assertIn('{"health",', read("client/cli/server_commands.cc"))
+        self.assertIn('"health",', read("client/cli/server_commands.cc"))
         for flag in flags:
             self.assertIn(f'{{"{flags_in(flag)[0][0]}", ', read("client/cli/run.cc"))
 
 
 class Ports(unittest.TestCase):
     def setUp(self):
-        arguments = dict(flags_in(" ".join(dockerfile_list("ENTRYPOINT"))))
-        self.grpc = int(arguments["listen"].rpartition(":")[2])
-        self.metrics = int(arguments["metrics_listen"].rpartition(":")[2])
-        for flag in ("listen", "metrics_listen"):
-            self.assertTrue(arguments[flag].startswith("0.0.0.0:"), flag)
+        variables = dict(re.findall(r"ZEROSHOT_(\w+)=0\.0\.0\.0:(\d+)", read("Dockerfile")))
+        self.grpc = int(variables["LISTEN"])
+        self.metrics = int(variables["METRICS_LISTEN"])
 
     def test_image_listens_where_the_server_does_by_default(self):
         text = read("server/options.h")
@@ -126,7 +126,7 @@ class Health(unittest.TestCase):
         proto = read("proto/zeroshot/v1/zeroshot.proto")
         service = (re.search(r"(?m)^package ([\w.]+);", proto).group(1) + "." +
                    re.search(r"(?m)^service (\w+)", proto).group(1))
-        pages = re.findall(r'http\.Get\("(/\w+)"', read("server/status_page.cc"))
+        pages = re.findall(r'path [!=]= "(/\w+)"', read("server/status_page.cc"))
         probes = 0
         for path, text in manifests().items():
             for asked in re.findall(r"grpc: \{[^}]*service: ([\w.]+)", text):
@@ -168,6 +168,15 @@ class Grace(unittest.TestCase):
         parts = self.own + seconds(r"--drain_(?:grace|timeout)=(\d+)s", text)
         self.assertEqual(len(parts), 3)
         self.assertEqual(seconds(r"stop_grace_period: (\d+)s", text), [sum(parts)])
+
+    def test_systemd_does_too(self):
+        # The unit names no grace of its own: the server's defaults count.
+        defaults = seconds(r"drain_(?:grace|timeout) = absl::Seconds\((\d+)\)", read("server/options.h"))
+        self.assertEqual(len(defaults), 2)
+        stop, = seconds(r"(?m)^TimeoutStopSec=(\d+)$", read("deploy/systemd/zeroshot.service"))
+        self.assertGreater(stop, sum(defaults + self.own))
+        for default in defaults:
+            self.assertIn(f"({default} s)", read("deploy/systemd/zeroshot.service"))
 
     def test_readiness_is_noticed_within_the_grace(self):
         text = read("deploy/kubernetes/base/deployment.yaml")
@@ -258,6 +267,22 @@ class Image(unittest.TestCase):
                 source = source.rstrip("/")
                 self.assertTrue((ROOT / source).exists(), source)
                 self.assertTrue(any(source == s or source.startswith(s + "/") for s in sent), source)
+
+
+class Service(unittest.TestCase):
+    unit = read("deploy/systemd/zeroshot.service")
+    flagfile = "/etc/zeroshot/server.flags"
+
+    def test_it_reads_the_flags_that_the_package_keeps(self):
+        self.assertIn(f"ExecStart=/usr/bin/zeroshot_server --flagfile={self.flagfile}\n", self.unit)
+        self.assertEqual(read("deploy/debian/conffiles"), self.flagfile + "\n")
+
+    def test_it_runs_as_the_user_that_the_package_makes_in_its_folder(self):
+        user, = re.findall(r"(?m)^User=(\w+)$", self.unit)
+        self.assertRegex(read("deploy/debian/postinst"), rf"adduser --system .* {user}\n")
+        folder, = re.findall(r"(?m)^StateDirectory=(\w+)$", self.unit)
+        self.assertIn(f"--disk_store=/var/lib/{folder}/", read("deploy/systemd/server.flags"))
+        self.assertIn(f"rm -rf /var/lib/{folder}\n", read("deploy/debian/postrm"))
 
 
 @unittest.skipUnless(shutil.which("kubectl"), "no kubectl here")

@@ -140,37 +140,34 @@ Outcome AbusedServer::Classifying(const std::function<bool()>& done) const {
   return outcome;
 }
 
+absl::Duration AbusedServer::CpuOf(const std::function<void()>& attack) {
+  const absl::Duration before = CpuTime(process().pid());
+  attack();
+  return CpuTime(process().pid()) - before;
+}
+
 Cost AbusedServer::Under(const std::function<void()>& attack) {
   const pid_t pid = process().pid();
   const auto at_once = [] { return true; };
   // Twice: buffers and caches fill in the first round.
   Classifying(at_once);
-  const absl::Duration cpu_before = CpuTime(pid);
   Outcome quiet = Classifying(at_once);
-  const absl::Duration cpu_of_a_call =
-      (CpuTime(pid) - cpu_before) / std::max<int64_t>(1, quiet.ok.size());
 
   Cost cost;
   ResetPeak(pid);
   const int64_t idle = PeakBytes(pid);
-  const absl::Duration start = CpuTime(pid);
   std::atomic<bool> done{false};
   std::thread neighbour(
       [&] { cost.neighbour = Classifying([&done] { return done.load(); }); });
   attack();
   done = true;
   neighbour.join();
-  cost.cpu = std::max(
-      absl::ZeroDuration(),
-      CpuTime(pid) - start -
-          cpu_of_a_call * static_cast<int64_t>(cost.neighbour.ok.size()));
   cost.memory = PeakBytes(pid) - idle;
   // The machine may be another one now.
   quiet.Add(Classifying(at_once));
   cost.quiet = Quantile(quiet.ok, 0.99);
-  std::printf("%.1f MiB, %s of CPU; %d calls beside it, p99 %s (quiet %s)\n",
+  std::printf("%.1f MiB; %d calls beside it, p99 %s (quiet %s)\n",
               static_cast<double>(cost.memory) / kMiB,
-              absl::FormatDuration(cost.cpu).c_str(),
               static_cast<int>(cost.neighbour.ok.size()),
               absl::FormatDuration(Quantile(cost.neighbour.ok, 0.99)).c_str(),
               absl::FormatDuration(cost.quiet).c_str());

@@ -33,7 +33,6 @@ std::unique_ptr<grpc::ClientContext> ContextWith(
 // What an attack cost.
 struct Cost {
   int64_t memory = 0;    // bytes: the peak above what was there before
-  absl::Duration cpu;    // of the server, the neighbour's calls taken off
   Outcome neighbour;     // calls of the caller with a token meanwhile
   absl::Duration quiet;  // p99 of such calls while nothing else went on
 };
@@ -56,6 +55,10 @@ class AbusedServer {
 
   // A connection of its own.
   std::shared_ptr<grpc::Channel> Connect() const;
+
+  // The server's processor time while `attack` runs and nothing else: what the
+  // neighbour's own calls take differs from call to call.
+  absl::Duration CpuOf(const std::function<void()>& attack);
 
   // Runs `attack` while a caller with a token classifies again and again.
   Cost Under(const std::function<void()>& attack);

@@ -155,7 +155,7 @@ std::string ProgramOf(Balancer balancer) {
 Running Start(Balancer balancer, const Replica& a, const Replica& b) {
   const std::string program = ProgramOf(balancer);
   const int port = testing::FreePort();
-  Running running{nullptr, absl::StrCat("127.0.0.1:", port)};
+  Running running{nullptr, absl::StrCat("127.0.0.1:", port), ""};
   std::vector<std::string> command;
   switch (balancer) {
     case Balancer::kHaproxy:

@@ -70,6 +70,8 @@ class Caller {
   grpc::Status Build() {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(30)));
+    // A channel of this process may still back off from a server before this.
+    context.set_wait_for_ready(true);
     zeroshot::v1::BuildClassifierRequest request;
     for (const char* name : {"frog", "apple", "car"}) {
       request.add_classes()->set_name(name);

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -86,6 +87,32 @@ TEST_F(SecurityTest, CertificatesOnBothSidesAndTokensWithTheirPermissions) {
   EXPECT_NE(server.process().WaitForLine("caller=shop"), "");
 }
 
+TEST_F(SecurityTest, TheProgramSaysWhereOneSideOnlySpeaksTls) {
+  DemoServer tls({"--tls_cert=" + authority_.CertFile("server"),
+                  "--tls_key=" + authority_.KeyFile("server"),
+                  "--tls_client_ca=" + authority_.CaFile()});
+  DemoServer plain;
+  ASSERT_NE(tls.address(), "") << tls.process().Errors();
+  ASSERT_NE(plain.address(), "") << plain.process().Errors();
+  const std::string ca = "--tls_ca=" + authority_.CaFile();
+  const auto errors = [](const DemoServer& server,
+                         std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(),
+                     {kClient, "model", "--target=" + server.address()});
+    return RunToEnd(arguments).errors;
+  };
+  EXPECT_THAT(errors(tls, {}), HasSubstr("Does it want TLS? --tls_ca=FILE"));
+  EXPECT_THAT(
+      errors(tls, {ca}),
+      HasSubstr("Does it want a certificate of yours? --tls_cert=FILE"));
+  EXPECT_THAT(errors(tls, {"--tls"}),
+              HasSubstr("an authority that is not trusted; --tls_ca=FILE"));
+  EXPECT_THAT(errors(plain, {ca}), HasSubstr("does not speak TLS"));
+  // Nothing of gRPC's own on stderr: a line for the error, one for the hint.
+  const std::string lines = errors(tls, {"--tls"});
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 2) << lines;
+}
+
 TEST_F(SecurityTest, HalfAConfigurationDoesNotStart) {
   const auto refusal = [&](std::vector<std::string> flags, int exit) {
     flags.insert(flags.begin(), {kServer, "--metrics_listen="});
@@ -108,7 +135,7 @@ TEST_F(SecurityTest, HalfAConfigurationDoesNotStart) {
 
 TEST_F(SecurityTest, PlainTextForOthersIsWarnedOf) {
   const auto server = StartServer({"--listen=0.0.0.0:0"});
-  EXPECT_THAT(server->WaitForLine("plain text"), HasSubstr(" warning "));
+  EXPECT_THAT(server->WaitForLine("plain text"), HasSubstr(" warn "));
 }
 
 }  // namespace

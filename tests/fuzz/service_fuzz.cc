@@ -33,7 +33,7 @@ void Check(bool server_streams, const std::string& request, bool answered,
   if (answered) FUZZ_CHECK(Response().ParseFromString(response));
 }
 
-struct Method {
+struct Rpc {
   const char* name;
   bool server_streams;
   void (*check)(bool server_streams, const std::string& request, bool answered,
@@ -42,7 +42,7 @@ struct Method {
 
 #define ZEROSHOT_METHOD(name) \
   { #name, false, Check < v1::name##Request, v1::name##Response> }
-constexpr Method kMethods[] = {
+constexpr Rpc kRpcs[] = {
     ZEROSHOT_METHOD(Classify),
     ZEROSHOT_METHOD(BuildClassifier),
     {"BuildClassifierStream", true,
@@ -81,7 +81,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace zeroshot::server;
   static RunningServer* const server = StartServer();
   if (size == 0) return 0;
-  const Method& method = kMethods[data[0] % std::size(kMethods)];
+  const Rpc& method = kRpcs[data[0] % std::size(kRpcs)];
   // Seeds cannot know the id.
   const std::string request = absl::StrReplaceAll(
       fuzz::View(data + 1, size - 1), {{std::string(64, '0'), *known_id}});

@@ -11,12 +11,16 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "clip/model.h"
 #include "clip/sha256.h"
 #include "nlohmann/json.hpp"
 #include "tests/fuzz/fuzz.h"
+#include "zeroshot/classifier.h"
 #include "zeroshot/disk_store.h"
 #include "zeroshot/stored_set.h"
+#include "zeroshot/weight_set_check.h"
 
 namespace {
 
@@ -78,6 +82,25 @@ void CheckSet(const zeroshot::WeightSet& set) {
   FUZZ_CHECK(zeroshot::WeightBytes(**again) == zeroshot::WeightBytes(set));
 }
 
+// What a server does with a set that it read: it is used only if it fits the
+// model.
+void CheckUse(const zeroshot::WeightSet& set) {
+  clip::ModelInfo model;
+  model.fingerprint = set.model_fingerprint;
+  for (const int dim : {set.embedding_dim, 2}) {
+    model.embedding_dim = dim;
+    const absl::Status good = zeroshot::CheckStored(set, model);
+    if (!good.ok()) CheckDamage(good);
+    if (!good.ok() && set.embedding_dim != dim) continue;
+    FUZZ_CHECK(set.embedding_dim == dim);
+    // Without NaN and infinities, every class has a place in the order.
+    if (!zeroshot::CheckUnitRows(set).ok()) continue;
+    const std::vector<float> row(dim, 1);
+    FUZZ_CHECK(zeroshot::AnswerBytes(set, 3, true) > 0);
+    (void)zeroshot::Score(set, row, 100, 3, true);
+  }
+}
+
 // The header, the whole, and the file agree on whether it is sound.
 void CheckFile(const std::string& file) {
   static const std::string folder = std::filesystem::temp_directory_path() /
@@ -96,6 +119,7 @@ void CheckFile(const std::string& file) {
     if (set.ok()) {
       FUZZ_CHECK(parsed.ok());
       CheckSet(**set);
+      CheckUse(**set);
       sound = true;
     }
   }

@@ -74,6 +74,61 @@ class ModelTest : public ::testing::Test {
   const ::testing::TemporaryFolder folder_;
 };
 
+// Writes `bytes` over the element of a tensor in a safetensors file.
+void Overwrite(const std::string& path, const std::string& tensor, int element,
+               const std::string& bytes) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  uint64_t header_size = 0;
+  file.read(reinterpret_cast<char*>(&header_size), sizeof(header_size));
+  std::string header(header_size, '\0');
+  file.read(header.data(), header.size());
+  const int64_t begin = json::parse(header)[tensor]["data_offsets"][0];
+  file.seekp(sizeof(header_size) + header_size + begin +
+             element * bytes.size());
+  file.write(bytes.data(), bytes.size());
+  ASSERT_TRUE(file.good());
+}
+
+TEST_F(ModelTest, AWeightThatIsNotFiniteIsRefusedByItsName) {
+  const std::string tensor = "visual.transformer.resblocks.1.mlp.c_fc.weight";
+  const struct {
+    bool half;
+    std::string bytes;
+  } kCases[] = {{false, std::string("\x00\x00\xc0\x7f", 4)},  // NaN
+                {false, std::string("\x00\x00\x80\x7f", 4)},  // infinity
+                {false, std::string("\x00\x00\x80\xff", 4)},  // -infinity
+                {true, std::string("\x00\x7e", 2)},           // NaN
+                {true, std::string("\x00\xfc", 2)}};          // -infinity
+  for (const auto& test : kCases) {
+    checkpoint_.half = test.half;
+    WriteOpenClip(TinyVit(), checkpoint_, Path("oc"));
+    ASSERT_TRUE(Model::Load(Path("oc"), {}).ok());
+    // Beyond the first block of what is looked at together.
+    Overwrite(Path("oc") + "/open_clip_model.safetensors", tensor, 5000,
+              test.bytes);
+    const absl::Status status = Model::Load(Path("oc"), {}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr(tensor), HasSubstr("NaN or infinite"),
+                      HasSubstr("the first at element 5000")));
+  }
+}
+
+// Finite weights whose embeddings are not.
+TEST_F(ModelTest, AModelThatOverflowsIsRefusedAtStart) {
+  WriteOpenClip(TinyVit(), checkpoint_, Path("oc"));
+  for (int i = 0; i < 64; ++i) {
+    Overwrite(Path("oc") + "/open_clip_model.safetensors",
+              "visual.ln_post.weight", i, std::string("\xff\xff\x7f\x7f", 4));
+    Overwrite(Path("oc") + "/open_clip_model.safetensors",
+              "visual.ln_post.bias", i, std::string("\xff\xff\x7f\x7f", 4));
+  }
+  const absl::Status status =
+      Model::Load(Path("oc"), {.precision = "fp32"}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("NaN or infinite"));
+}
+
 TEST_F(ModelTest, InfoSaysWhatWasLoaded) {
   const auto model = LoadState({.device = "cpu", .precision = "fp32"});
   ASSERT_TRUE(model.ok()) << model.status();
@@ -116,6 +171,19 @@ TEST_F(ModelTest, RefusesOptionsItCannotHonour) {
   EXPECT_EQ(load({.threads = -1}).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(load({.max_batch = -1}).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(load({.device = "cpu", .precision = "fp32", .threads = 1}).ok());
+}
+
+TEST_F(ModelTest, ThreadsSetForOneModelAreNotAnothersDefault) {
+  WriteStateDict(checkpoint_, Path("m.pt"));
+  const auto threads = [&](int asked) {
+    const auto model =
+        Model::Load(Path("m.pt"), {.device = "cpu", .threads = asked});
+    EXPECT_TRUE(model.ok()) << model.status();
+    return model.ok() ? (*model)->info().threads : -1;
+  };
+  const int all = threads(0);
+  EXPECT_EQ(threads(all + 1), all + 1);
+  EXPECT_EQ(threads(0), all);
 }
 
 TEST_F(ModelTest, NothingAtThePathIsNotFound) {

@@ -99,6 +99,9 @@ const std::set<std::string>& Included(const std::string& file) {
   for (const std::string& line : rules::Lines(file)) {
     const std::string header(rules::IncludedHeader(line));
     if (header.empty() || !included.insert(header).second) continue;
+    if (header == "absl/status/statusor.h") {
+      included.insert("absl/status/status.h");
+    }
     if (!ours->contains(header)) continue;
     const std::set<std::string>& more = Included(header);
     included.insert(more.begin(), more.end());

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "absl/strings/match.h"
+#include "absl/strings/strip.h"
 
 namespace rules {
 namespace {
@@ -47,8 +48,8 @@ std::vector<std::string> SourceFiles() {
   std::vector<std::string> sources;
   for (const std::string& path : ProjectFiles()) {
     const std::string room = path.substr(0, path.find('/'));
-    if (room != "clip" && room != "zeroshot" && room != "server" &&
-        room != "client" && room != "tests") {
+    if (room != "base" && room != "clip" && room != "zeroshot" &&
+        room != "server" && room != "client" && room != "tests") {
       continue;
     }
     if (absl::EndsWith(path, ".h") || absl::EndsWith(path, ".cc") ||

@@ -6,6 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "tests/server/running_server.h"
 #include "tests/testing/make_png.h"
 
@@ -18,7 +21,9 @@ using testing_images::MakePng;
 
 class AdmissionTest : public ::testing::Test {
  protected:
-  AdmissionTest() { id_ = running_.Build(BuildRequest({"cat", "dog"})); }
+  explicit AdmissionTest(ServerOptions options = {}) : running_(options) {
+    id_ = running_.Build(BuildRequest({"cat", "dog"}));
+  }
 
   grpc::Status Classify(absl::Duration timeout = absl::Seconds(60)) {
     v1::ClassifyRequest request;
@@ -38,11 +43,31 @@ class AdmissionTest : public ::testing::Test {
     EXPECT_TRUE(call.get().ok());
   }
 
+  // Waits until so many images have no embedding yet.
+  void WaitForPending(int images) {
+    const std::string line = absl::StrCat("zeroshot_pending_images ", images);
+    while (!absl::StrContains(running_.server().status_source().metrics(),
+                              line + "\n")) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+  }
+
   RunningServer running_;
   std::string id_;
 };
 
-TEST_F(AdmissionTest, CallThatWouldExpireInTheQueueIsRefusedAtOnce) {
+// One batch a call: those ahead take their time one after the other.
+class OneAtATimeTest : public AdmissionTest {
+ protected:
+  static ServerOptions OneAtATime() {
+    ServerOptions options;
+    options.embedder.max_batch = 1;
+    return options;
+  }
+  OneAtATimeTest() : AdmissionTest(OneAtATime()) {}
+};
+
+TEST_F(OneAtATimeTest, CallThatWouldExpireInTheQueueIsRefusedAtOnce) {
   Teach(absl::Seconds(1));
   running_.model().CloseGate();
   std::vector<std::future<grpc::Status>> inside;
@@ -50,34 +75,92 @@ TEST_F(AdmissionTest, CallThatWouldExpireInTheQueueIsRefusedAtOnce) {
     inside.push_back(
         std::async(std::launch::async, [this] { return Classify(); }));
   }
-  ASSERT_TRUE(running_.model().WaitForCallsAtGate(1));
-  absl::SleepFor(absl::Milliseconds(100));  // let all of them arrive
+  WaitForPending(8);
   const int batches = running_.image_batches();
 
-  // 2 s are ahead (the average moves by a quarter): too long for the one, short
-  // enough for the other.
-  const absl::Time start = absl::Now();
+  // Seven batches of half a second, as the mean of the canary's and the one of
+  // a second is: too long for the one, short enough for the other.
   const grpc::Status refused = Classify(absl::Seconds(1));
-  EXPECT_LT(absl::Now() - start, absl::Milliseconds(900));
   EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_THAT(refused.error_message(),
               AllOf(HasSubstr("the deadline is in "),
-                    HasSubstr("the 8 pictures ahead will take about ")));
+                    HasSubstr("the 8 images ahead will take about ")));
   EXPECT_THAT(refused.error_details(), HasSubstr("RetryInfo"));
   EXPECT_THAT(running_.server().status_source().metrics(),
               HasSubstr(R"(zeroshot_failures_total{cause="deadline"} 1)"));
   auto patient = std::async(std::launch::async,
                             [this] { return Classify(absl::Seconds(50)); });
-  absl::SleepFor(absl::Milliseconds(100));
+  WaitForPending(9);
   EXPECT_EQ(running_.image_batches(), batches);
   running_.model().OpenGate();
   EXPECT_TRUE(patient.get().ok());
   for (auto& call : inside) EXPECT_TRUE(call.get().ok());
 }
 
+TEST_F(OneAtATimeTest, TextsAreNoImagesAhead) {
+  Teach(absl::Seconds(2));
+  running_.model().CloseGate();
+  std::vector<std::future<grpc::Status>> texts;
+  for (int i = 0; i < 8; ++i) {
+    texts.push_back(std::async(std::launch::async, [this] {
+      Context context;
+      v1::EmbedTextsRequest request;
+      request.add_texts("cat");
+      v1::EmbedTextsResponse response;
+      return running_.stub().EmbedTexts(&context, request, &response);
+    }));
+  }
+  ASSERT_TRUE(running_.model().WaitForCallsAtGate(8));
+  EXPECT_EQ(Classify(absl::Milliseconds(200)).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  running_.model().OpenGate();
+  for (auto& call : texts) EXPECT_TRUE(call.get().ok());
+}
+
 TEST_F(AdmissionTest, IdleServerTriesWhateverTheDeadline) {
   Teach(absl::Milliseconds(500));
   EXPECT_TRUE(Classify(absl::Milliseconds(400)).ok());
+}
+
+// A batch of 1 and one of 30 take equally long, as on a GPU: 30 callers are in
+// two batches, and a third is time to spare.
+TEST_F(AdmissionTest, NobodyIsRefusedWhoCanBeAnsweredInTime) {
+  const absl::Duration batch = absl::Seconds(1);
+  running_.model().SetImageTime(batch);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(Classify().ok());
+  const int batches = running_.image_batches();
+  std::vector<std::future<grpc::Status>> callers;
+  for (int i = 0; i < 30; ++i) {
+    callers.push_back(
+        std::async(std::launch::async, [&] { return Classify(3 * batch); }));
+  }
+  for (auto& call : callers) {
+    const grpc::Status status = call.get();
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
+  EXPECT_LE(running_.image_batches(), batches + 3);
+}
+
+TEST_F(AdmissionTest, EachImageOfACallTakesAPlace) {
+  running_.model().CloseGate();
+  const auto embed = [&](int images) {
+    v1::EmbedImagesRequest request;
+    for (int i = 0; i < images; ++i) request.add_images(MakePng(i));
+    Context context;
+    v1::EmbedImagesResponse response;
+    return running_.stub().EmbedImages(&context, request, &response);
+  };
+  auto first = std::async(std::launch::async, [&] { return embed(64); });
+  auto second = std::async(std::launch::async, [&] { return embed(63); });
+  WaitForPending(127);
+  const grpc::Status refused = embed(2);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(refused.error_message(), HasSubstr("at most 128 are allowed"));
+  auto last = std::async(std::launch::async, [&] { return Classify(); });
+  WaitForPending(128);
+  EXPECT_EQ(Classify().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  running_.model().OpenGate();
+  EXPECT_TRUE(first.get().ok() && second.get().ok() && last.get().ok());
 }
 
 TEST_F(AdmissionTest, WorkNobodyWaitsForNeverReachesTheDevice) {

@@ -68,7 +68,7 @@ TEST(BuildClassifierTest, SecondBuildIsCached) {
   EXPECT_EQ(second.num_tokens_encoded(), 0);
   EXPECT_THAT(first.warnings(), ElementsAre(HasSubstr("cat")));
   EXPECT_THAT(second.warnings(), ElementsAre(HasSubstr("cat")));
-  EXPECT_EQ(running.model().text_calls(), 1);
+  EXPECT_EQ(running.text_calls(), 1);
 }
 
 TEST(BuildClassifierTest, NamedTemplateSetIsItsSpelledOutList) {
@@ -112,7 +112,7 @@ TEST(BuildClassifierTest, NamesWhatIsWrongWithARequest) {
   for (int i = 0; i < 90; ++i) endless += "cat ";
   request.mutable_classes(0)->add_prompts(endless);
   EXPECT_THAT(error(request), HasSubstr("77"));
-  EXPECT_EQ(running.model().text_calls(), 0);
+  EXPECT_EQ(running.text_calls(), 0);
 }
 
 TEST(BuildClassifierTest, EqualSpecsAskedAtOnceAreBuiltOnce) {
@@ -134,7 +134,7 @@ TEST(BuildClassifierTest, EqualSpecsAskedAtOnceAreBuiltOnce) {
   for (size_t i = 1; i < calls.size(); ++i) {
     EXPECT_EQ(calls[i].get().weight_set_id(), id);
   }
-  EXPECT_EQ(running.model().text_calls(), 1);
+  EXPECT_EQ(running.text_calls(), 1);
 }
 
 TEST(BuildClassifierTest, TooManyBuildsAreRefusedWithARetryDelay) {

@@ -36,11 +36,12 @@ TEST(LimitsTest, ClassesTemplatesPromptsAndTextsOfABuild) {
   options.build.max_text_bytes = 20;
   RunningServer running(options);
   EXPECT_EQ(BuildError(running, BuildRequest({"a", "b", "c"}, {"{}"})), "");
-  EXPECT_THAT(BuildError(running, BuildRequest({"a", "b", "c", "d"})),
-              HasSubstr("too many classes: 4 given, 3 allowed"));
+  EXPECT_THAT(
+      BuildError(running, BuildRequest({"a", "b", "c", "d"})),
+      HasSubstr("classes has 4 items; at most 3 are allowed (--max_classes)"));
   EXPECT_THAT(
       BuildError(running, BuildRequest({"a"}, {"{}", "a {}", "the {}"})),
-      HasSubstr("too many templates: 3 given, 2 allowed"));
+      HasSubstr("templates has 3 items; at most 2 are allowed"));
   EXPECT_THAT(
       BuildError(running, BuildRequest({"a", "b", "c"}, {"{}", "a {}"})),
       HasSubstr("too many prompts (classes x templates): 6 given, 4 allowed"));
@@ -80,6 +81,118 @@ TEST(LimitsTest, BytesAndPixelsOfAPicture) {
               AllOf(HasSubstr("pixels"), HasSubstr("3 are allowed")));
 }
 
+std::string ClassifyError(RunningServer& running,
+                          const v1::ClassifyRequest& request) {
+  v1::ClassifyResponse response;
+  const grpc::Status status = running.Classify(request, &response);
+  if (status.ok()) return "";
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  return status.error_message();
+}
+
+TEST(LimitsTest, PredictionsOfOneAnswer) {
+  ServerOptions options;
+  options.max_top_k = 2;
+  RunningServer running(options);
+  v1::ClassifyRequest request;
+  request.set_weight_set_id(running.Build(BuildRequest({"a", "b", "c"})));
+  request.set_image(MakePng(1));
+  request.set_top_k(2);
+  EXPECT_EQ(ClassifyError(running, request), "");
+  for (const uint32_t top_k : {3u, 1u << 30, 1u << 31, ~0u}) {
+    request.set_top_k(top_k);
+    EXPECT_THAT(ClassifyError(running, request),
+                AllOf(HasSubstr(absl::StrCat("top_k is ", top_k)),
+                      HasSubstr("at most 2"), HasSubstr("--max_top_k")));
+  }
+}
+
+TEST(LimitsTest, AnIdIsNamedOnce) {
+  RunningServer running;
+  const std::string a = running.Build(BuildRequest({"a"}));
+  const std::string b = running.Build(BuildRequest({"b"}));
+  v1::ClassifyRequest request;
+  request.set_image(MakePng(1));
+  request.set_weight_set_id(a);
+  request.add_more_weight_set_ids(b);
+  EXPECT_EQ(ClassifyError(running, request), "");
+  request.add_more_weight_set_ids(a);
+  EXPECT_THAT(ClassifyError(running, request),
+              AllOf(HasSubstr(a), HasSubstr("twice")));
+  request.set_more_weight_set_ids(1, b);
+  EXPECT_THAT(ClassifyError(running, request),
+              AllOf(HasSubstr(b), HasSubstr("twice")));
+}
+
+TEST(LimitsTest, BytesOfAnAnswer) {
+  ServerOptions options;
+  options.max_answer_bytes = 64 << 10;
+  options.build.max_text_bytes = 100 << 10;
+  RunningServer running(options);
+  v1::BuildClassifierRequest build;
+  for (int i = 0; i < 20; ++i) {
+    auto* added = build.add_classes();
+    added->set_name(absl::StrCat(std::string(6 << 10, 'n'), i));
+    added->add_prompts("x");
+  }
+  v1::ClassifyRequest request;
+  request.set_weight_set_id(running.Build(build));
+  request.set_image(MakePng(1));
+  request.set_top_k(10);
+  EXPECT_EQ(ClassifyError(running, request), "");
+  const int batches = running.image_batches();
+  // Names count: no picture is looked at for an answer that may not leave.
+  request.set_top_k(11);
+  EXPECT_THAT(ClassifyError(running, request),
+              AllOf(HasSubstr("would have 679"), HasSubstr("at most 65536"),
+                    HasSubstr("--max_answer_bytes")));
+  EXPECT_EQ(running.image_batches(), batches);
+  // So do those of a description.
+  v1::GetWeightSetRequest get;
+  get.set_weight_set_id(request.weight_set_id());
+  v1::GetWeightSetResponse description;
+  Context context;
+  const grpc::Status status =
+      running.stub().GetWeightSet(&context, get, &description);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("--max_answer_bytes"));
+  // And probabilities of all sets together.
+  v1::BuildClassifierRequest many;
+  for (int i = 0; i < 10'000; ++i) {
+    auto* added = many.add_classes();
+    added->set_name(absl::StrCat(i));
+    added->add_prompts("x");
+  }
+  request.set_weight_set_id(running.Build(many));
+  request.set_top_k(1);
+  request.set_return_probabilities(true);
+  EXPECT_EQ(ClassifyError(running, request), "");
+  many.mutable_classes(0)->set_name("other");
+  request.add_more_weight_set_ids(running.Build(many));
+  EXPECT_THAT(ClassifyError(running, request), HasSubstr("would have 80"));
+}
+
+TEST(LimitsTest, VectorsOfAnEmbedCall) {
+  ServerOptions options;
+  options.max_answer_bytes = 64 << 10;  // 256 vectors of the fake model
+  options.max_batch_items = 1000;
+  RunningServer running(options);
+  v1::EmbedTextsRequest request;
+  v1::EmbedTextsResponse response;
+  for (int i = 0; i < 256; ++i) request.add_texts("a");
+  {
+    Context context;
+    EXPECT_TRUE(running.stub().EmbedTexts(&context, request, &response).ok());
+  }
+  request.add_texts("a");
+  Context context;
+  const grpc::Status status =
+      running.stub().EmbedTexts(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(),
+              HasSubstr("257 texts take 65792 bytes; at most 65536"));
+}
+
 TEST(LimitsTest, ItemsOfAnEmbedCall) {
   ServerOptions options;
   options.max_batch_items = 2;
@@ -92,7 +205,7 @@ TEST(LimitsTest, ItemsOfAnEmbedCall) {
       running.stub().EmbedTexts(&context, request, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(),
-              HasSubstr("texts has 3 items; allowed are at most 2"));
+              HasSubstr("texts has 3 items; at most 2 are allowed"));
 }
 
 TEST(LimitsTest, MemoryOfWeightSets) {

@@ -47,6 +47,7 @@ void CountOneOfEach(Metrics* metrics) {
 Readings LoadedServer() {
   Readings readings;
   readings.ready = true;
+  readings.certificate_expires = absl::FromUnixSeconds(2'000'000'000);
   readings.inflight = 32;
   readings.max_inflight = 128;
   readings.model = clip::ModelInfo();
@@ -179,7 +180,7 @@ TEST(MetricsTest, EveryNameIsInTheDocumentationAndNoOther) {
   std::ifstream file(ZEROSHOT_SOURCE_DIR "/docs/operations.md");
   std::ostringstream documentation;
   documentation << file.rdbuf();
-  EXPECT_EQ(NamesIn(documentation.str(), "\\| `((?:zeroshot|process)_\\w+)"),
+  EXPECT_EQ(NamesIn(documentation.str(), "\\| `((?:zeroshot|process)_\\w+)`"),
             NamesIn(metrics.Text(LoadedServer()), "# TYPE (\\w+) "));
 }
 

@@ -16,19 +16,23 @@
 
 namespace zeroshot::server {
 
-// One call in which the client sends one message and reads what it likes.
+// One call in which the client sends one message, unless `last` is false the
+// last one, and reads what it likes.
 // Thread rule: one object, one thread.
 class RawCall {
  public:
   RawCall(const std::shared_ptr<grpc::Channel>& channel,
-          const std::string& method, const std::string& request)
+          const std::string& method, const std::string& request,
+          bool last = true)
       : stub_(channel) {
     context_.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(20)));
     call_ = stub_.PrepareCall(&context_, method, &queue_);
     call_->StartCall(nullptr);
     Next();
     grpc::Slice slice(request);
-    call_->WriteLast(grpc::ByteBuffer(&slice, 1), {}, nullptr);
+    const grpc::ByteBuffer message(&slice, 1);
+    last ? call_->WriteLast(message, {}, nullptr)
+         : call_->Write(message, nullptr);
     Next();
   }
 
@@ -69,6 +73,17 @@ class RawCall {
   grpc::CompletionQueue queue_;
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
 };
+
+// What a server sent as grpc-retry-pushback-ms; negative: nothing.
+inline absl::Duration RetryPushback(const grpc::ClientContext& context) {
+  const auto& metadata = context.GetServerTrailingMetadata();
+  const auto found = metadata.find("grpc-retry-pushback-ms");
+  int64_t ms = -1;
+  if (found != metadata.end()) {
+    ms = std::stoll(std::string(found->second.data(), found->second.size()));
+  }
+  return absl::Milliseconds(ms);
+}
 
 // grpc.health.v1 Check: "SERVING", "NOT_SERVING" or the error's code.
 inline std::string Health(const std::shared_ptr<grpc::Channel>& channel,

@@ -9,6 +9,7 @@
 #include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <functional>
 #include <initializer_list>
 #include <memory>
@@ -85,8 +86,9 @@ class RunningServer {
 
   Server& server() { return *server_; }
   clip::FakeModel& model() { return *model_; }
-  // Batches of calls: the watchdog's first look is not one of them.
+  // Of calls: the watchdog's first look is not one of them.
   int image_batches() { return model_->image_batches() - 1; }
+  int text_calls() { return model_->text_calls() - 1; }
 
   v1::ZeroShot::Stub& stub() { return *stub_; }
   const std::shared_ptr<grpc::Channel>& channel() { return channel_; }

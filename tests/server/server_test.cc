@@ -63,6 +63,41 @@ TEST(ServerTest, CallsAreUnavailableUntilTheModelIsThere) {
   EXPECT_TRUE(GetModel(running.channel()).ok());
 }
 
+TEST(ServerTest, SaysWhenToAskAgainWhileItLoads) {
+  RunningServer running({}, /*serve=*/false);
+  Context context;
+  v1::GetModelResponse response;
+  const grpc::Status status =
+      running.stub().GetModel(&context, v1::GetModelRequest(), &response);
+  EXPECT_THAT(status.error_details(), HasSubstr("google.rpc.RetryInfo"));
+  EXPECT_GE(RetryPushback(context), absl::Seconds(1));
+  EXPECT_LE(RetryPushback(context), absl::Seconds(15));
+}
+
+// Its own pauses of a millisecond would be over long before the load is.
+TEST(ServerTest, AGrpcClientWaitsForTheLoadAsItIsTold) {
+  RunningServer running({}, /*serve=*/false);
+  grpc::ChannelArguments arguments;
+  arguments.SetServiceConfigJSON(R"({"methodConfig": [{
+      "name": [{"service": "zeroshot.v1.ZeroShot"}],
+      "retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.001s",
+                      "maxBackoff": "0.001s", "backoffMultiplier": 1,
+                      "retryableStatusCodes": ["UNAVAILABLE"]}}]})");
+  const auto channel = grpc::CreateCustomChannel(
+      absl::StrCat("127.0.0.1:", running.server().port()),
+      grpc::InsecureChannelCredentials(), arguments);
+  const absl::Time start = absl::Now();
+  auto call = std::async(std::launch::async, [&] { return GetModel(channel); });
+  while (running.server().status_source().metrics().find(
+             "code=\"UNAVAILABLE\"") == std::string::npos) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  running.Serve();
+  const grpc::Status status = call.get();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_GE(absl::Now() - start, absl::Milliseconds(950));
+}
+
 TEST(ServerTest, ReadyAndMetricsFollowTheModelAndTheDrain) {
   RunningServer running({}, /*serve=*/false);
   const StatusSource source = running.server().status_source();
@@ -98,7 +133,7 @@ TEST(ServerTest, AnswersCarryTheRequestId) {
   context.AddMetadata("x-request-id", "mine-1");
   v1::GetModelResponse response;
   ASSERT_TRUE(running.stub().GetModel(&context, {}, &response).ok());
-  const auto& metadata = context.GetServerInitialMetadata();
+  const auto& metadata = context.GetServerTrailingMetadata();
   const auto id = metadata.find("x-request-id");
   ASSERT_NE(id, metadata.end());
   EXPECT_EQ(id->second, "mine-1");

@@ -47,7 +47,7 @@ TEST_F(SharedStoresTest, BuiltOnOneClassifiedOnAny) {
   ASSERT_TRUE(one.Classify(Request(id), &first).ok());
   const grpc::Status status = two.Classify(Request(id), &second);
   ASSERT_TRUE(status.ok()) << status.error_message();
-  EXPECT_EQ(two.model().text_calls(), 0);
+  EXPECT_EQ(two.text_calls(), 0);
   EXPECT_EQ(first.predictions(0).class_name(),
             second.predictions(0).class_name());
   EXPECT_EQ(first.predictions(0).logit(), second.predictions(0).logit());
@@ -71,17 +71,17 @@ TEST_F(SharedStoresTest, ASetOfWhichOnlyTheHeaderIsLeftIsBuiltAgain) {
   ASSERT_TRUE(two.stub().GetWeightSet(&context, get, &info).ok());
   EXPECT_EQ(info.class_names(1), "dog");
   EXPECT_EQ(info.weight_set().size_bytes(), 2 * 64 * 4);
-  EXPECT_EQ(two.model().text_calls(), 0);
+  EXPECT_EQ(two.text_calls(), 0);
 
   const grpc::Status status = two.Classify(Request(id), &second);
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(first.predictions(0).logit(), second.predictions(0).logit());
-  EXPECT_EQ(two.model().text_calls(), 1);
+  EXPECT_EQ(two.text_calls(), 1);
   EXPECT_THAT(two.server().status_source().metrics(),
               HasSubstr(R"(zeroshot_builds_total{result="rebuilt"} 1)"));
   // And is shared again.
   EXPECT_TRUE(three.Classify(Request(id), &second).ok());
-  EXPECT_EQ(three.model().text_calls(), 0);
+  EXPECT_EQ(three.text_calls(), 0);
 }
 
 TEST_F(SharedStoresTest, DamagedWeightsAreBuiltAgainAndNeverServed) {
@@ -97,7 +97,7 @@ TEST_F(SharedStoresTest, DamagedWeightsAreBuiltAgainAndNeverServed) {
   const grpc::Status status = two.Classify(Request(id), &second);
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(first.predictions(0).logit(), second.predictions(0).logit());
-  EXPECT_EQ(two.model().text_calls(), 1);
+  EXPECT_EQ(two.text_calls(), 1);
 }
 
 TEST_F(SharedStoresTest, ARebuildHoldsTheLease) {
@@ -122,7 +122,7 @@ TEST_F(SharedStoresTest, ARebuildHoldsTheLease) {
   two.model().OpenGate();
   EXPECT_TRUE(call.get());
   EXPECT_TRUE(three.Classify(Request(id), &response).ok());
-  EXPECT_EQ(three.model().text_calls(), 0);
+  EXPECT_EQ(three.text_calls(), 0);
 }
 
 TEST_F(SharedStoresTest, ADeletedSetIsNotBuiltAgain) {

@@ -4,12 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "tests/server/running_server.h"
 #include "tests/testing/make_png.h"
 #include "tests/testing/temporary_folder.h"
+#include "zeroshot/disk_store.h"
 
 namespace zeroshot::server {
 namespace {
@@ -38,7 +41,7 @@ TEST_F(StoresTest, ANewServerServesAKnownIdWithoutItsTextTower) {
   ASSERT_TRUE(after.stub().GetWeightSet(&context, request, &response).ok());
   EXPECT_EQ(response.class_names(1), "dog");
   EXPECT_EQ(after.Build(BuildRequest({"cat", "dog"})), id);
-  EXPECT_EQ(after.model().text_calls(), 0);
+  EXPECT_EQ(after.text_calls(), 0);
 }
 
 TEST_F(StoresTest, ADamagedFileIsBuiltAnew) {
@@ -47,7 +50,51 @@ TEST_F(StoresTest, ADamagedFileIsBuiltAnew) {
   std::filesystem::resize_file(folder_.path() + "/" + id + ".safetensors", 99);
   RunningServer after(WithDisk());
   EXPECT_EQ(after.Build(BuildRequest({"cat", "dog"})), id);
-  EXPECT_EQ(after.model().text_calls(), 1);
+  EXPECT_EQ(after.text_calls(), 1);
+}
+
+// Whoever writes to the folder can make its checksums too.
+TEST_F(StoresTest, AForgedFileIsNeverServed) {
+  std::string id;
+  std::shared_ptr<const WeightSet> good;
+  {
+    RunningServer before(WithDisk());
+    id = before.Build(BuildRequest({"cat", "dog"}));
+  }
+  good = *(*DiskStore::Open(folder_.path(), 1 << 20))->Get(id);
+  const auto forge = [&](void (*change)(WeightSet&)) {
+    auto set = std::make_shared<WeightSet>(*good);
+    change(*set);
+    set->weights.resize(set->class_names.size() * set->embedding_dim, 1);
+    const auto store = *DiskStore::Open(folder_.path(), int64_t{1} << 30);
+    ASSERT_TRUE(store->Delete(id).ok());
+    ASSERT_TRUE(store->Put(set).ok());
+    ASSERT_TRUE(store->Get(id).ok());  // its checksums are right
+    RunningServer after(WithDisk());
+    v1::ClassifyRequest request;
+    request.set_weight_set_id(id);
+    request.set_image(testing_images::MakePng(1));
+    v1::ClassifyResponse response;
+    EXPECT_EQ(after.Classify(request, &response).error_code(),
+              grpc::StatusCode::NOT_FOUND);
+    EXPECT_EQ(response.predictions_size(), 0);
+    EXPECT_THAT(
+        after.server().status_source().metrics(),
+        ::testing::HasSubstr(R"(zeroshot_store_errors_total{tier="disk"} 1)"));
+    // It stands in nobody's way.
+    EXPECT_EQ(after.Build(BuildRequest({"cat", "dog"})), id);
+    EXPECT_TRUE(after.Classify(request, &response).ok());
+    RunningServer another(WithDisk());
+    EXPECT_TRUE(another.Classify(request, &response).ok());
+    EXPECT_EQ(another.text_calls(), 0);
+  };
+  // More than the model's: the heap behind the picture's row would answer.
+  forge([](WeightSet& set) { set.embedding_dim = 4096; });
+  forge([](WeightSet& set) { set.embedding_dim = 1; });
+  forge([](WeightSet& set) { set.weights[0] = std::nanf(""); });
+  forge([](WeightSet& set) { set.weights[0] += 1; });
+  forge([](WeightSet& set) { set.class_names[0] = "cow"; });
+  forge([](WeightSet& set) { set.templates = {"the {}"}; });
 }
 
 TEST_F(StoresTest, ADiskStoreThatIsNoFolderEndsTheStart) {

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -77,21 +79,110 @@ TEST_F(TokensTest, WrongLineIsNamedByItsNumberAlone) {
   }
 }
 
-TEST_F(TokensTest, ChangedFileIsReadAgainAndABrokenOneIsNot) {
-  Write(Line("shop", "classify", "old"));
-  const auto tokens = Tokens::Load(file_);
+// A file whose reader looks at it when the test says so.
+class ChangingTokensTest : public TokensTest {
+ protected:
+  ChangingTokensTest() {
+    Write(Line("shop", "classify", "old"));
+    auto tokens = Tokens::Load(file_, absl::InfiniteDuration());
+    EXPECT_TRUE(tokens.ok()) << tokens.status();
+    tokens_ = *std::move(tokens);
+  }
+
+  bool Enters(const char* token) {
+    return tokens_->Check(absl::StrCat("Bearer ", token), Permission::kClassify)
+        .ok();
+  }
+
+  std::unique_ptr<Tokens> tokens_;
+};
+
+TEST_F(ChangingTokensTest, IsReadAgainByItself) {
+  const auto tokens = Tokens::Load(file_, absl::Milliseconds(20));
   ASSERT_TRUE(tokens.ok()) << tokens.status();
-  const auto enters = [&](const char* token) {
-    return (*tokens)->Check(token, Permission::kClassify).ok();
-  };
-  EXPECT_TRUE(enters("Bearer old"));
   Write(Line("shop", "classify", "new"));
-  absl::SleepFor(absl::Milliseconds(1100));
-  EXPECT_TRUE(enters("Bearer new"));
-  EXPECT_FALSE(enters("Bearer old"));
-  Write("broken\n");
-  absl::SleepFor(absl::Milliseconds(1100));
-  EXPECT_TRUE(enters("Bearer new"));
+  const absl::Time end = absl::Now() + absl::Seconds(60);
+  while (!(*tokens)->Check("Bearer new", Permission::kClassify).ok() &&
+         absl::Now() < end) {
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  EXPECT_TRUE((*tokens)->Check("Bearer new", Permission::kClassify).ok());
+  EXPECT_FALSE((*tokens)->Check("Bearer old", Permission::kClassify).ok());
+}
+
+// As where the system's clock of files ticks every 4 ms.
+TEST_F(ChangingTokensTest, AChangeWithinOneTickIsSeen) {
+  const auto time = std::filesystem::last_write_time(file_);
+  const auto size = std::filesystem::file_size(file_);
+  for (const char* token : {"new", "two", "six"}) {
+    Write(Line("shop", "classify", token));
+    std::filesystem::last_write_time(file_, time);
+    ASSERT_EQ(std::filesystem::file_size(file_), size);
+    EXPECT_TRUE(tokens_->ReadAgain().ok());
+    EXPECT_TRUE(Enters(token));
+    EXPECT_FALSE(Enters("old"));
+  }
+}
+
+TEST_F(ChangingTokensTest, ABrokenFileSaysNothingUntilItIsMended) {
+  Write(Line("shop", "classify", "new") + "broken\n");
+  const auto time = std::filesystem::last_write_time(file_);
+  for (int look = 0; look < 3; ++look) {
+    EXPECT_THAT(std::string(tokens_->ReadAgain().message()),
+                HasSubstr("line 2 is not"));
+    EXPECT_TRUE(Enters("old"));
+    EXPECT_FALSE(Enters("new"));
+  }
+  Write(Line("shop", "classify", "new"));
+  std::filesystem::last_write_time(file_, time);
+  EXPECT_TRUE(tokens_->ReadAgain().ok());
+  EXPECT_TRUE(Enters("new"));
+  EXPECT_FALSE(Enters("old"));
+}
+
+// Root reads whatever a mode says: a folder in its place cannot be read either.
+TEST_F(ChangingTokensTest, AFileThatOnceCouldNotBeReadIsReadAgain) {
+  const std::string aside = file_ + ".new";
+  std::ofstream(aside) << Line("shop", "classify", "new");
+  std::filesystem::remove(file_);
+  std::filesystem::create_directory(file_);
+  for (int look = 0; look < 3; ++look) {
+    EXPECT_FALSE(tokens_->ReadAgain().ok());
+    EXPECT_TRUE(Enters("old"));
+  }
+  std::filesystem::remove(file_);
+  std::filesystem::rename(aside, file_);
+  EXPECT_TRUE(tokens_->ReadAgain().ok());
+  EXPECT_TRUE(Enters("new"));
+  EXPECT_FALSE(Enters("old"));
+}
+
+TEST_F(ChangingTokensTest, WithoutFileOrTokensNobodyEnters) {
+  for (const bool gone : {true, false}) {
+    if (gone) {
+      std::filesystem::remove(file_);
+    } else {
+      Write("# all are revoked\n");
+    }
+    // Once may be a replacement under way.
+    EXPECT_FALSE(tokens_->ReadAgain().ok());
+    EXPECT_TRUE(Enters("old"));
+    EXPECT_FALSE(tokens_->ReadAgain().ok());
+    EXPECT_FALSE(Enters("old"));
+    Write(Line("shop", "classify", "old"));
+    EXPECT_TRUE(tokens_->ReadAgain().ok());
+    EXPECT_TRUE(Enters("old"));
+  }
+}
+
+TEST_F(ChangingTokensTest, AReplacementUnderWayLocksNobodyOut) {
+  for (int i = 0; i < 3; ++i) {
+    std::filesystem::remove(file_);
+    EXPECT_FALSE(tokens_->ReadAgain().ok());
+    Write(Line("shop", "classify", "old"));
+    EXPECT_TRUE(tokens_->ReadAgain().ok());
+    EXPECT_TRUE(Enters("old"));
+  }
 }
 
 }  // namespace

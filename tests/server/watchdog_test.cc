@@ -23,11 +23,13 @@ using ::testing::IsEmpty;
 
 class WatchdogTest : public ::testing::Test {
  protected:
-  void Start(bool port_is_served = true, Embedder* embedder = nullptr) {
+  void Start(bool port_is_served = true, Embedder* embedder = nullptr,
+             absl::Duration first_timeout = absl::Minutes(5)) {
     watchdog_ = std::make_unique<Watchdog>(
         embedder != nullptr ? embedder : &embedder_,
         Watchdog::Options{.timeout = absl::Milliseconds(400),
-                          .interval = absl::Milliseconds(20)},
+                          .interval = absl::Milliseconds(20),
+                          .first_timeout = first_timeout},
         [port_is_served] { return port_is_served; },
         [this](const absl::Status& verdict) {
           clip::MutexLock lock(&mu_);
@@ -93,11 +95,31 @@ TEST_F(WatchdogTest, NoticesADeviceThatIsStuckAndItsRecovery) {
 
 TEST_F(WatchdogTest, NoticesATowerThatAnswersWrongly) {
   Start();
-  model_.AnswerWrongly(true);
+  using Rows = clip::FakeModel::Rows;
+  const std::string changed = "embeddings have changed";
+  model_.SetImageRows(Rows::kWrong);
   WaitForVerdicts(1);
-  model_.AnswerWrongly(false);
+  model_.SetImageRows(Rows::kRight);
   WaitForVerdicts(2);
-  EXPECT_THAT(verdicts(), ElementsAre(HasSubstr("vector has turned"), "well"));
+  model_.SetTextRows(Rows::kWrong);
+  WaitForVerdicts(3);
+  model_.SetTextRows(Rows::kRight);
+  WaitForVerdicts(4);
+  EXPECT_THAT(verdicts(), ElementsAre(HasSubstr(changed), "well",
+                                      HasSubstr(changed), "well"));
+}
+
+TEST_F(WatchdogTest, NoticesATowerWhoseEmbeddingsAreNotFinite) {
+  Start();
+  using Rows = clip::FakeModel::Rows;
+  model_.SetTextRows(Rows::kNaN);
+  WaitForVerdicts(1);
+  model_.SetTextRows(Rows::kRight);
+  WaitForVerdicts(2);
+  model_.SetImageRows(Rows::kNaN);
+  WaitForVerdicts(3);
+  EXPECT_THAT(verdicts(),
+              ElementsAre(HasSubstr("NaN"), "well", HasSubstr("NaN")));
 }
 
 TEST_F(WatchdogTest, TheFirstCanaryThatComesBackIsWhatIsRight) {
@@ -105,10 +127,23 @@ TEST_F(WatchdogTest, TheFirstCanaryThatComesBackIsWhatIsRight) {
   Start();
   model_.RunOutOfMemory(false);
   WaitForVerdicts(2);
-  model_.AnswerWrongly(true);
+  model_.SetImageRows(clip::FakeModel::Rows::kWrong);
   WaitForVerdicts(3);
-  EXPECT_THAT(verdicts(), ElementsAre(HasSubstr("canary picture failed"),
-                                      "well", HasSubstr("has turned")));
+  EXPECT_THAT(verdicts(), ElementsAre(HasSubstr("the canary failed"), "well",
+                                      HasSubstr("have changed")));
+}
+
+TEST_F(WatchdogTest, AFirstCanaryThatHangsIsNotWaitedForForEver) {
+  model_.CloseGate();
+  Start(/*port_is_served=*/true, nullptr, absl::Milliseconds(200));
+  EXPECT_FALSE(watchdog_->first_came_back());
+  model_.OpenGate();
+  Start();
+  EXPECT_TRUE(watchdog_->first_came_back());
+  // A failure is no hang: the device may do better.
+  model_.RunOutOfMemory(true);
+  Start();
+  EXPECT_TRUE(watchdog_->first_came_back());
 }
 
 TEST_F(WatchdogTest, LongQueueIsNoFault) {

@@ -1,6 +1,7 @@
 #include "tests/testing/fake_model.h"
 
 #include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -58,6 +59,14 @@ std::vector<float> FakeModel::RowOf(absl::Span<const uint8_t> bytes) const {
   return row;
 }
 
+std::vector<float> FakeModel::RowOf(absl::Span<const uint8_t> bytes,
+                                    Rows rows) const {
+  if (rows == Rows::kRight) return RowOf(bytes);
+  if (rows == Rows::kWrong) return RowOf({});
+  return std::vector<float>(info_.embedding_dim,
+                            std::numeric_limits<float>::quiet_NaN());
+}
+
 bool FakeModel::PassGate(const TextProgress& progress, int64_t done,
                          int64_t total, int64_t positions) {
   while (true) {
@@ -85,12 +94,12 @@ absl::Status FakeModel::CheckDevice() {
 absl::StatusOr<std::vector<float>> FakeModel::EncodeImages(
     absl::Span<const absl::Span<const uint8_t>> crops) {
   absl::Duration time;
-  bool wrongly = false;
+  Rows rows_now = Rows::kRight;
   {
     MutexLock lock(&mu_);
     ++image_batches_;
     time = image_time_;
-    wrongly = wrongly_;
+    rows_now = image_rows_;
   }
   absl::SleepFor(time);
   PassGate(nullptr, 0, 0, 0);
@@ -102,7 +111,7 @@ absl::StatusOr<std::vector<float>> FakeModel::EncodeImages(
       return absl::InvalidArgumentError(absl::StrCat(
           "crop of ", crop.size(), " bytes; expected ", crop_size));
     }
-    const std::vector<float> row = wrongly ? RowOf({}) : RowOf(crop);
+    const std::vector<float> row = RowOf(crop, rows_now);
     rows.insert(rows.end(), row.begin(), row.end());
   }
   return rows;
@@ -111,9 +120,11 @@ absl::StatusOr<std::vector<float>> FakeModel::EncodeImages(
 absl::StatusOr<int64_t> FakeModel::EncodeText(
     absl::Span<const std::vector<int32_t>> sequences, const TextSink& sink,
     const TextProgress& progress) {
+  Rows rows_now = Rows::kRight;
   {
     MutexLock lock(&mu_);
     ++text_calls_;
+    rows_now = text_rows_;
   }
   int64_t positions = 0;
   for (size_t i = 0; i < sequences.size(); ++i) {
@@ -127,7 +138,8 @@ absl::StatusOr<int64_t> FakeModel::EncodeText(
     }
     if (absl::Status status = CheckDevice(); !status.ok()) return status;
     sink(i, RowOf({reinterpret_cast<const uint8_t*>(ids.data()),
-                   ids.size() * sizeof(ids[0])}));
+                   ids.size() * sizeof(ids[0])},
+                  rows_now));
     positions += ids.size();
     MutexLock lock(&mu_);
     ++texts_;
@@ -151,9 +163,14 @@ void FakeModel::SetImageTime(absl::Duration time) {
   image_time_ = time;
 }
 
-void FakeModel::AnswerWrongly(bool wrongly) {
+void FakeModel::SetImageRows(Rows rows) {
   MutexLock lock(&mu_);
-  wrongly_ = wrongly;
+  image_rows_ = rows;
+}
+
+void FakeModel::SetTextRows(Rows rows) {
+  MutexLock lock(&mu_);
+  text_rows_ = rows;
 }
 
 void FakeModel::LoseDevice(int after_texts) {

@@ -43,8 +43,10 @@ class FakeModel : public Model {
   // From now on each EncodeImages takes so long.
   void SetImageTime(absl::Duration time);
 
-  // Whether the rows of EncodeImages are wrong from now on.
-  void AnswerWrongly(bool wrongly);
+  // What the rows of EncodeImages and EncodeText are from now on.
+  enum class Rows { kRight, kWrong, kNaN };
+  void SetImageRows(Rows rows);
+  void SetTextRows(Rows rows);
 
   // From now on its device is lost: every call ends as Unavailable, at the gate
   // or before its next picture or text. With `after_texts`, once that many
@@ -68,13 +70,15 @@ class FakeModel : public Model {
                 int64_t positions);
   absl::Status CheckDevice();
   std::vector<float> RowOf(absl::Span<const uint8_t> bytes) const;
+  std::vector<float> RowOf(absl::Span<const uint8_t> bytes, Rows rows) const;
 
   ModelInfo info_;
   Mutex mu_;
   CondVar changed_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   absl::Duration image_time_ ABSL_GUARDED_BY(mu_);
-  bool wrongly_ ABSL_GUARDED_BY(mu_) = false;
+  Rows image_rows_ ABSL_GUARDED_BY(mu_) = Rows::kRight;
+  Rows text_rows_ ABSL_GUARDED_BY(mu_) = Rows::kRight;
   int at_gate_ ABSL_GUARDED_BY(mu_) = 0;
   int image_batches_ ABSL_GUARDED_BY(mu_) = 0;
   int text_calls_ ABSL_GUARDED_BY(mu_) = 0;

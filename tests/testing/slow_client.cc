@@ -130,6 +130,7 @@ bool SlowClient::ReadFrames(absl::Duration patience) {
   }
   char bytes[65'536];
   const ssize_t count = recv(fd_, bytes, sizeof(bytes), 0);
+  if (count <= 0) connected_ = false;
   if (count <= 0) return false;
   received_.append(bytes, count);
   while (received_.size() >= kFrameHeader) {

@@ -23,6 +23,7 @@ class SlowClient {
   SlowClient(const SlowClient&) = delete;
   SlowClient& operator=(const SlowClient&) = delete;
 
+  // Until the server is seen to have closed the connection.
   bool connected() const { return connected_; }
 
   // Begins a call of `method` of zeroshot.v1.ZeroShot whose request will have

@@ -1,8 +1,10 @@
 #include "zeroshot/batcher.h"
 
 #include <atomic>
+#include <new>
 #include <numeric>
 #include <random>
+#include <stdexcept>
 #include <thread>
 
 #include "absl/synchronization/notification.h"
@@ -121,6 +123,59 @@ TEST_F(BatcherTest, DropsJobsNoLongerWanted) {
   EXPECT_FALSE(gone.ran);
   EXPECT_TRUE(wanted_status.ok());
   EXPECT_THAT(device_.batches(), ElementsAre(ElementsAre(1), ElementsAre(3)));
+}
+
+// gRPC's answer may take its time: others must be able to come meanwhile.
+TEST_F(BatcherTest, CallersAreAskedWhetherTheyHaveGoneWithoutTheQueuesLock) {
+  Job job{1};
+  int queued = -1;
+  Caller caller;
+  caller.gone = [&] {
+    queued = batcher_.queued();  // takes the lock
+    return false;
+  };
+  EXPECT_TRUE(batcher_.Run({&job}, caller).ok());
+  EXPECT_EQ(queued, 0);
+}
+
+TEST_F(BatcherTest, ABatchIsFilledUpWithWhatFollowsThoseWhoHaveGone) {
+  device_.SetBusy(true);
+  Job jobs[9];
+  absl::Status statuses[9];
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 9; ++i) {
+    jobs[i].id = i;
+    Caller caller;
+    if (i % 2 == 1) caller.gone = [] { return true; };
+    threads.push_back(Start(&jobs[i], &statuses[i], caller));
+    if (i == 0) {
+      device_.WaitForBatches(1);
+    } else {
+      WaitForQueue(i);
+    }
+  }
+  device_.SetBusy(false);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(device_.batches(),
+              ElementsAre(ElementsAre(0), ElementsAre(2, 4, 6, 8)));
+  for (int i = 0; i < 9; ++i) {
+    EXPECT_EQ(absl::IsCancelled(statuses[i]), i % 2 == 1) << i;
+    EXPECT_EQ(jobs[i].ran, i % 2 == 0) << i;
+  }
+}
+
+TEST(BatcherThatThrowsTest, ABatchThatThrowsIsTheFailureOfItsCallsAlone) {
+  Batcher<Job> batcher(4, [](absl::Span<Job* const> jobs) {
+    if (jobs[0]->id == 1) throw std::bad_alloc();
+    if (jobs[0]->id == 2) throw std::runtime_error("broken");
+    jobs[0]->ran = true;
+  });
+  Job memory{1}, broken{2}, good{3};
+  EXPECT_TRUE(absl::IsResourceExhausted(batcher.Run({&memory}, Caller())));
+  const absl::Status status = batcher.Run({&broken}, Caller());
+  EXPECT_TRUE(absl::IsInternal(status)) << status;
+  EXPECT_TRUE(batcher.Run({&good}, Caller()).ok());
+  EXPECT_TRUE(good.ran);
 }
 
 TEST_F(BatcherTest, AQueuedCallReturnsAtItsDeadlineWhileTheDeviceIsStillBusy) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "gmock/gmock.h"
@@ -27,7 +28,7 @@ WeightSet ThreeClasses() {
 }
 
 TEST(ScoreTest, IsTheSoftmaxOfScaledCosines) {
-  const Scores answer = Score(ThreeClasses(), {0, 1}, 10, 3, true);
+  const Scores answer = *Score(ThreeClasses(), {0, 1}, 10, 3, true);
   const double sum = 1 + std::exp(-10) + std::exp(-2);
   ASSERT_THAT(answer.predictions, SizeIs(3));
   EXPECT_EQ(answer.predictions[0].class_name, "b");
@@ -43,24 +44,38 @@ TEST(ScoreTest, IsTheSoftmaxOfScaledCosines) {
 }
 
 TEST(ScoreTest, MoreThanThereAreClassesMeansAll) {
-  EXPECT_THAT(Score(ThreeClasses(), {0, 1}, 1, 50, false).predictions,
+  EXPECT_THAT(Score(ThreeClasses(), {0, 1}, 1, 50, false)->predictions,
               SizeIs(3));
-  EXPECT_THAT(Score(ThreeClasses(), {0, 1}, 1, 1, false).predictions,
+  EXPECT_THAT(Score(ThreeClasses(), {0, 1}, 1, 1, false)->predictions,
               SizeIs(1));
 }
 
 TEST(ScoreTest, TiesGoToTheLowerIndex) {
   WeightSet set = ThreeClasses();
   set.weights = {0, 1, 0, 1, 0, 1};
-  const Scores answer = Score(set, {0, 1}, 100, 3, false);
+  const Scores answer = *Score(set, {0, 1}, 100, 3, false);
   EXPECT_EQ(answer.predictions[0].class_index, 0);
   EXPECT_EQ(answer.predictions[2].class_index, 2);
 }
 
 TEST(ScoreTest, LargeLogitsDoNotOverflow) {
-  const Scores answer = Score(ThreeClasses(), {1, 0}, 1e6, 3, true);
+  const Scores answer = *Score(ThreeClasses(), {1, 0}, 1e6, 3, true);
   EXPECT_FLOAT_EQ(answer.predictions[0].probability, 1);
   for (float p : answer.probabilities) EXPECT_TRUE(std::isfinite(p));
+}
+
+TEST(ScoreTest, ALogitThatIsNotFiniteIsAnErrorNotAnAnswer) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(),
+                          std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity()}) {
+    WeightSet set = ThreeClasses();
+    set.id = "5e7";
+    set.weights[2] = bad;
+    const absl::Status status =
+        Score(set, {0.6f, 0.8f}, 100, 1, false).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << bad;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("weight set 5e7"));
+  }
 }
 
 TEST(ScoreTest, AgreesWithADoublePrecisionLoopForAnyWidth) {
@@ -74,7 +89,7 @@ TEST(ScoreTest, AgreesWithADoublePrecisionLoopForAnyWidth) {
     for (float& w : set.weights) w = normal(random);
     std::vector<float> x(dim);
     for (float& v : x) v = normal(random);
-    const Scores answer = Score(set, x, 2, 40, false);
+    const Scores answer = *Score(set, x, 2, 40, false);
     for (const Prediction& p : answer.predictions) {
       double dot = 0;
       for (int d = 0; d < dim; ++d) {
@@ -94,7 +109,7 @@ TEST(ScoreTest, TheBestComeSortedForAnyTopK) {
   set.weights = MakeWeights(kClasses);
   // Few different values: ties throughout.
   for (float& w : set.weights) w = random() % 500;
-  const Scores all = Score(set, {1}, 1, kClasses, false);
+  const Scores all = *Score(set, {1}, 1, kClasses, false);
   ASSERT_THAT(all.predictions, SizeIs(kClasses));
   for (int i = 1; i < kClasses; ++i) {
     const Prediction& a = all.predictions[i - 1];
@@ -103,7 +118,7 @@ TEST(ScoreTest, TheBestComeSortedForAnyTopK) {
                 (a.logit == b.logit && a.class_index < b.class_index));
   }
   for (const int k : {1, 2, 77, 78, 79, 500, 4999}) {
-    const Scores best = Score(set, {1}, 1, k, false);
+    const Scores best = *Score(set, {1}, 1, k, false);
     ASSERT_THAT(best.predictions, SizeIs(k));
     for (int i = 0; i < k; ++i) {
       ASSERT_EQ(best.predictions[i].class_index,
@@ -121,7 +136,7 @@ TEST(ScoreTest, ProbabilitiesOfManyClassesSumToOne) {
   for (int c = 0; c < kClasses; ++c) set.weights[c] = c % 100 * 1e-3f;
   // Huge, tiny and negative logits, which a plain exp would not survive.
   for (const float scale : {1e-3f, 100.0f, 1e6f, -1e6f}) {
-    const Scores answer = Score(set, {1}, scale, 5, true);
+    const Scores answer = *Score(set, {1}, scale, 5, true);
     double sum = 0;
     for (const float p : answer.probabilities) sum += p;
     EXPECT_NEAR(sum, 1, 1e-5) << scale;

@@ -35,8 +35,8 @@ class DiskStoreInAFolder : public WeightStore {
   absl::Status Delete(absl::string_view id) override {
     return store_->Delete(id);
   }
-  absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
-      absl::string_view after, int limit) override {
+  absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
+                                                     int limit) override {
     return store_->List(after, limit);
   }
 
@@ -110,6 +110,29 @@ TEST_F(DiskStoreTest, TheLeastRecentlyUsedFileGoesFirstAlsoAfterARestart) {
   EXPECT_TRUE(absl::IsNotFound(store->Get("b").status()));
   EXPECT_FALSE(fs::exists(File("b")));
   EXPECT_LE(store->size().bytes, 2 * size);
+}
+
+TEST_F(DiskStoreTest, ToBeLookedAtIsNotToBeUsed) {
+  const auto store = Open();
+  ASSERT_TRUE(store->Put(MakeWeightSet("a")).ok());
+  MakeOld(File("a"), 2);
+  const auto before = fs::last_write_time(File("a"));
+  EXPECT_TRUE(store->GetHeader("a").ok());
+  EXPECT_TRUE(store->List("", 10).ok());
+  EXPECT_EQ(fs::last_write_time(File("a")), before);
+  EXPECT_TRUE(store->Get("a").ok());
+  EXPECT_NE(fs::last_write_time(File("a")), before);
+}
+
+// Prompts are shown to builders alone.
+TEST_F(DiskStoreTest, FilesAreTheirOwnersAlone) {
+  ASSERT_TRUE(Open()->Put(MakeWeightSet("a")).ok());
+  constexpr auto kOwner = fs::perms::owner_read | fs::perms::owner_write;
+  EXPECT_EQ(fs::status(File("a")).permissions(), kOwner);
+  // Those that an older version wrote too.
+  fs::permissions(File("a"), fs::perms::all);
+  Open();
+  EXPECT_EQ(fs::status(File("a")).permissions(), kOwner);
 }
 
 TEST_F(DiskStoreTest, ASmallerBoundIsKeptFromTheStart) {
@@ -254,6 +277,21 @@ TEST_F(DiskStoreTest, AFullOrVanishedDiskIsUnavailable) {
   const auto store = Open();
   fs::remove_all(folder_.path());
   EXPECT_TRUE(absl::IsUnavailable(store->Put(MakeWeightSet("a"))));
+}
+
+// A folder in the file's place cannot be removed like a file, not even by root.
+TEST_F(DiskStoreTest, WhatCouldNotBeDeletedStillTakesItsBytes) {
+  const auto store = Open();
+  ASSERT_TRUE(store->Put(MakeWeightSet("a")).ok());
+  const int64_t bytes = store->size().bytes;
+  ASSERT_GT(bytes, 0);
+  fs::remove(File("a"));
+  fs::create_directory(File("a"));
+  EXPECT_TRUE(absl::IsUnavailable(store->Delete("a")));
+  EXPECT_EQ(store->size().bytes, bytes);
+  fs::remove(File("a"));
+  EXPECT_TRUE(absl::IsNotFound(store->Delete("a")));
+  EXPECT_EQ(store->size().bytes, 0);
 }
 
 }  // namespace

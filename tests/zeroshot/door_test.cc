@@ -23,6 +23,41 @@ TEST(DoorTest, LetsInUpToItsCapacity) {
               HasSubstr("too many calls at once: at most 2"));
 }
 
+TEST(DoorTest, ACallTakesAPlaceForEachOfItsItems) {
+  Door door("images", 5);
+  auto three = door.Enter(3);
+  ASSERT_TRUE(three.ok());
+  EXPECT_EQ(door.inside(), 3);
+  EXPECT_FALSE(door.Enter(3).ok());
+  EXPECT_EQ(door.inside(), 3);
+  {
+    auto two = door.Enter(2);
+    EXPECT_TRUE(two.ok());
+    EXPECT_FALSE(door.Enter().ok());
+  }
+  EXPECT_EQ(door.inside(), 3);
+}
+
+TEST(DoorTest, ACallWithMoreItemsThanPlacesEntersAlone) {
+  Door door("images", 5);
+  {
+    auto all = door.Enter(64);
+    ASSERT_TRUE(all.ok());
+    EXPECT_EQ(door.inside(), 5);
+    EXPECT_FALSE(door.Enter().ok());
+  }
+  EXPECT_EQ(door.inside(), 0);
+  auto one = door.Enter();
+  EXPECT_FALSE(door.Enter(64).ok());
+  EXPECT_EQ(door.inside(), 1);
+}
+
+TEST(DoorTest, ACallOfNothingTakesAPlace) {
+  Door door("images", 1);
+  auto none = door.Enter(0);
+  EXPECT_FALSE(door.Enter().ok());
+}
+
 TEST(DoorTest, RefusalSaysWhenToTryAgain) {
   Door door("calls", 0);
   EXPECT_GT(RetryDelay(door.Enter().status()), absl::ZeroDuration());

@@ -111,6 +111,34 @@ TEST_F(EmbedderTest, ACallerWhoseDeadlinePassedGetsThat) {
   EXPECT_TRUE(absl::IsCancelled(embedder_.EmbedTexts({"a"}, gone).status()));
 }
 
+// An item's decode that is stopped is the whole call's end, not the item's.
+TEST_F(EmbedderTest, ACallerWhoGoesDuringADecodeEndsTheCall) {
+  const std::string large = MakePng(1, 3'000, 2'000);
+  Embedder embedder{&model_, &tokenizer_, {.max_batch = 4, .decode = {}}};
+  int looks = 0;
+  Caller caller;
+  caller.gone = [&] { return ++looks >= 3; };
+  EXPECT_TRUE(
+      absl::IsCancelled(embedder.EmbedImages({large, large}, caller).status()));
+  EXPECT_EQ(looks, 3);  // before the item, and two within it
+  EXPECT_EQ(embedder.decodes().bytes, 0);
+  EXPECT_EQ(embedder.decodes().running, 0);
+}
+
+TEST_F(EmbedderTest, AnImageThatNeedsMoreThanTheBudgetFailsAlone) {
+  Embedder embedder{
+      &model_,
+      &tokenizer_,
+      {.max_batch = 4, .decode_memory_bytes = 1 << 20, .decode = {}}};
+  const std::string small = MakePng(1), wide = MakePng(2, 30'000, 30);
+  const auto result = embedder.EmbedImages({wide, small}, Caller());
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_THAT(std::string(result->statuses[0].message()),
+              AllOf(HasSubstr("image of 30000 x 30 pixels needs "),
+                    HasSubstr("--decode_memory_bytes allows at most 1048576")));
+  EXPECT_TRUE(result->statuses[1].ok()) << result->statuses[1];
+}
+
 // A model whose host memory runs out once.
 class ExhaustedModel : public clip::FakeModel {
  public:
@@ -132,6 +160,59 @@ TEST_F(EmbedderTest, ABatchThatRunsOutOfMemoryIsTheFailureOfItsCalls) {
   const auto next = embedder.EmbedImages({MakePng(1)}, Caller());
   ASSERT_TRUE(next.ok()) << next.status();
   EXPECT_TRUE(next->statuses[0].ok()) << next->statuses[0];
+}
+
+TEST_F(EmbedderTest, AnEmbeddingThatIsNotFiniteIsAnErrorAndIsNotKept) {
+  model_.SetImageRows(clip::FakeModel::Rows::kNaN);
+  model_.SetTextRows(clip::FakeModel::Rows::kNaN);
+  Embedder embedder(&model_, &tokenizer_,
+                    {.image_cache_bytes = 1 << 20, .decode = {}});
+  const std::string image = MakePng(1);
+  EXPECT_EQ(embedder.EmbedImages({image}, Caller()).status().code(),
+            absl::StatusCode::kInternal);
+  const absl::Status text = embedder.EmbedTexts({"a", "b"}, Caller()).status();
+  EXPECT_EQ(text.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(text.message()), HasSubstr("text 0 ('a')"));
+  model_.SetImageRows(clip::FakeModel::Rows::kRight);
+  const auto again = embedder.EmbedImages({image}, Caller());
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->num_cached, 0);
+}
+
+TEST_F(EmbedderTest, PendingCountsImagesUntilTheyHaveARow) {
+  EXPECT_EQ(embedder_.pending(), 0);
+  model_.CloseGate();
+  std::thread images([&] {
+    const std::string a = MakePng(1), b = MakePng(2);
+    EXPECT_TRUE(embedder_.EmbedImages({a, "garbage", b}, Caller()).ok());
+  });
+  ASSERT_TRUE(model_.WaitForCallsAtGate(1));
+  // What is no image will not be in front of anybody.
+  EXPECT_EQ(embedder_.pending(), 2);
+  std::thread texts([&] {
+    EXPECT_TRUE(embedder_.EmbedTexts({"a", "b", "c"}, Caller()).ok());
+  });
+  ASSERT_TRUE(model_.WaitForCallsAtGate(2));
+  EXPECT_EQ(embedder_.pending(), 2);
+  model_.OpenGate();
+  images.join(), texts.join();
+  EXPECT_EQ(embedder_.pending(), 0);
+}
+
+TEST_F(EmbedderTest, PendingForgetsACallThatFailed) {
+  model_.CloseGate();
+  const std::string image = MakePng(1);
+  std::thread first(
+      [&] { EXPECT_TRUE(embedder_.EmbedImages({image}, Caller()).ok()); });
+  ASSERT_TRUE(model_.WaitForCallsAtGate(1));
+  Caller impatient;
+  impatient.deadline = clip::MonotonicNow() + absl::Milliseconds(20);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(
+      embedder_.EmbedImages({image, image}, impatient).status()));
+  EXPECT_EQ(embedder_.pending(), 1);
+  model_.OpenGate();
+  first.join();
+  EXPECT_EQ(embedder_.pending(), 0);
 }
 
 TEST(EmbedderOnSeveralDevicesTest, BatchesRunOnAllOfThemAtOnce) {

@@ -28,6 +28,18 @@ TEST(MemoryStoreTest, TheLeastRecentlyUsedSetGoesFirst) {
   EXPECT_TRUE(absl::IsNotFound(store.Get("b").status()));
 }
 
+TEST(MemoryStoreTest, ToBeLookedAtIsNotToBeUsed) {
+  const int64_t size = MakeWeightSet("a")->SizeBytes();
+  MemoryStore store(2 * size);
+  ASSERT_TRUE(store.Put(MakeWeightSet("a")).ok());
+  ASSERT_TRUE(store.Put(MakeWeightSet("b")).ok());
+  ASSERT_TRUE(store.GetHeader("a").ok());
+  ASSERT_TRUE(store.List("", 10).ok());
+  ASSERT_TRUE(store.Put(MakeWeightSet("c")).ok());
+  EXPECT_TRUE(absl::IsNotFound(store.Get("a").status()));
+  EXPECT_TRUE(store.Get("b").ok());
+}
+
 TEST(MemoryStoreTest, ASetInUseOutlivesItsEviction) {
   MemoryStore store(MakeWeightSet("a")->SizeBytes());
   ASSERT_TRUE(store.Put(MakeWeightSet("a")).ok());

@@ -71,8 +71,8 @@ class OwnRedis : public WeightStore {
   absl::Status Delete(absl::string_view id) override {
     return client_.store.Delete(id);
   }
-  absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
-      absl::string_view after, int limit) override {
+  absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
+                                                     int limit) override {
     return client_.store.List(after, limit);
   }
 

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cerrno>
 #include <system_error>
+#include <thread>
 
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
@@ -41,8 +42,8 @@ class Flaky : public WeightStore {
     absl::Status status = Status();
     return status.ok() ? store_.Delete(id) : status;
   }
-  absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
-      absl::string_view after, int limit) override {
+  absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
+                                                     int limit) override {
     if (absl::Status status = Status(); !status.ok()) return status;
     return store_.List(after, limit);
   }
@@ -76,8 +77,8 @@ struct OwnTiers : Flaky {
   absl::Status Delete(absl::string_view id) override {
     return tiers.Delete(id);
   }
-  absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
-      absl::string_view after, int limit) override {
+  absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
+                                                     int limit) override {
     return tiers.List(after, limit);
   }
   // Room for one set only: most come from below.
@@ -180,8 +181,31 @@ TEST_F(TieredStoreTest, ListsWhatAnyTierHasOnce) {
   const auto list = store_.List("", 2);
   ASSERT_TRUE(list.ok());
   ASSERT_EQ(list->size(), 2);
-  EXPECT_EQ((*list)[0]->id, "a");
-  EXPECT_EQ((*list)[1]->id, "b");
+  EXPECT_EQ((*list)[0].id, "a");
+  EXPECT_EQ((*list)[1].id, "b");
+}
+
+TEST_F(TieredStoreTest, WhatDoesNotPassTheCheckIsDamageAndGoes) {
+  store_.SetCheck([](const WeightSet& set) {
+    return set.id == "b" ? absl::DataLossError("forged") : absl::OkStatus();
+  });
+  for (const char* id : {"a", "b"}) {
+    ASSERT_TRUE(disk_.Put(MakeWeightSet(id)).ok());
+    ASSERT_TRUE(redis_.Put(MakeWeightSet(id)).ok());
+  }
+  EXPECT_TRUE(store_.Get("a").ok());
+  EXPECT_TRUE(absl::IsNotFound(store_.Get("b").status()));
+  EXPECT_TRUE(absl::IsNotFound(disk_.Get("b").status()));
+  EXPECT_TRUE(absl::IsNotFound(redis_.Get("b").status()));
+  EXPECT_EQ(store_.stats()[1].errors, 1);
+  EXPECT_EQ(store_.stats()[2].errors, 1);
+  // Headers likewise; memory's own are ours.
+  ASSERT_TRUE(disk_.Put(MakeWeightSet("b")).ok());
+  EXPECT_TRUE(absl::IsNotFound(store_.GetHeader("b").status()));
+  EXPECT_TRUE(absl::IsNotFound(disk_.GetHeader("b").status()));
+  ASSERT_TRUE(store_.Put(MakeWeightSet("b")).ok());
+  EXPECT_TRUE(store_.Get("b").ok());
+  EXPECT_TRUE(store_.GetHeader("b").ok());
 }
 
 TEST_F(TieredStoreTest, ASetTooLargeForMemoryIsNotTaken) {

@@ -234,6 +234,35 @@ std::vector<absl::StatusCode> BuildTwice(const clip::Tokenizer& tokenizer,
   return codes;
 }
 
+TEST_F(WeightSetBuilderTest, AnEmbeddingThatIsNotFiniteNamesClassAndPrompt) {
+  model_.SetTextRows(clip::FakeModel::Rows::kNaN);
+  const ClassifierSpec spec = Spec({"cat"}, {"a photo of a {}."});
+  const absl::Status status = builder_.Build(spec, Caller(), nullptr).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("class 0 ('cat')"),
+                    HasSubstr("prompt 'a photo of a cat.'"),
+                    HasSubstr("NaN or infinite")));
+  // Nothing of it is kept.
+  model_.SetTextRows(clip::FakeModel::Rows::kRight);
+  const auto built = builder_.Build(spec, Caller(), nullptr);
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_FALSE(built->cached);
+  EXPECT_GT(built->num_tokens_encoded, 0);
+}
+
+TEST_F(WeightSetBuilderTest, AClassNameInAMessageIsOneLineOfUtf8) {
+  std::string name = "x\n";
+  for (int i = 0; i < 100; ++i) name += "\xc3\xa9";  // e acute
+  const absl::Status status =
+      builder_.Build(Spec({name}), Caller(), nullptr).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(
+      std::string(status.message()),
+      AllOf(HasSubstr("class 0 ('x\\n"), ::testing::Not(HasSubstr("\n")),
+            HasSubstr("...' (202 bytes)")));
+}
+
 TEST_F(WeightSetBuilderTest, ABuildThatRunsOutOfMemoryLeavesNobodyWaiting) {
   EXPECT_THAT(BuildTwice<std::bad_alloc>(tokenizer_, Spec({"cat"})),
               Each(absl::StatusCode::kResourceExhausted));
@@ -244,11 +273,12 @@ TEST_F(WeightSetBuilderTest, ABuildThatThrowsLeavesNobodyWaiting) {
               Each(absl::StatusCode::kInternal));
 }
 
-TEST_F(WeightSetBuilderTest, ASetThatTheStoreCannotHoldIsAnError) {
+TEST_F(WeightSetBuilderTest, ASetThatTheStoreCannotHoldIsRefusedUnencoded) {
   MemoryStore tiny(100);
   WeightSetBuilder builder(&model_, &tokenizer_, &tiny, BuildLimits(), 1);
   EXPECT_TRUE(absl::IsResourceExhausted(
       builder.Build(Spec({"cat"}), Caller(), nullptr).status()));
+  EXPECT_EQ(model_.texts(), 0);
 }
 
 }  // namespace

@@ -33,8 +33,8 @@ class Forgetful : public WeightStore {
   absl::Status Delete(absl::string_view id) override {
     return store_.Delete(id);
   }
-  absl::StatusOr<std::vector<std::shared_ptr<const WeightSet>>> List(
-      absl::string_view after, int limit) override {
+  absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
+                                                     int limit) override {
     return store_.List(after, limit);
   }
 

@@ -69,12 +69,19 @@ TEST_P(WeightStoreTest, ListsByIdInPages) {
   const auto first = store_->List("", 3);
   ASSERT_TRUE(first.ok());
   ASSERT_EQ(first->size(), 3);
-  EXPECT_EQ((*first)[0]->id, "a");
-  EXPECT_EQ((*first)[2]->id, "c");
+  EXPECT_EQ((*first)[0].id, "a");
+  EXPECT_EQ((*first)[2].id, "c");
+  const WeightSetSummary expected = SummaryOf(*MakeWeightSet("a"));
+  EXPECT_EQ((*first)[0].model_fingerprint, expected.model_fingerprint);
+  EXPECT_EQ((*first)[0].precision, expected.precision);
+  EXPECT_EQ((*first)[0].num_classes, 2);
+  EXPECT_EQ((*first)[0].embedding_dim, 2);
+  EXPECT_EQ((*first)[0].num_prompts, expected.num_prompts);
+  EXPECT_EQ((*first)[0].create_time, expected.create_time);
   const auto rest = store_->List("c", 3);
   ASSERT_TRUE(rest.ok());
   ASSERT_EQ(rest->size(), 1);
-  EXPECT_EQ((*rest)[0]->id, "d");
+  EXPECT_EQ((*rest)[0].id, "d");
 }
 
 TEST_P(WeightStoreTest, TakesManyThreadsAtOnce) {

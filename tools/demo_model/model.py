@@ -131,6 +131,6 @@ def export(folder: Path, config: dict[str, Any], state: dict[str, torch.Tensor],
             table[torch.tensor(kept)] = value
             value = table
         tensors[key] = value.half().contiguous() if value.is_floating_point() else value.contiguous()
-    text = json.dumps({"model_cfg": config, "preprocess_cfg": PREPROCESS}, indent=2) + "\n"
+    text = json.dumps({"zeroshot": {"demo": True}, "model_cfg": config, "preprocess_cfg": PREPROCESS}, indent=2) + "\n"
     _write(folder / CONFIG, lambda p: p.write_text(text))
     _write(folder / WEIGHTS, lambda p: save_file(tensors, p, metadata={"format": "pt"}))

@@ -1,6 +1,8 @@
 #include <ucontext.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <functional>
 #include <memory>
 
 #include "cuda_runtime.h"

@@ -1,8 +1,6 @@
 // Reading UTF-8 one character at a time.
-//
-// Thread rule: a free function.
-#ifndef ZEROSHOT_CLIENT_CLI_UTF8_H_
-#define ZEROSHOT_CLIENT_CLI_UTF8_H_
+#ifndef ZEROSHOT_CLIENT_UTF8_H_
+#define ZEROSHOT_CLIENT_UTF8_H_
 
 #include <cstdint>
 
@@ -23,6 +21,9 @@ struct Utf8Character {
 // REQUIRES: text is not empty.
 Utf8Character FirstCharacter(absl::string_view text);
 
+// Where the first byte of `text` is that is no part of UTF-8; -1: all is.
+int64_t FirstInvalidByte(absl::string_view text);
+
 }  // namespace zeroshot::client
 
-#endif  // ZEROSHOT_CLIENT_CLI_UTF8_H_
+#endif  // ZEROSHOT_CLIENT_UTF8_H_

@@ -1,4 +1,4 @@
-#include "client/cli/utf8.h"
+#include "client/utf8.h"
 
 namespace zeroshot::client {
 
@@ -26,6 +26,15 @@ Utf8Character FirstCharacter(absl::string_view text) {
   const bool surrogate = code_point >= 0xd800 && code_point < 0xe000;
   if (code_point < smallest || surrogate || code_point > 0x10ffff) return {};
   return {.code_point = code_point, .length = length, .valid = true};
+}
+
+int64_t FirstInvalidByte(absl::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const Utf8Character c = FirstCharacter(text.substr(i));
+    if (!c.valid) return static_cast<int64_t>(i);
+    i += c.length;
+  }
+  return -1;
 }
 
 }  // namespace zeroshot::client

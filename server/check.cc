@@ -1,0 +1,108 @@
+#include "server/check.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <system_error>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
+#include "clip/model.h"
+#include "server/credentials.h"
+#include "server/tokens.h"
+
+namespace zeroshot::server {
+namespace {
+
+constexpr double kMiB = 1 << 20;
+
+int BytesOfOne(absl::string_view precision) {
+  if (precision == "fp32") return 4;
+  return precision == "int8" ? 1 : 2;
+}
+
+class Lines {
+ public:
+  void Add(absl::string_view name, absl::string_view what) {
+    absl::StrAppendFormat(&text_, "%-14s %s\n", name, what);
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+void DescribeModel(const clip::ModelInfo& info, Lines* lines) {
+  lines->Add("model",
+             absl::StrCat(info.name, " (", info.family, ")",
+                          info.is_demo ? ", a demo that knows little" : ""));
+  lines->Add("parameters",
+             absl::StrFormat("%.1f million, stored as %s",
+                             static_cast<double>(info.parameters) / 1e6,
+                             info.stored_as));
+  lines->Add("images", absl::StrFormat("%d x %d pixels", info.image_size,
+                                       info.image_size));
+  lines->Add("texts", absl::StrFormat("up to %d tokens of %d",
+                                      info.context_length, info.vocab_size));
+  lines->Add("embeddings", absl::StrFormat("%d floats", info.embedding_dim));
+  lines->Add("runs on", absl::StrCat(info.device, " in ", info.precision));
+  lines->Add("memory", absl::StrFormat("about %.0f MiB for the weights",
+                                       static_cast<double>(info.parameters) *
+                                           BytesOfOne(info.precision) / kMiB));
+}
+
+// The folder, or where it would be made.
+absl::Status CheckFolder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::path path(folder);
+  if (std::filesystem::exists(path, error) &&
+      !std::filesystem::is_directory(path, error)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--disk_store=", folder, ": it is no folder"));
+  }
+  while (!path.empty() && !std::filesystem::exists(path, error)) {
+    path = path.parent_path();
+  }
+  if (path.empty()) path = ".";
+  if (access(path.c_str(), W_OK | X_OK) != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--disk_store=", folder, ": ", path.string(),
+                     " cannot be written to by this user"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> Check(const Options& options) {
+  Lines lines;
+  const SecurityOptions& security = options.server.security;
+  if (!security.tls_cert.empty()) {
+    const auto certificate = CheckCertificate(security);
+    if (!certificate.ok()) return certificate.status();
+    lines.Add("certificate", CertificateText(*certificate));
+  }
+  if (!security.auth_tokens.empty()) {
+    const auto tokens = Tokens::Load(security.auth_tokens);
+    if (!tokens.ok()) return tokens.status();
+    lines.Add("tokens", security.auth_tokens);
+  }
+  if (!options.server.disk_store.empty()) {
+    absl::Status status = CheckFolder(options.server.disk_store);
+    if (!status.ok()) return status;
+    lines.Add("disk store", options.server.disk_store);
+  }
+  const absl::StatusOr<clip::ModelInfo> info =
+      clip::Model::Inspect(options.model, options.tower);
+  if (!info.ok()) {
+    return absl::Status(
+        info.status().code(),
+        absl::StrCat("cannot load the model: ", info.status().message()));
+  }
+  DescribeModel(*info, &lines);
+  return lines.text();
+}
+
+}  // namespace zeroshot::server

@@ -1,0 +1,23 @@
+// What --check does: says what a server would serve, and what stands against
+// it. Thread rule: a free function without state.
+#ifndef ZEROSHOT_SERVER_CHECK_H_
+#define ZEROSHOT_SERVER_CHECK_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/options.h"
+
+namespace zeroshot::server {
+
+// A description, a line each, of the checkpoint and of what else the options
+// name: certificates, tokens, stores. Reads the checkpoint's configuration and
+// list of tensors alone, opens no port and writes nothing.
+//
+// The first thing that would keep a server from starting, as Model::Load,
+// MakeServerCredentials and Tokens::Load say it.
+absl::StatusOr<std::string> Check(const Options& options);
+
+}  // namespace zeroshot::server
+
+#endif  // ZEROSHOT_SERVER_CHECK_H_

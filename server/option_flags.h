@@ -1,0 +1,28 @@
+// The table of the server's flags: a line each, with the option that it sets.
+// Thread rule: a free function, plain values.
+#ifndef ZEROSHOT_SERVER_OPTION_FLAGS_H_
+#define ZEROSHOT_SERVER_OPTION_FLAGS_H_
+
+#include <string>
+
+#include "server/flags.h"
+#include "server/options.h"
+#include "zeroshot/redis_client.h"
+
+namespace zeroshot::server {
+
+// What is set otherwise than by a field of Options.
+struct FlagExtras {
+  std::string flagfile;
+  std::string redis_url;
+  RedisOptions redis;  // ca_file and timeout
+  bool check = false, help = false, version = false;
+  std::string generate;
+};
+
+// Both are set by flags->Parse and outlive `flags`.
+void DeclareFlags(Flags* flags, Options* options, FlagExtras* extras);
+
+}  // namespace zeroshot::server
+
+#endif  // ZEROSHOT_SERVER_OPTION_FLAGS_H_

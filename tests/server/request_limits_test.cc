@@ -1,0 +1,154 @@
+#include "server/request_limits.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "zeroshot/v1/zeroshot.pb.h"
+
+namespace zeroshot::server {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class RequestLimitsTest : public ::testing::Test {
+ protected:
+  RequestLimitsTest() {
+    options_.build.max_classes = 3;
+    options_.build.max_templates = 2;
+    options_.build.max_prompts = 4;
+    options_.max_weight_sets = 3;
+    options_.max_batch_items = 5;
+  }
+
+  // The request's bytes come in pieces, as they do from a connection.
+  template <typename Request>
+  absl::Status Parse(const std::string& bytes, Request* request) {
+    std::vector<grpc::Slice> slices;
+    for (size_t at = 0; at < bytes.size(); at += 7) {
+      slices.emplace_back(bytes.substr(at, 7));
+    }
+    grpc::ByteBuffer buffer(slices.data(), slices.size());
+    const absl::Status status = RequestLimits(options_).Parse(&buffer, request);
+    if (status.ok()) {
+      EXPECT_EQ(buffer.Length(), 0);
+    }
+    return status;
+  }
+  // What is over a limit takes no memory.
+  template <typename Request>
+  std::string Refusal(const std::string& bytes, bool over_a_limit = true) {
+    Request request;
+    const absl::Status status = Parse(bytes, &request);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    if (over_a_limit) {
+      EXPECT_EQ(request.SpaceUsedLong(), Request().SpaceUsedLong());
+    }
+    return std::string(status.message());
+  }
+
+  ServerOptions options_;
+};
+
+std::string Times(int count, absl::string_view item) {
+  std::string bytes;
+  for (int i = 0; i < count; ++i) absl::StrAppend(&bytes, item);
+  return bytes;
+}
+
+TEST_F(RequestLimitsTest, WhatIsWithinThemIsParsed) {
+  v1::BuildClassifierRequest sent, parsed;
+  for (const char* name : {"cat", "dog", "frog"}) {
+    v1::ClassDefinition* const added = sent.add_classes();
+    added->set_name(name);
+    added->add_prompts(absl::StrCat("a ", name));
+  }
+  sent.add_templates("a photo of a {}");
+  sent.set_template_set("simple");
+  ASSERT_TRUE(Parse(sent.SerializeAsString(), &parsed).ok());
+  EXPECT_EQ(parsed.SerializeAsString(), sent.SerializeAsString());
+
+  v1::ClassifyRequest classify, classified;
+  classify.set_image(std::string(100'000, 'x'));
+  classify.add_more_weight_set_ids("a");
+  classify.add_more_weight_set_ids("b");
+  ASSERT_TRUE(Parse(classify.SerializeAsString(), &classified).ok());
+  EXPECT_EQ(classified.SerializeAsString(), classify.SerializeAsString());
+
+  v1::GetModelRequest empty;
+  EXPECT_TRUE(Parse("", &empty).ok());
+}
+
+TEST_F(RequestLimitsTest, ItemsOfEachListAreCounted) {
+  constexpr absl::string_view kFirst("\x0a\x00", 2), kSecond("\x12\x00", 2),
+      kThird("\x1a\x00", 2), kFifth("\x2a\x00", 2);
+  EXPECT_EQ(Refusal<v1::BuildClassifierRequest>(Times(4, kFirst)),
+            "classes has 4 items; at most 3 are allowed (--max_classes)");
+  EXPECT_EQ(Refusal<v1::BuildClassifierRequest>(Times(3, kThird)),
+            "templates has 3 items; at most 2 are allowed (--max_templates)");
+  // In two classes together.
+  EXPECT_EQ(Refusal<v1::BuildClassifierRequest>(
+                Times(2, "\x0a\x06" + Times(3, kSecond))),
+            "prompts has 6 items; at most 4 are allowed (--max_prompts)");
+  EXPECT_THAT(Refusal<v1::ClassifyRequest>(Times(3, kFifth)),
+              HasSubstr("more_weight_set_ids has 3 items; at most 2"));
+  EXPECT_EQ(Refusal<v1::EmbedImagesRequest>(Times(6, kFirst)),
+            "images has 6 items; at most 5 are allowed (--max_batch_items)");
+  EXPECT_EQ(Refusal<v1::EmbedTextsRequest>(Times(6, kFirst)),
+            "texts has 6 items; at most 5 are allowed (--max_batch_items)");
+  EXPECT_EQ(Refusal<v1::ImportWeightSetRequest>(Times(4, kSecond)),
+            "class_names has 4 items; at most 3 are allowed (--max_classes)");
+}
+
+TEST_F(RequestLimitsTest, NewerClientsMaySendAFewFieldsThatAreNotKnown) {
+  const std::string unknown("\xf0\x07\x01", 3);  // field 126
+  v1::GetModelRequest request;
+  EXPECT_TRUE(Parse(Times(1'000, unknown), &request).ok());
+  EXPECT_THAT(Refusal<v1::GetModelRequest>(Times(1'001, unknown)),
+              AllOf(HasSubstr("1001 fields that are not known here"),
+                    HasSubstr("at most 1000")));
+  EXPECT_THAT(Refusal<v1::BuildClassifierRequest>(
+                  Times(3, absl::StrCat("\x0a\x7b", Times(41, unknown))) +
+                  Times(878, unknown)),
+              HasSubstr("1001 fields that are not known here"));
+}
+
+TEST_F(RequestLimitsTest, RequestsWithoutListsAndImagesAreSmall) {
+  const std::string id = "\x0a" + std::string("\x80\x80\x04", 3);
+  EXPECT_THAT(Refusal<v1::GetWeightSetRequest>(id + std::string(65'536, 'x')),
+              AllOf(HasSubstr("GetWeightSetRequest has 65540 bytes"),
+                    HasSubstr("at most 65536 are allowed")));
+  for (const auto* type : {v1::GetModelRequest::descriptor(),
+                           v1::DeleteWeightSetRequest::descriptor(),
+                           v1::ExportWeightSetRequest::descriptor(),
+                           v1::ListWeightSetsRequest::descriptor()}) {
+    const google::protobuf::Message& prototype =
+        *google::protobuf::MessageFactory::generated_factory()->GetPrototype(
+            type);
+    const std::unique_ptr<google::protobuf::Message> request(prototype.New());
+    const grpc::Slice slice(std::string(65'537, 'x'));
+    grpc::ByteBuffer bytes(&slice, 1);
+    EXPECT_THAT(
+        std::string(
+            RequestLimits(options_).Parse(&bytes, request.get()).message()),
+        HasSubstr("65537 bytes; at most 65536"))
+        << type->name();
+  }
+}
+
+TEST_F(RequestLimitsTest, GroupsAndDamagedBytesAreRefused) {
+  for (const std::string& bytes :
+       {std::string("\xf3\x07\xf4\x07"), std::string("\x0c"),
+        std::string("\x0a\x05x"), std::string("\x0a\xff\xff\xff\xff\xff\xff"),
+        std::string("\x0a\xff\xff\xff\xff\x0f"), std::string("\x00\x00", 2),
+        std::string("\x0a\x03\x0a\x01\xff")}) {
+    EXPECT_THAT(Refusal<v1::BuildClassifierRequest>(bytes, false),
+                HasSubstr("zeroshot.v1.BuildClassifierRequest"));
+  }
+}
+
+}  // namespace
+}  // namespace zeroshot::server

@@ -1,0 +1,100 @@
+#include "zeroshot/weight_set_check.h"
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "clip/quoted.h"
+#include "clip/sha256.h"
+#include "zeroshot/stored_set.h"
+
+namespace zeroshot {
+namespace {
+
+// What a vector's length may differ from 1 by. bfloat16 that was normalised in
+// bfloat16 differs by up to 0.004; what was not normalised, or lies the other
+// way round, by far more.
+constexpr double kMaxLengthError = 0.005;
+
+absl::Status NotServed(const WeightSet& set, absl::string_view what) {
+  return absl::DataLossError(
+      absl::StrCat("the stored weight set ", clip::Quoted(set.id), " ", what));
+}
+
+// The id that a set of this content has; empty if it can have none.
+std::string IdOf(const WeightSet& set) {
+  if (IsImported(set.id)) return ImportedId(set);
+  // Another server's limits may be wider.
+  constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
+  const auto spec =
+      ResolvedSpec::Resolve(SpecOf(set), {kAny, kAny, kAny, kAny});
+  return spec.ok() ? spec->Id(set.model_fingerprint, set.precision) : "";
+}
+
+}  // namespace
+
+absl::Status CheckUnitRows(const WeightSet& set) {
+  for (int c = 0; c < set.num_classes(); ++c) {
+    double square = 0;
+    for (int d = 0; d < set.embedding_dim; ++d) {
+      const double x = set.weights[int64_t{c} * set.embedding_dim + d];
+      square += x * x;
+    }
+    const double length = std::sqrt(square);
+    if (std::abs(length - 1) <= kMaxLengthError) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the vector of class ", c, ", ", clip::Quoted(set.class_names[c]),
+        std::isfinite(length)
+            ? absl::StrCat(", has length ", length, "; expected is 1 within ",
+                           kMaxLengthError, ": divide it by its length")
+            : ", holds a number that is not finite"));
+  }
+  return absl::OkStatus();
+}
+
+std::string ImportedId(const WeightSet& set) {
+  clip::Sha256 hash;
+  hash.UpdateField("imported weight set");
+  hash.UpdateField(set.model_fingerprint);
+  hash.UpdateField(absl::StrCat(set.num_classes()));
+  for (const std::string& name : set.class_names) hash.UpdateField(name);
+  hash.UpdateField(WeightBytes(set));
+  return absl::StrCat(kImportedPrefix, hash.HexDigest());
+}
+
+ClassifierSpec SpecOf(const WeightSet& header) {
+  ClassifierSpec spec;
+  for (int c = 0; c < header.num_classes(); ++c) {
+    ClassDefinition definition{header.class_names[c], {}};
+    if (!header.own_prompts.empty()) definition.prompts = header.own_prompts[c];
+    spec.classes.push_back(std::move(definition));
+  }
+  spec.templates = header.templates;
+  return spec;
+}
+
+absl::Status CheckStored(const WeightSet& set, const clip::ModelInfo& model) {
+  if (set.model_fingerprint != model.fingerprint) return absl::OkStatus();
+  if (set.embedding_dim != model.embedding_dim) {
+    return NotServed(
+        set, absl::StrCat("has ", set.embedding_dim,
+                          " dimensions; the model has ", model.embedding_dim));
+  }
+  const bool header_only = set.weights.empty();
+  if (!header_only) {
+    if (set.weights.size() != set.class_names.size() * model.embedding_dim) {
+      return NotServed(set, "has not one row a class");
+    }
+    if (const absl::Status rows = CheckUnitRows(set); !rows.ok()) {
+      return NotServed(set, absl::StrCat("is not served: ", rows.message()));
+    }
+  }
+  // The header of an imported set does not tell its id.
+  if (!(header_only && IsImported(set.id)) && IdOf(set) != set.id) {
+    return NotServed(set, "is not what its id says");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace zeroshot
