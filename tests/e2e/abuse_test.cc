@@ -239,7 +239,9 @@ TEST(AbuseTest, HealthWatchesOfOneConnectionAreFew) {
       }
     }
   });
-  EXPECT_LT(cost.memory, kMostMemory);
+  // All 20,000 together, of which 100 are on their way at once, with what the
+  // transport buffers for them.
+  EXPECT_LT(cost.memory, 4 * kMostMemory);
   AbusedServer::ExpectUndisturbed(cost);
 }
 
