@@ -115,32 +115,32 @@ absl::StatusOr<std::string> Calls::Identify(const grpc::ServerContext& context,
   return absl::CHexEscape(absl::string_view(names[0].data(), names[0].size()));
 }
 
-grpc::Status Calls::Answer(absl::string_view method, Permission needed,
-                           grpc::ServerContext* context, Handler handler) {
+grpc::Status Calls::Answer(const Method& method, grpc::ServerContext* context,
+                           Handler handler) {
   const absl::Time start = clip::MonotonicNow();
   const RequestTag tag = TagOf(context->client_metadata());
   // After the answer: a client's gRPC tries a call again only if no metadata
   // came before the status.
   context->AddTrailingMetadata("x-request-id", tag.id);
-  const absl::StatusOr<std::string> caller = Identify(*context, needed);
+  const absl::StatusOr<std::string> caller = Identify(*context, method.needed);
   const absl::Status status =
-      caller.ok() ? Run(*context, start, handler) : caller.status();
+      caller.ok() ? Run(context, start, handler) : caller.status();
   const absl::Duration took = clip::MonotonicNow() - start;
-  metrics_->CallEnded(method, status, took);
-  LogCall(
-      {method, context->peer(), tag, caller.ok() ? *caller : "", status, took});
+  metrics_->CallEnded(method.name(), status, took);
+  LogCall({method.name(), context->peer(), tag, caller.ok() ? *caller : "",
+           status, took});
   stalled_.WaitUntilSent(context);
   AddRetryPushback(status, context);
   return ToGrpcStatus(status);
 }
 
-absl::Status Calls::Run(const grpc::ServerContext& context, absl::Time start,
+absl::Status Calls::Run(grpc::ServerContext* context, absl::Time start,
                         Handler handler) {
   const absl::StatusOr<Engine*> engine = Enter();
   if (!engine.ok()) return engine.status();
   const absl::Cleanup leave = [this] { Leave(); };
   return clip::NoThrow("this call", [&] {
-    return handler({**engine, CallerOf(context), start});
+    return handler({**engine, CallerOf(*context), start, *context});
   });
 }
 

@@ -17,6 +17,7 @@
 #include "clip/monotonic.h"
 #include "clip/mutex.h"
 #include "server/engine.h"
+#include "server/methods.h"
 #include "server/metrics.h"
 #include "server/stalled_calls.h"
 #include "server/tokens.h"
@@ -29,6 +30,7 @@ struct Call {
   Engine& engine;
   Caller caller;
   absl::Time start;
+  grpc::ServerContext& context;
 };
 
 // Thread rule: every method may be called from many threads at once.
@@ -57,17 +59,17 @@ class Calls {
   // Null until Open.
   Engine* engine();
 
-  // Runs `handler` as a call named `method`, if calls are taken and the caller
+  // Runs `handler` as a call of `method`, if calls are taken and the caller
   // has the permission; counts and logs it and returns its status as gRPC has
   // it.
-  grpc::Status Answer(absl::string_view method, Permission needed,
-                      grpc::ServerContext* context, Handler handler);
+  grpc::Status Answer(const Method& method, grpc::ServerContext* context,
+                      Handler handler);
 
   // Where handlers that read or write a stream say that they wait.
   StalledCalls* stalled() { return &stalled_; }
 
  private:
-  absl::Status Run(const grpc::ServerContext& context, absl::Time start,
+  absl::Status Run(grpc::ServerContext* context, absl::Time start,
                    Handler handler);
 
   // Who calls, as far as they showed it: the name of their token, else of

@@ -10,6 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "clip/caller.h"
+#include "server/grpc_status.h"
 
 namespace zeroshot::server {
 namespace {
@@ -95,12 +97,10 @@ class HealthService::Call final
       writing_ = false;
       if (ok) Write();
     }
-    if (!ok) End({grpc::StatusCode::CANCELLED, "the caller has gone"});
+    if (!ok) End(ToGrpcStatus(clip::CallerGone()));
   }
 
-  void OnCancel() override {
-    End({grpc::StatusCode::CANCELLED, "the caller has gone"});
-  }
+  void OnCancel() override { End(ToGrpcStatus(clip::CallerGone())); }
 
   void OnDone() override {
     if (entered_) service_->Leave(this, peer_);

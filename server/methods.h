@@ -1,8 +1,11 @@
 // The methods of zeroshot.v1.ZeroShot: what each is called, and what a caller
 // needs to call it.
-// Thread rule: constants.
+// Thread rule: constants, and a free function without state.
 #ifndef ZEROSHOT_SERVER_METHODS_H_
 #define ZEROSHOT_SERVER_METHODS_H_
+
+#include <algorithm>
+#include <iterator>
 
 #include "absl/strings/string_view.h"
 #include "server/tokens.h"
@@ -20,37 +23,28 @@ struct Method {
   }
 };
 
-inline constexpr Method kBuildClassifier{
-    "/zeroshot.v1.ZeroShot/BuildClassifier", Permission::kBuild};
-inline constexpr Method kBuildClassifierStream{
-    "/zeroshot.v1.ZeroShot/BuildClassifierStream", Permission::kBuild};
-inline constexpr Method kClassify{"/zeroshot.v1.ZeroShot/Classify",
-                                  Permission::kClassify};
-inline constexpr Method kGetWeightSet{"/zeroshot.v1.ZeroShot/GetWeightSet",
-                                      Permission::kClassify};
-inline constexpr Method kListWeightSets{"/zeroshot.v1.ZeroShot/ListWeightSets",
-                                        Permission::kClassify};
-inline constexpr Method kDeleteWeightSet{
-    "/zeroshot.v1.ZeroShot/DeleteWeightSet", Permission::kDelete};
-// A file has the prompts too, which GetWeightSet does not show: to classify is
-// not enough to take a classifier away.
-inline constexpr Method kExportWeightSet{
-    "/zeroshot.v1.ZeroShot/ExportWeightSet", Permission::kBuild};
-inline constexpr Method kImportWeightSet{
-    "/zeroshot.v1.ZeroShot/ImportWeightSet", Permission::kBuild};
-inline constexpr Method kEmbedImages{"/zeroshot.v1.ZeroShot/EmbedImages",
-                                     Permission::kClassify};
-inline constexpr Method kEmbedTexts{"/zeroshot.v1.ZeroShot/EmbedTexts",
-                                    Permission::kClassify};
-inline constexpr Method kGetModel{"/zeroshot.v1.ZeroShot/GetModel",
-                                  Permission::kClassify};
+inline constexpr Method kMethods[] = {
+    {"/zeroshot.v1.ZeroShot/BuildClassifier", Permission::kBuild},
+    {"/zeroshot.v1.ZeroShot/BuildClassifierStream", Permission::kBuild},
+    {"/zeroshot.v1.ZeroShot/Classify", Permission::kClassify},
+    {"/zeroshot.v1.ZeroShot/GetWeightSet", Permission::kClassify},
+    {"/zeroshot.v1.ZeroShot/ListWeightSets", Permission::kClassify},
+    {"/zeroshot.v1.ZeroShot/DeleteWeightSet", Permission::kDelete},
+    // A file has the prompts too, which GetWeightSet does not show: to classify
+    // is not enough to take a classifier away.
+    {"/zeroshot.v1.ZeroShot/ExportWeightSet", Permission::kBuild},
+    {"/zeroshot.v1.ZeroShot/ImportWeightSet", Permission::kBuild},
+    {"/zeroshot.v1.ZeroShot/EmbedImages", Permission::kClassify},
+    {"/zeroshot.v1.ZeroShot/EmbedTexts", Permission::kClassify},
+    {"/zeroshot.v1.ZeroShot/GetModel", Permission::kClassify},
+};
 
-inline constexpr Method kMethods[] = {kBuildClassifier, kBuildClassifierStream,
-                                      kClassify,        kGetWeightSet,
-                                      kListWeightSets,  kDeleteWeightSet,
-                                      kExportWeightSet, kImportWeightSet,
-                                      kEmbedImages,     kEmbedTexts,
-                                      kGetModel};
+// REQUIRES: there is one of this name.
+inline const Method& MethodNamed(absl::string_view name) {
+  return *std::find_if(
+      std::begin(kMethods), std::end(kMethods),
+      [name](const Method& method) { return method.name() == name; });
+}
 
 }  // namespace zeroshot::server
 

@@ -14,6 +14,8 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "clip/caller.h"
+#include "server/grpc_status.h"
 #include "zeroshot/v1/zeroshot.pb.h"
 
 namespace zeroshot::server {
@@ -148,8 +150,7 @@ class Stream final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer> {
   }
 
   void OnWriteDone(bool ok) override {
-    if (!ok)
-      return Finish({grpc::StatusCode::CANCELLED, "the caller has gone"});
+    if (!ok) return Finish(ToGrpcStatus(clip::CallerGone()));
     StartRead(&request_);
   }
 

@@ -42,63 +42,66 @@ class Service final : public grpc::Service {
   // What a scrape of the metrics reads, but for `ready`.
   Readings Read();
 
-  grpc::Status BuildClassifier(grpc::ServerContext* context,
-                               const v1::BuildClassifierRequest* request,
+ private:
+  // The handlers: each answers one call that Calls has let in.
+  absl::Status BuildClassifier(const Call& call,
+                               const v1::BuildClassifierRequest& request,
                                v1::BuildClassifierResponse* response);
-  grpc::Status BuildClassifierStream(
-      grpc::ServerContext* context, const v1::BuildClassifierRequest* request,
+  absl::Status BuildClassifierStream(
+      const Call& call, const v1::BuildClassifierRequest& request,
       grpc::ServerWriter<v1::BuildClassifierStreamResponse>* writer);
-  grpc::Status Classify(grpc::ServerContext* context,
-                        const v1::ClassifyRequest* request,
+  absl::Status Classify(const Call& call, const v1::ClassifyRequest& request,
                         v1::ClassifyResponse* response);
-  grpc::Status GetWeightSet(grpc::ServerContext* context,
-                            const v1::GetWeightSetRequest* request,
+  absl::Status GetWeightSet(const Call& call,
+                            const v1::GetWeightSetRequest& request,
                             v1::GetWeightSetResponse* response);
-  grpc::Status ListWeightSets(grpc::ServerContext* context,
-                              const v1::ListWeightSetsRequest* request,
+  absl::Status ListWeightSets(const Call& call,
+                              const v1::ListWeightSetsRequest& request,
                               v1::ListWeightSetsResponse* response);
-  grpc::Status DeleteWeightSet(grpc::ServerContext* context,
-                               const v1::DeleteWeightSetRequest* request,
+  absl::Status DeleteWeightSet(const Call& call,
+                               const v1::DeleteWeightSetRequest& request,
                                v1::DeleteWeightSetResponse* response);
-  grpc::Status ExportWeightSet(
-      grpc::ServerContext* context, const v1::ExportWeightSetRequest* request,
+  absl::Status ExportWeightSet(
+      const Call& call, const v1::ExportWeightSetRequest& request,
       grpc::ServerWriter<v1::ExportWeightSetResponse>* writer);
-  grpc::Status ImportWeightSet(grpc::ServerContext* context,
+  absl::Status ImportWeightSet(const Call& call,
                                grpc::ServerReader<grpc::ByteBuffer>* reader,
                                v1::ImportWeightSetResponse* response);
-  grpc::Status EmbedImages(grpc::ServerContext* context,
-                           const v1::EmbedImagesRequest* request,
+  absl::Status EmbedImages(const Call& call,
+                           const v1::EmbedImagesRequest& request,
                            v1::EmbedImagesResponse* response);
-  grpc::Status EmbedTexts(grpc::ServerContext* context,
-                          const v1::EmbedTextsRequest* request,
+  absl::Status EmbedTexts(const Call& call,
+                          const v1::EmbedTextsRequest& request,
                           v1::EmbedTextsResponse* response);
-  grpc::Status GetModel(grpc::ServerContext* context,
-                        const v1::GetModelRequest* request,
+  absl::Status GetModel(const Call& call, const v1::GetModelRequest& request,
                         v1::GetModelResponse* response);
 
- private:
-  // Tells gRPC of the methods above. It hands requests over as they came:
+  // Tells gRPC of the handlers above. It hands requests over as they came:
   // what is over a limit is refused before it is parsed.
   void AddMethods();
   template <typename Request, typename Response>
-  void AddUnary(const Method& method,
-                grpc::Status (Service::*handler)(grpc::ServerContext*,
-                                                 const Request*, Response*));
+  void AddUnary(absl::string_view name,
+                absl::Status (Service::*handler)(const Call&, const Request&,
+                                                 Response*));
   template <typename Request, typename Response>
   void AddServerStream(
-      const Method& method,
-      grpc::Status (Service::*handler)(grpc::ServerContext*, const Request*,
+      absl::string_view name,
+      absl::Status (Service::*handler)(const Call&, const Request&,
                                        grpc::ServerWriter<Response>*));
+  // What gRPC runs for a call of `method`: it parses the request for `handler`.
+  // Out: the response, or what takes several of them.
+  template <typename Request, typename Out>
+  auto TakeRequest(const Method& method,
+                   absl::Status (Service::*handler)(const Call&, const Request&,
+                                                    Out*));
 
   // A place for a call of Classify or EmbedImages. ResourceExhausted, with a
   // retry delay: too many calls are inside, or those inside will keep the
   // device busy until after this call's deadline.
   absl::StatusOr<Door::Place> Admit(const Call& call, int images);
 
-  // Answers a call of those kMaxAdminCalls is about.
-  grpc::Status AnswerAdmin(absl::string_view method, Permission needed,
-                           grpc::ServerContext* context,
-                           Calls::Handler handler);
+  // A place for one of the calls that kMaxAdminCalls is about.
+  absl::StatusOr<Door::Place> AdmitAdmin();
 
   absl::Status Build(const Call& call,
                      const v1::BuildClassifierRequest& request,

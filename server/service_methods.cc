@@ -4,6 +4,7 @@
 #include <grpcpp/impl/rpc_service_method.h>
 #include <grpcpp/support/method_handler.h>
 
+#include "server/methods.h"
 #include "server/service.h"
 
 namespace zeroshot::server {
@@ -14,89 +15,80 @@ using grpc::ServerContext;
 using grpc::internal::RpcMethod;
 using grpc::internal::RpcServiceMethod;
 
-// The handler's own: gRPC gives it as const, and destroys it afterwards.
-ByteBuffer* Taken(const ByteBuffer* request) {
-  return const_cast<ByteBuffer*>(request);
-}
-
 }  // namespace
 
+template <typename Request, typename Out>
+auto Service::TakeRequest(const Method& method,
+                          absl::Status (Service::*handler)(const Call&,
+                                                           const Request&,
+                                                           Out*)) {
+  return [this, &method, handler](Service*, ServerContext* context,
+                                  const ByteBuffer* bytes, Out* out) {
+    return calls_->Answer(
+        method, context, [&](const Call& call) -> absl::Status {
+          const auto share = memory_.Take(bytes->Length());
+          if (!share.ok()) return share.status();
+          Request request;
+          // gRPC gives the handler's own bytes as const, and destroys them
+          // afterwards.
+          absl::Status parsed =
+              limits_.Parse(const_cast<ByteBuffer*>(bytes), &request);
+          if (!parsed.ok()) return parsed;
+          return (this->*handler)(call, request, out);
+        });
+  };
+}
+
 template <typename Request, typename Response>
-void Service::AddUnary(const Method& method,
-                       grpc::Status (Service::*handler)(ServerContext*,
-                                                        const Request*,
+void Service::AddUnary(absl::string_view name,
+                       absl::Status (Service::*handler)(const Call&,
+                                                        const Request&,
                                                         Response*)) {
   using Handler = grpc::internal::RpcMethodHandler<
       Service, ByteBuffer, Response, ByteBuffer, google::protobuf::MessageLite>;
-  AddMethod(new RpcServiceMethod(
-      method.path, RpcMethod::NORMAL_RPC,
-      new Handler(
-          [method, handler](Service* service, ServerContext* context,
-                            const ByteBuffer* bytes, Response* response) {
-            Request request;
-            const auto share = service->memory_.Take(bytes->Length());
-            absl::Status taken = share.status();
-            if (taken.ok()) {
-              taken = service->limits_.Parse(Taken(bytes), &request);
-            }
-            if (taken.ok())
-              return (service->*handler)(context, &request, response);
-            return service->calls_->Answer(method.name(), method.needed,
-                                           context,
-                                           [&](const Call&) { return taken; });
-          },
-          this)));
+  const Method& method = MethodNamed(name);
+  AddMethod(
+      new RpcServiceMethod(method.path, RpcMethod::NORMAL_RPC,
+                           new Handler(TakeRequest(method, handler), this)));
 }
 
 template <typename Request, typename Response>
 void Service::AddServerStream(
-    const Method& method,
-    grpc::Status (Service::*handler)(ServerContext*, const Request*,
+    absl::string_view name,
+    absl::Status (Service::*handler)(const Call&, const Request&,
                                      grpc::ServerWriter<Response>*)) {
   using Handler =
       grpc::internal::ServerStreamingHandler<Service, ByteBuffer, Response>;
-  AddMethod(new RpcServiceMethod(
-      method.path, RpcMethod::SERVER_STREAMING,
-      new Handler(
-          [method, handler](Service* service, ServerContext* context,
-                            const ByteBuffer* bytes,
-                            grpc::ServerWriter<Response>* writer) {
-            Request request;
-            const auto share = service->memory_.Take(bytes->Length());
-            absl::Status taken = share.status();
-            if (taken.ok()) {
-              taken = service->limits_.Parse(Taken(bytes), &request);
-            }
-            if (taken.ok())
-              return (service->*handler)(context, &request, writer);
-            return service->calls_->Answer(method.name(), method.needed,
-                                           context,
-                                           [&](const Call&) { return taken; });
-          },
-          this)));
+  const Method& method = MethodNamed(name);
+  AddMethod(
+      new RpcServiceMethod(method.path, RpcMethod::SERVER_STREAMING,
+                           new Handler(TakeRequest(method, handler), this)));
 }
 
 void Service::AddMethods() {
-  AddUnary(kBuildClassifier, &Service::BuildClassifier);
-  AddServerStream(kBuildClassifierStream, &Service::BuildClassifierStream);
-  AddUnary(kClassify, &Service::Classify);
-  AddUnary(kGetWeightSet, &Service::GetWeightSet);
-  AddUnary(kListWeightSets, &Service::ListWeightSets);
-  AddUnary(kDeleteWeightSet, &Service::DeleteWeightSet);
-  AddServerStream(kExportWeightSet, &Service::ExportWeightSet);
-  AddUnary(kEmbedImages, &Service::EmbedImages);
-  AddUnary(kEmbedTexts, &Service::EmbedTexts);
-  AddUnary(kGetModel, &Service::GetModel);
+  AddUnary("BuildClassifier", &Service::BuildClassifier);
+  AddServerStream("BuildClassifierStream", &Service::BuildClassifierStream);
+  AddUnary("Classify", &Service::Classify);
+  AddUnary("GetWeightSet", &Service::GetWeightSet);
+  AddUnary("ListWeightSets", &Service::ListWeightSets);
+  AddUnary("DeleteWeightSet", &Service::DeleteWeightSet);
+  AddServerStream("ExportWeightSet", &Service::ExportWeightSet);
+  AddUnary("EmbedImages", &Service::EmbedImages);
+  AddUnary("EmbedTexts", &Service::EmbedTexts);
+  AddUnary("GetModel", &Service::GetModel);
   using Import =
       grpc::internal::ClientStreamingHandler<Service, ByteBuffer,
                                              v1::ImportWeightSetResponse>;
+  const Method& import = MethodNamed("ImportWeightSet");
   AddMethod(new RpcServiceMethod(
-      kImportWeightSet.path, RpcMethod::CLIENT_STREAMING,
+      import.path, RpcMethod::CLIENT_STREAMING,
       new Import(
-          [](Service* service, ServerContext* context,
-             grpc::ServerReader<ByteBuffer>* reader,
-             v1::ImportWeightSetResponse* response) {
-            return service->ImportWeightSet(context, reader, response);
+          [this, &import](Service*, ServerContext* context,
+                          grpc::ServerReader<ByteBuffer>* reader,
+                          v1::ImportWeightSetResponse* response) {
+            return calls_->Answer(import, context, [&](const Call& call) {
+              return ImportWeightSet(call, reader, response);
+            });
           },
           this)));
 }

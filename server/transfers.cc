@@ -138,7 +138,7 @@ absl::Status ExportWeightSet(
       }
       if (absl::Status fast = rate.Check(written); !fast.ok()) return fast;
       piece.set_data(std::string(rest.substr(0, kPieceBytes)));
-      if (!write(piece)) return absl::CancelledError("the caller has gone");
+      if (!write(piece)) return CallerGone();
       written += piece.data().size();
       piece.clear_total_bytes();
       rest.remove_prefix(std::min(rest.size(), kPieceBytes));

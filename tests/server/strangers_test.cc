@@ -69,15 +69,15 @@ TEST(StrangersTest, ATokenWithoutThePermissionIsDenied) {
   const auto ask = [&](const Method& method) {
     Context context;
     context.AddMetadata("authorization", "Bearer shop-token");
-    if (method.path == kGetModel.path) {
+    if (method.name() == "GetModel") {
       v1::GetModelResponse response;
       return running.stub().GetModel(&context, {}, &response);
     }
     v1::BuildClassifierResponse response;
     return running.stub().BuildClassifier(&context, {}, &response);
   };
-  EXPECT_TRUE(ask(kGetModel).ok());
-  const grpc::Status denied = ask(kBuildClassifier);
+  EXPECT_TRUE(ask(MethodNamed("GetModel")).ok());
+  const grpc::Status denied = ask(MethodNamed("BuildClassifier"));
   EXPECT_EQ(denied.error_code(), grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_THAT(denied.error_message(), HasSubstr("does not allow to build"));
 }
