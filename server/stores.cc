@@ -2,12 +2,14 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 
 namespace zeroshot::server {
 namespace {
@@ -67,7 +69,11 @@ absl::StatusOr<std::unique_ptr<Stores>> Stores::Open(
                                                   options.redis_store);
     tiers.push_back({"redis", stores->redis_.get()});
   }
-  stores->all_ = std::make_unique<TieredStore>(tiers, &LogChange);
+  absl::Duration touch_every = TieredStore::kTouchEvery;
+  if (options.redis.has_value()) {
+    touch_every = std::min(touch_every, options.redis_store.ttl / 4);
+  }
+  stores->all_ = std::make_unique<TieredStore>(tiers, &LogChange, touch_every);
   return stores;
 }
 

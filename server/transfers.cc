@@ -176,10 +176,9 @@ absl::Status ImportWeightSet(
   if (!imported.ok()) return imported.status();
   arrived = {};  // storing takes memory of its own
   response->set_cached(call.engine.store.Get(imported->set->id).ok());
-  if (!response->cached()) {
-    absl::Status stored = call.engine.store.Put(imported->set);
-    if (!stored.ok()) return stored;
-  }
+  // One that was found too: a tier that lost it gets it again.
+  absl::Status stored = call.engine.store.Put(imported->set);
+  if (!stored.ok()) return stored;
   ToProto(SummaryOf(*imported->set), response->mutable_weight_set());
   response->mutable_warnings()->Assign(imported->warnings.begin(),
                                        imported->warnings.end());

@@ -328,6 +328,25 @@ absl::Status DiskStore::Put(std::shared_ptr<const WeightSet> set) {
   return absl::OkStatus();
 }
 
+absl::Status DiskStore::Touch(absl::string_view id) {
+  if (!IsPlainId(id)) return WeightSetNotFound(id);
+  const std::string path = PathOf(id);
+  struct stat info {};
+  if (utimensat(AT_FDCWD, path.c_str(), nullptr, 0) != 0 ||
+      stat(path.c_str(), &info) != 0) {
+    if (errno != ENOENT) return DiskError("cannot touch", errno);
+    Forget(id);
+    return WeightSetNotFound(id);
+  }
+  NoteSet(std::string(id), info.st_size);
+  return absl::OkStatus();
+}
+
+void DiskStore::NoteUse(absl::string_view id) {
+  clip::MutexLock lock(&mu_);
+  (void)sets_.Find(id);
+}
+
 absl::Status DiskStore::Delete(absl::string_view id) {
   if (!IsPlainId(id)) return WeightSetNotFound(id);
   bool removed = false;

@@ -41,6 +41,8 @@ class DiskStore : public WeightStore {
       absl::string_view id) override;
   // Unavailable: the disk is full or broken.
   absl::Status Put(std::shared_ptr<const WeightSet> set) override;
+  absl::Status Touch(absl::string_view id) override;
+  void NoteUse(absl::string_view id) override;
   absl::Status Delete(absl::string_view id) override;
   absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
                                                      int limit) override;

@@ -59,6 +59,11 @@ absl::Status MemoryStore::Put(std::shared_ptr<const WeightSet> set) {
   return absl::OkStatus();
 }
 
+absl::Status MemoryStore::Touch(absl::string_view id) {
+  clip::MutexLock lock(&mu_);
+  return sets_.Find(id) != nullptr ? absl::OkStatus() : WeightSetNotFound(id);
+}
+
 absl::Status MemoryStore::Delete(absl::string_view id) {
   clip::MutexLock lock(&mu_);
   const bool had_set = sets_.Erase(id), had_header = headers_.Erase(id);

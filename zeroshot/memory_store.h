@@ -26,6 +26,7 @@ class MemoryStore : public WeightStore {
       absl::string_view id) override;
   absl::Status CheckSize(int64_t bytes) override;
   absl::Status Put(std::shared_ptr<const WeightSet> set) override;
+  absl::Status Touch(absl::string_view id) override;
   absl::Status Delete(absl::string_view id) override;
   absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
                                                      int limit) override;

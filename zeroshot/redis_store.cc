@@ -7,6 +7,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "clip/quoted.h"
 #include "zeroshot/stored_set.h"
 
 namespace zeroshot {
@@ -34,6 +35,10 @@ std::string WeightsKey(absl::string_view id) {
 }
 std::string LeaseKey(absl::string_view id) {
   return absl::StrCat("zeroshot:lease:", id);
+}
+
+std::string DeletedKey(absl::string_view id) {
+  return absl::StrCat("zeroshot:deleted:", id);
 }
 
 std::string RandomName() {
@@ -124,16 +129,11 @@ absl::Status RedisStore::Put(std::shared_ptr<const WeightSet> set) {
                      options_.max_set_bytes));
   };
   if (weights.size() > options_.max_set_bytes) return too_large(weights.size());
+  absl::Status there = Touch(set->id);
+  if (!absl::IsNotFound(there) && !absl::IsAborted(there)) return there;
   const std::string header_key = HeaderKey(set->id);
   const std::string weights_key = WeightsKey(set->id);
-  const RedisClient::Command there[] = {
-      {"EXISTS", header_key, weights_key},
-      {"PEXPIRE", header_key, header_ttl_ms_},
-      {"PEXPIRE", weights_key, ttl_ms_},
-  };
-  const auto found = client_->Run(there);
-  if (!found.ok()) return found.status();
-  if ((*found)[0]->integer == 2) return absl::OkStatus();
+  const std::string deleted_key = DeletedKey(set->id);
   const std::string header = SerializeHeader(*set);
   absl::Status storable =
       CheckStorable(*set, static_cast<int64_t>(header.size()));
@@ -145,9 +145,29 @@ absl::Status RedisStore::Put(std::shared_ptr<const WeightSet> set) {
       {"SET", header_key, header, "PX", header_ttl_ms_},
       {"SET", weights_key, weights, "PX", ttl_ms_},
       {"ZADD", kIds, "0", set->id},
+      {"DEL", deleted_key},
       {"EXEC"},
   };
   return client_->Run(commands).status();
+}
+
+absl::Status RedisStore::Touch(absl::string_view id) {
+  if (!IsPlainId(id)) return WeightSetNotFound(id);
+  const std::string header = HeaderKey(id), weights = WeightsKey(id),
+                    deleted = DeletedKey(id);
+  const RedisClient::Command commands[] = {
+      {"PEXPIRE", header, header_ttl_ms_},
+      {"PEXPIRE", weights, ttl_ms_},
+      {"EXISTS", deleted},
+  };
+  const auto replies = client_->Run(commands);
+  if (!replies.ok()) return replies.status();
+  if ((*replies)[2]->integer == 1) {
+    return absl::AbortedError(
+        absl::StrCat("the weight set ", clip::Quoted(id), " was deleted"));
+  }
+  const bool there = (*replies)[0]->integer == 1 && (*replies)[1]->integer == 1;
+  return there ? absl::OkStatus() : WeightSetNotFound(id);
 }
 
 absl::Status RedisStore::Delete(absl::string_view id) {
@@ -164,6 +184,12 @@ absl::Status RedisStore::Delete(absl::string_view id) {
   const bool deleted =
       done.element[0]->integer > 0 || done.element[1]->integer > 0;
   return deleted ? absl::OkStatus() : WeightSetNotFound(id);
+}
+
+absl::Status RedisStore::MarkDeleted(absl::string_view id) {
+  if (!IsPlainId(id)) return absl::OkStatus();
+  const std::string key = DeletedKey(id);
+  return client_->Run({"SET", key, "", "PX", ttl_ms_}).status();
 }
 
 absl::Status RedisStore::ListPage(const std::vector<std::string>& ids,

@@ -3,6 +3,7 @@
 // are used; the header, which is the specification, outlives the weights.
 //
 //   zeroshot:header:ID  zeroshot:weights:ID  zeroshot:lease:ID
+//   zeroshot:deleted:ID the set was deleted, and not put again since
 //   zeroshot:ids        the ids, in order (a sorted set)
 #ifndef ZEROSHOT_ZEROSHOT_REDIS_STORE_H_
 #define ZEROSHOT_ZEROSHOT_REDIS_STORE_H_
@@ -40,7 +41,10 @@ class RedisStore : public WeightStore, public BuildLease {
       absl::string_view id) override;
   // ResourceExhausted: larger than max_set_bytes.
   absl::Status Put(std::shared_ptr<const WeightSet> set) override;
+  absl::Status Touch(absl::string_view id) override;
   absl::Status Delete(absl::string_view id) override;
+  // The mark lives as long as an unused set.
+  absl::Status MarkDeleted(absl::string_view id) override;
   absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
                                                      int limit) override;
 

@@ -84,6 +84,8 @@ absl::StatusOr<BuildResult> WeightSetBuilder::FindOrBuild(
   if (auto stored = store_->Get(id); stored.ok()) {
     result->set = *std::move(stored);
     result->cached = true;
+    // Any server may be asked for it next: a tier that lost it gets it again.
+    (void)store_->Put(result->set);
   } else {
     result = JoinOrLead(spec, id, caller, on_progress);
     if (!result.ok()) return result.status();

@@ -50,8 +50,23 @@ class WeightStore {
   // ResourceExhausted: the set alone is larger than the store may hold.
   virtual absl::Status Put(std::shared_ptr<const WeightSet> set) = 0;
 
+  // Counts as a use of the set without reading it: it lives on as long as one
+  // that was read now. NotFound: it is not there. Aborted: it is marked as
+  // deleted.
+  virtual absl::Status Touch(absl::string_view id) = 0;
+
+  // A tier above this one had the set: nothing is read or written, but of this
+  // server's sets it is now the last to go.
+  virtual void NoteUse(absl::string_view /*id*/) {}
+
   // Deletes a set, or what is left of it. NotFound: no such set.
   virtual absl::Status Delete(absl::string_view id) = 0;
+
+  // Tells servers that share the store, and may have the set above it, that it
+  // was deleted, until it is put again: see Touch.
+  virtual absl::Status MarkDeleted(absl::string_view /*id*/) {
+    return absl::OkStatus();
+  }
 
   // Up to `limit` sets with ids greater than `after`, in the order of ids.
   // Holds one header at a time. To be listed is not to be used.

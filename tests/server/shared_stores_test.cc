@@ -2,14 +2,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <future>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "client/client.h"
 #include "tests/server/running_server.h"
 #include "tests/testing/make_png.h"
 #include "tests/testing/redis_server.h"
+#include "tests/testing/slow_proxy.h"
+#include "tests/testing/temporary_folder.h"
 
 namespace zeroshot::server {
 namespace {
@@ -28,6 +34,54 @@ class SharedStoresTest : public ::testing::Test {
     request.set_image(testing_images::MakePng(1));
     request.set_weight_set_id(id);
     return request;
+  }
+
+  // Imports a matrix of the fake model's 64 dimensions; the id.
+  static std::string Import(RunningServer& server, int num_classes,
+                            const std::string& name = "class") {
+    std::string header =
+        absl::StrCat("{'descr': '<f4', 'fortran_order': False, 'shape': (",
+                     num_classes, ", 64), }");
+    header.append(118 - header.size(), ' ');
+    std::vector<float> rows(num_classes * 64);
+    client::ImportOptions options;
+    for (int c = 0; c < num_classes; ++c) {
+      rows[c * 64 + c % 64] = c % 2 == 0 ? 1 : -1;
+      options.class_names.push_back(absl::StrCat(name, " ", c));
+    }
+    const std::string file = absl::StrCat(
+        absl::string_view("\x93NUMPY\x01\x00\x76\x00", 10), header,
+        absl::string_view(reinterpret_cast<const char*>(rows.data()),
+                          rows.size() * sizeof(float)));
+    const auto client =
+        *Client::Connect(absl::StrCat("127.0.0.1:", server.server().port()));
+    const auto imported = client->Import(file, options);
+    EXPECT_TRUE(imported.ok()) << imported.status();
+    return imported.ok() ? imported->info.weight_set_id : "";
+  }
+  static grpc::StatusCode Classify(RunningServer& server,
+                                   const std::string& id) {
+    v1::ClassifyResponse response;
+    return server.Classify(Request(id), &response).error_code();
+  }
+  static grpc::StatusCode Delete(RunningServer& server, const std::string& id) {
+    v1::DeleteWeightSetRequest request;
+    request.set_weight_set_id(id);
+    v1::DeleteWeightSetResponse deleted;
+    Context context;
+    return server.stub()
+        .DeleteWeightSet(&context, request, &deleted)
+        .error_code();
+  }
+  // Whether `condition` comes true, given time.
+  template <typename Condition>
+  static bool Becomes(const Condition& condition) {
+    const absl::Time until = absl::Now() + absl::Seconds(30);
+    while (!condition()) {
+      if (absl::Now() > until) return false;
+      absl::SleepFor(absl::Milliseconds(20));
+    }
+    return true;
   }
 
   // A command of Redis.
@@ -139,6 +193,103 @@ TEST_F(SharedStoresTest, ADeletedSetIsNotBuiltAgain) {
   EXPECT_EQ(
       RunningServer(Options()).Classify(Request(id), &response).error_code(),
       grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(SharedStoresTest, ASetInUseOnAnyServerIsThereForAll) {
+  ServerOptions options = Options();
+  options.redis_store.ttl = absl::Seconds(1);
+  RunningServer one(options);
+  const std::string built = one.Build(BuildRequest({"cat", "dog"}));
+  const std::string imported = Import(one, 3);
+  // Memory answers all of these.
+  const absl::Time until = absl::Now() + 3 * options.redis_store.ttl;
+  while (absl::Now() < until) {
+    ASSERT_EQ(Classify(one, built), grpc::StatusCode::OK);
+    ASSERT_EQ(Classify(one, imported), grpc::StatusCode::OK);
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  RunningServer two(options);
+  EXPECT_EQ(Classify(two, built), grpc::StatusCode::OK);
+  EXPECT_EQ(Classify(two, imported), grpc::StatusCode::OK);
+  EXPECT_EQ(two.text_calls(), 0);
+}
+
+TEST_F(SharedStoresTest, WhatRedisLostIsThereAgainWhileAnyServerUsesIt) {
+  ServerOptions options = Options();
+  options.redis_store.ttl = absl::Seconds(1);
+  RunningServer one(options), two(options);
+  const std::string id = Import(one, 3);
+  Run({"FLUSHALL"});
+  EXPECT_TRUE(Becomes([&] {
+    EXPECT_EQ(Classify(one, id), grpc::StatusCode::OK);
+    return Classify(two, id) == grpc::StatusCode::OK;
+  }));
+}
+
+TEST_F(SharedStoresTest, BuildAndImportOfASetThatIsFoundRepairEveryTier) {
+  testing::TemporaryFolder folder;
+  ServerOptions options = Options();
+  options.disk_store = folder.path();
+  RunningServer one(options);
+  const std::string built = one.Build(BuildRequest({"cat", "dog"}));
+  const std::string imported = Import(one, 3);
+  Run({"FLUSHALL"});
+  for (const std::string& id : {built, imported}) {
+    ASSERT_TRUE(
+        std::filesystem::remove(folder.path() + "/" + id + ".safetensors"));
+  }
+  {
+    RunningServer two(Options());
+    EXPECT_EQ(Classify(two, built), grpc::StatusCode::NOT_FOUND);
+    EXPECT_EQ(one.Build(BuildRequest({"cat", "dog"})), built);
+    EXPECT_EQ(Import(one, 3), imported);
+    EXPECT_EQ(one.text_calls(), 1);
+    EXPECT_EQ(Classify(two, built), grpc::StatusCode::OK);
+    EXPECT_EQ(Classify(two, imported), grpc::StatusCode::OK);
+    EXPECT_EQ(two.text_calls(), 0);
+  }
+  ServerOptions disk_only;
+  disk_only.disk_store = folder.path();
+  RunningServer three(disk_only);
+  EXPECT_EQ(Classify(three, built), grpc::StatusCode::OK);
+  EXPECT_EQ(Classify(three, imported), grpc::StatusCode::OK);
+}
+
+TEST_F(SharedStoresTest, ASetDeletedOnOneServerLeavesTheOthersToo) {
+  ServerOptions options = Options();
+  options.redis_store.ttl = absl::Seconds(2);
+  RunningServer one(options), two(options);
+  const std::string id = Import(one, 3);
+  ASSERT_EQ(Classify(two, id), grpc::StatusCode::OK);
+  ASSERT_EQ(Delete(one, id), grpc::StatusCode::OK);
+  EXPECT_TRUE(Becomes(
+      [&] { return Classify(two, id) == grpc::StatusCode::NOT_FOUND; }));
+  EXPECT_EQ(Classify(one, id), grpc::StatusCode::NOT_FOUND);
+  // Until someone wants it again.
+  EXPECT_EQ(Import(two, 3), id);
+  EXPECT_EQ(Classify(one, id), grpc::StatusCode::OK);
+}
+
+TEST_F(SharedStoresTest, DeleteWinsAgainstAReadUnderWay) {
+  std::string id;
+  {
+    RunningServer one(Options());
+    id = Import(one, 8'000);
+  }
+  testing::SlowProxy link(redis_.port());
+  ServerOptions options = Options();
+  options.redis->port = link.port();
+  options.redis->timeout = absl::Seconds(60);
+  RunningServer two(options);
+  link.SetRate(500'000);
+  const int64_t before = link.bytes_from_server();
+  auto call = std::async(std::launch::async, [&] { return Classify(two, id); });
+  ASSERT_TRUE(
+      Becomes([&] { return link.bytes_from_server() > before + 200'000; }));
+  EXPECT_EQ(Delete(two, id), grpc::StatusCode::OK);
+  link.SetRate(0);
+  (void)call.get();
+  EXPECT_EQ(Classify(two, id), grpc::StatusCode::NOT_FOUND);
 }
 
 TEST_F(SharedStoresTest, WhileRedisIsAwayEachServesOnItsOwn) {

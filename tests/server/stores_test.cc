@@ -97,6 +97,35 @@ TEST_F(StoresTest, AForgedFileIsNeverServed) {
   forge([](WeightSet& set) { set.templates = {"the {}"}; });
 }
 
+TEST_F(StoresTest, ASetThatMemoryAnswersWithIsNotTheFirstToGoFromDisk) {
+  std::string hot, other;
+  {
+    RunningServer server(WithDisk());
+    hot = server.Build(BuildRequest({"hot"}));
+  }
+  ServerOptions options = WithDisk();
+  // Room for two.
+  options.disk_store_bytes = static_cast<int64_t>(
+      std::filesystem::file_size(folder_.path() + "/" + hot + ".safetensors") *
+      5 / 2);
+  v1::ClassifyRequest request;
+  request.set_weight_set_id(hot);
+  request.set_image(testing_images::MakePng(1));
+  v1::ClassifyResponse response;
+  {
+    RunningServer server(options);
+    for (const char* name : {"one", "two", "six", "ten"}) {
+      ASSERT_TRUE(server.Classify(request, &response).ok());
+      other = server.Build(BuildRequest({name}));
+    }
+  }
+  RunningServer after(options);
+  EXPECT_TRUE(after.Classify(request, &response).ok());
+  request.set_weight_set_id(other);
+  EXPECT_TRUE(after.Classify(request, &response).ok());
+  EXPECT_EQ(after.text_calls(), 0);
+}
+
 TEST_F(StoresTest, ADiskStoreThatIsNoFolderEndsTheStart) {
   ServerOptions options;
   options.listen = "127.0.0.1:0";

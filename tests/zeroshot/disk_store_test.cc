@@ -32,6 +32,9 @@ class DiskStoreInAFolder : public WeightStore {
   absl::Status Put(std::shared_ptr<const WeightSet> set) override {
     return store_->Put(std::move(set));
   }
+  absl::Status Touch(absl::string_view id) override {
+    return store_->Touch(id);
+  }
   absl::Status Delete(absl::string_view id) override {
     return store_->Delete(id);
   }

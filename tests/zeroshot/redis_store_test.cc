@@ -68,6 +68,9 @@ class OwnRedis : public WeightStore {
   absl::Status Put(std::shared_ptr<const WeightSet> set) override {
     return client_.store.Put(std::move(set));
   }
+  absl::Status Touch(absl::string_view id) override {
+    return client_.store.Touch(id);
+  }
   absl::Status Delete(absl::string_view id) override {
     return client_.store.Delete(id);
   }

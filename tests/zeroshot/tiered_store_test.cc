@@ -38,6 +38,11 @@ class Flaky : public WeightStore {
     if (puts_fail) status = absl::UnavailableError("full");
     return status.ok() ? store_.Put(std::move(set)) : status;
   }
+  absl::Status Touch(absl::string_view id) override {
+    ++touches;
+    absl::Status status = Status();
+    return status.ok() ? store_.Touch(id) : status;
+  }
   absl::Status Delete(absl::string_view id) override {
     absl::Status status = Status();
     return status.ok() ? store_.Delete(id) : status;
@@ -52,7 +57,7 @@ class Flaky : public WeightStore {
   std::atomic<absl::StatusCode> fails{absl::StatusCode::kOk};
   std::atomic<bool> puts_fail{false}, throws{false};
   std::atomic<int> delay_ms{0};
-  std::atomic<int> gets{0};
+  std::atomic<int> gets{0}, touches{0};
 
  private:
   absl::Status Status() { return absl::Status(fails.load(), "told to"); }
@@ -74,6 +79,7 @@ struct OwnTiers : Flaky {
   absl::Status Put(std::shared_ptr<const WeightSet> set) override {
     return tiers.Put(std::move(set));
   }
+  absl::Status Touch(absl::string_view id) override { return tiers.Touch(id); }
   absl::Status Delete(absl::string_view id) override {
     return tiers.Delete(id);
   }

@@ -30,6 +30,7 @@ class Forgetful : public WeightStore {
     lost = false;
     return store_.Put(std::move(set));
   }
+  absl::Status Touch(absl::string_view id) override { return store_.Touch(id); }
   absl::Status Delete(absl::string_view id) override {
     return store_.Delete(id);
   }
