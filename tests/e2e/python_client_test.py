@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -149,19 +150,26 @@ class PythonClientTest(unittest.TestCase):
         for stop in (signal.SIGTERM, signal.SIGKILL):
             server = self.server("--drain_grace=0s")
             server.wait_for(" serving ")
-            client = subprocess.Popen(
-                [sys.executable, "-u", str(self.folder / "classify.py"), server.address,
-                 str(self.folder / "service_config.json"), *map(str, images)],
-                env={**os.environ, "PYTHONPATH": f"{self.folder}:{documents.PACKAGES}"},
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
-            first = client.stdout.readline()
-            self.assertIn(str(images[0]), first)
-            server.process.send_signal(stop)
-            server.process.wait(120)
-            again = self.server(listen=server.address)
-            rest, errors = client.communicate(timeout=240)
-            self.assertEqual(client.returncode, 0, errors)
-            answered = [line.rsplit(": ", 1)[0] for line in [first.rstrip(), *rest.splitlines()]]
+            # Its answers are read through one reader to the end: communicate() would lose what
+            # readline() had read ahead. Its errors go to a file, which never fills up.
+            with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(
+                    [sys.executable, "-u", str(self.folder / "classify.py"), server.address,
+                     str(self.folder / "service_config.json"), *map(str, images)],
+                    env={**os.environ, "PYTHONPATH": f"{self.folder}:{documents.PACKAGES}"},
+                    stdout=subprocess.PIPE, stderr=errors, text=True) as client:
+                too_late = threading.Timer(600, client.kill)
+                self.addCleanup(too_late.cancel)
+                too_late.start()
+                lines = [client.stdout.readline()]
+                server.process.send_signal(stop)
+                server.process.wait(120)
+                again = self.server(listen=server.address)
+                lines += client.stdout.readlines()
+                status = client.wait()
+                too_late.cancel()
+                errors.seek(0)
+                self.assertEqual(status, 0, errors.read())
+            answered = [line.rsplit(": ", 1)[0] for line in lines]
             self.assertEqual(answered, list(map(str, images)))
             again.stop()
 
