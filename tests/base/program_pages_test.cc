@@ -31,7 +31,10 @@ ProgramPage Flat() {
           {{"Input",
             {{"input", "FILE", "File to frob. It's kept.", "a-b"},
              {"mode", "fast|slow", "How it is done", "fast"}}},
-           {"Log", {{"quiet", "", "Say nothing"}, {"mood", "N", "How", ""}}}},
+           {"Log",
+            {{"quiet", "", "Say nothing"},
+             {"mood", "N", "How", ""},
+             {"place", "FOLDER", "Where"}}}},
           {{"Notes", "First.\n\n    frob --quiet\n\n.Last"},
            {"Examples", "\n    frob -x\n"}}};
 }
@@ -40,7 +43,7 @@ ProgramPage WithCommands() {
   ProgramPage page = Flat();
   page.commands = {
       {"list", "", "list all", "", {{"long", "", "More of each"}}},
-      {"show", "NAME", "show one", "", {{"format", "csv|json", "Format"}}}};
+      {"show", "FILE", "show one", "", {{"format", "csv|json", "Format"}}}};
   return page;
 }
 
@@ -60,11 +63,13 @@ std::string RunShell(const std::string& script) {
   return output;
 }
 
-// What bash would offer when these are the words and the last is typed.
+// What bash would offer when these are the words and the last is typed; default
+// and dirnames: files and folders.
 std::vector<std::string> Offers(const ProgramPage& page,
                                 const std::vector<std::string>& words) {
   const std::string out = RunShell(absl::StrCat(
-      *GeneratePage(page, "bash"), "\nCOMP_WORDS=('",
+      *GeneratePage(page, "bash"),
+      "\ncompopt() { [[ $2 == nospace ]] || echo \"$2\"; }\nCOMP_WORDS=('",
       absl::StrJoin(words, "' '"), "')\nCOMP_CWORD=", words.size() - 1,
       "\n_frob\nfor reply in \"${COMPREPLY[@]}\"; do echo \"$reply\"; done\n"));
   return absl::StrSplit(out, '\n', absl::SkipEmpty());
@@ -78,7 +83,8 @@ TEST(ProgramPagesTest, TableHasALineForEachFlagBelowItsTopic) {
             "\n"
             "Log:\n"
             "  --quiet                      Say nothing\n"
-            "  --mood=N                     How\n");
+            "  --mood=N                     How\n"
+            "  --place=FOLDER               Where\n");
 }
 
 TEST(ProgramPagesTest, BashOffersFlagsCommandsAndValues) {
@@ -88,12 +94,19 @@ TEST(ProgramPagesTest, BashOffersFlagsCommandsAndValues) {
               ElementsAre("fast", "slow"));
   EXPECT_THAT(Offers(Flat(), {"frob", "--mode", "=", "s"}),
               ElementsAre("slow"));
-  EXPECT_THAT(Offers(Flat(), {"frob", "--input", "=", "/etc/host"}),
-              ::testing::Contains("/etc/hosts"));
+  EXPECT_THAT(Offers(Flat(), {"frob", "--input", "=", "x"}),
+              ElementsAre("default"));
+  EXPECT_THAT(Offers(Flat(), {"frob", "--place", "="}),
+              ElementsAre("dirnames"));
   EXPECT_THAT(Offers(Flat(), {"frob", "--mood", "=", "x"}), IsEmpty());
+  EXPECT_THAT(Offers(Flat(), {"frob", ""}), IsEmpty());
   EXPECT_THAT(Offers(WithCommands(), {"frob", ""}),
               ElementsAre("list", "show"));
   EXPECT_THAT(Offers(WithCommands(), {"frob", "sh"}), ElementsAre("show"));
+  // Only where a command takes them.
+  EXPECT_THAT(Offers(WithCommands(), {"frob", "show", ""}),
+              ElementsAre("default"));
+  EXPECT_THAT(Offers(WithCommands(), {"frob", "list", ""}), IsEmpty());
   EXPECT_THAT(Offers(WithCommands(), {"frob", "list", "--l"}),
               ElementsAre("--long"));
   EXPECT_THAT(Offers(WithCommands(), {"frob", "show", "--l"}), IsEmpty());
@@ -105,13 +118,14 @@ TEST(ProgramPagesTest, BashOffersFlagsCommandsAndValues) {
 
 TEST(ProgramPagesTest, ManPageHoldsEverythingAndEscapesIt) {
   const std::string page = *GeneratePage(WithCommands(), "man");
-  EXPECT_THAT(
-      page,
-      AllOf(HasSubstr(".TH FROB 1"), HasSubstr("frob \\- frob"),
-            HasSubstr("\\fB\\-\\-input\\fR=\\fIFILE\\fR"),
-            HasSubstr("It's kept."), HasSubstr("Default: a\\-b"),
-            HasSubstr(".SS show NAME"), HasSubstr(".nf\n    frob \\-\\-quiet"),
-            HasSubstr("\\&.Last"), HasSubstr(".nf\n    frob \\-x\n.fi")));
+  EXPECT_THAT(page,
+              AllOf(HasSubstr(".TH FROB 1"), HasSubstr("frob \\- frob"),
+                    HasSubstr("\\fB\\-\\-input\\fR=\\fIFILE\\fR"),
+                    HasSubstr("It's kept."), HasSubstr("Default: a\\-b"),
+                    HasSubstr(".SS show FILE"),
+                    HasSubstr(".PP\n.nf\n    frob \\-\\-quiet\n.fi\n.PP\n"),
+                    HasSubstr("\\&.Last"),
+                    HasSubstr(".SH EXAMPLES\n.nf\n    frob \\-x\n.fi")));
 }
 
 TEST(ProgramPagesTest, EveryKindNamesEveryFlag) {
@@ -123,6 +137,15 @@ TEST(ProgramPagesTest, EveryKindNamesEveryFlag) {
     }
   }
   EXPECT_FALSE(GeneratePage(Flat(), "tcsh").has_value());
+}
+
+TEST(ProgramPagesTest, LinesOfTheManPageAreNotLong) {
+  ProgramPage page = Flat();
+  page.topics[0].flags[0].help =
+      absl::StrCat(std::string(70, 'a'), " ", std::string(5, 'b'), " .c d'e");
+  EXPECT_THAT(*GeneratePage(page, "man"),
+              HasSubstr(absl::StrCat("\n", std::string(70, 'a'),
+                                     " bbbbb\n\\&.c d'e.")));
 }
 
 // In single quotes nothing of the help is code.
