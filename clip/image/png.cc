@@ -63,6 +63,13 @@ class PngReader {
     if (setjmp(png_jmpbuf(png_))) return false;
     png_read_info(png_, info_);
     bits_in_file_ = int64_t{bit_depth()} * png_get_channels(png_, info_);
+    mode_ = Mode();
+    return true;
+  }
+
+  // Takes rows of memory, which BytesForReading says.
+  bool Start() {
+    if (setjmp(png_jmpbuf(png_))) return false;
     if (bit_depth() == 16) png_set_strip_16(png_);
     if (color_type() == PNG_COLOR_TYPE_GRAY) {
       if (bit_depth() < 8) png_set_expand_gray_1_2_4_to_8(png_);
@@ -70,19 +77,23 @@ class PngReader {
       png_set_packing(png_);  // Palette indices: one a byte.
     }
     passes_ = png_set_interlace_handling(png_);
-    mode_ = Mode();
     png_read_update_info(png_, info_);
+    if (row_bytes() != size_t{1} * width() * ChannelsOf(mode_)) {
+      png_error(png_, "its rows do not fit its header");
+    }
     return true;
   }
 
   // What reading takes beside the pixels: rows as the file has them, before
   // and after its filters, and what inflates them.
   int64_t BytesForReading() const {
-    const int64_t row = (int64_t{width()} * bits_in_file_ + 7) / 8;
+    const int64_t bits =
+        std::max<int64_t>(bits_in_file_, 8 * ChannelsOf(mode_));
+    const int64_t row = (int64_t{width()} * bits + 7) / 8;
     return 4 * row + (64 << 10);
   }
 
-  // REQUIRES: ReadHeader returned true; pixels has height rows of row_bytes.
+  // REQUIRES: Start returned true; pixels has height rows of row_bytes.
   // Also false if the run was stopped.
   bool ReadPixels(uint8_t* pixels, DecodeRun* run) {
     if (setjmp(png_jmpbuf(png_))) return false;
@@ -126,7 +137,9 @@ class PngReader {
   }
 
   ImageMode mode() const { return mode_; }
-  bool interlaced() const { return passes_ > 1; }
+  bool interlaced() const {
+    return png_get_interlace_type(png_, info_) != PNG_INTERLACE_NONE;
+  }
   int width() const { return png_get_image_width(png_, info_); }
   int height() const { return png_get_image_height(png_, info_); }
   size_t row_bytes() const { return png_get_rowbytes(png_, info_); }
@@ -192,16 +205,6 @@ absl::Status CheckHeader(absl::string_view bytes, const DecodeRun& run) {
   return run.CheckSize(BigEndian32(&bytes[16]), BigEndian32(&bytes[20]));
 }
 
-// Reads all before the pixels.
-absl::Status Open(PngReader* reader) {
-  if (!reader->ReadHeader()) return DamagedImage("PNG", reader->reason());
-  if (reader->row_bytes() !=
-      size_t{1} * reader->width() * ChannelsOf(reader->mode())) {
-    return DamagedImage("PNG", "its rows do not fit its header");
-  }
-  return absl::OkStatus();
-}
-
 absl::Status WhyNotRead(const PngReader& reader, const DecodeRun& run) {
   return run.stopped().ok() ? DamagedImage("PNG", reader.reason())
                             : run.stopped();
@@ -214,6 +217,7 @@ absl::StatusOr<Image> ReadImage(PngReader* reader, DecodeRun* run) {
       reader->BytesForReading() +
           run->ImageBytes(width, height, ChannelsOf(reader->mode())));
   if (!begun.ok()) return begun;
+  if (!reader->Start()) return DamagedImage("PNG", reader->reason());
   Image image = NewImage(reader->mode(), width, height);
   if (!reader->ReadPixels(image.pixels.data(), run)) {
     return WhyNotRead(*reader, *run);
@@ -228,8 +232,7 @@ absl::StatusOr<Image> DecodePng(absl::string_view bytes, DecodeRun* run) {
   absl::Status header = CheckHeader(bytes, *run);
   if (!header.ok()) return header;
   PngReader reader(bytes);
-  absl::Status opened = Open(&reader);
-  if (!opened.ok()) return opened;
+  if (!reader.ReadHeader()) return DamagedImage("PNG", reader.reason());
   return ReadImage(&reader, run);
 }
 
@@ -238,8 +241,7 @@ absl::StatusOr<std::vector<uint8_t>> CropPng(absl::string_view bytes, int size,
   absl::Status header = CheckHeader(bytes, *run);
   if (!header.ok()) return header;
   PngReader reader(bytes);
-  absl::Status opened = Open(&reader);
-  if (!opened.ok()) return opened;
+  if (!reader.ReadHeader()) return DamagedImage("PNG", reader.reason());
   if (reader.interlaced()) {
     const absl::StatusOr<Image> image = ReadImage(&reader, run);
     if (!image.ok()) return image.status();
@@ -251,6 +253,7 @@ absl::StatusOr<std::vector<uint8_t>> CropPng(absl::string_view bytes, int size,
                  reader.BytesForReading() +
                      RowCropper::BytesFor(reader.mode(), width, height, size));
   if (!begun.ok()) return begun;
+  if (!reader.Start()) return DamagedImage("PNG", reader.reason());
   RowCropper cropper(reader.mode(), width, height, size);
   if (!reader.ReadRows(&cropper, run)) return WhyNotRead(reader, *run);
   std::vector<uint8_t> crop = cropper.Finish(

@@ -129,6 +129,23 @@ TEST(DearImagesTest, TakeWhatTheBudgetWasAskedFor) {
   }
 }
 
+TEST(DearImagesTest, NothingIsTakenBeforeTheBudgetHasSaidYes) {
+  DecodeBudget budget({.bytes = 1, .at_once = 1});
+  DecodeOptions options;
+  options.budget = &budget;
+  std::vector<DearImage> images = Corpus();
+  images.push_back({"PNG of one row, 100,000,000 x 1",
+                    testing_images::FlatPng(100'000'000, 1, 8, 2)});
+  for (const DearImage& image : images) {
+    absl::Status status;
+    const int64_t peak = PeakSince([&] {
+      status = DecodeAndCrop(image.bytes, kSize, options, nullptr, {}).status();
+    });
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << image.name << status;
+    EXPECT_LT(peak, 8 << 20) << image.name;
+  }
+}
+
 TEST(DearImagesTest, WhatCanBeCroppedRowByRowTakesLittle) {
   for (const std::string& file :
        {testing_images::FlatJpeg(12'000, 9'000, false),
