@@ -21,11 +21,13 @@ absl::Status Exhausted(absl::string_view what) {
 
 // Besides OutOfMemoryError, which says it by its type: the CPU's allocator,
 // oneDNN, whose kernels are made as they are needed, and CUDA's libraries,
-// which take memory of their own.
+// which take memory of their own. Where LibTorch's allocator lacks memory it
+// asks NVML who has it, and asserts that NVML answers, which it does not on a
+// MIG slice and in some containers.
 bool SaysOutOfMemory(absl::string_view what) {
   for (const absl::string_view sign :
        {"DefaultCPUAllocator", "could not create a primitive", "out of memory",
-        "ALLOC_FAILED"}) {
+        "ALLOC_FAILED", "NVML_SUCCESS"}) {
     if (absl::StrContains(what, sign)) return true;
   }
   return false;

@@ -17,11 +17,11 @@ inline const char kServer[] = ZEROSHOT_BINARY_DIR "/server/zeroshot_server";
 inline const char kClient[] = ZEROSHOT_BINARY_DIR "/client/zeroshot_client";
 inline const char kModel[] = ZEROSHOT_SOURCE_DIR "/models/demo";
 
-// Without its page for metrics, unless a flag names a port for it: tests run
-// beside each other.
+// Without its page for metrics, and on the CPU, unless a flag says otherwise:
+// tests run beside each other.
 inline std::unique_ptr<Process> StartServer(std::vector<std::string> flags = {
                                                 "--listen=127.0.0.1:0"}) {
-  flags.insert(flags.begin(), {kServer, "--metrics_listen="});
+  flags.insert(flags.begin(), {kServer, "--metrics_listen=", "--device=cpu"});
   return std::make_unique<Process>(flags);
 }
 

@@ -300,6 +300,39 @@ TEST_F(FullSizeTest, WhereMemoryRunsOutStepsAreHalved) {
   EXPECT_LE(WorstDifference(*rows, expected), kRounding);
 }
 
+// More prefixes than three steps of the smallest model take.
+TEST_F(CudaTest, ProgressCountsSequencesAndStopsTheCall) {
+  const ::testing::TemporaryFolder folder;
+  const std::string path = folder.path() + "/model.pt";
+  testing::WriteStateDict({RequiredTensors(testing::TinyVit())}, path);
+  const auto model = LoadOnGpu(path, "fp32");
+  ASSERT_TRUE(model.ok()) << model.status();
+  Sequences sequences;
+  for (int i = 0; i < 100'000; ++i)
+    sequences.push_back({98, i % 90, (i / 90) % 90, i / 8100, 99});
+  int64_t last = 0;
+  int calls = 0;
+  const auto count = [&](int64_t done, int64_t total, int64_t) {
+    EXPECT_GE(done, last);
+    EXPECT_EQ(total, 100'000);
+    last = done;
+    ++calls;
+    return true;
+  };
+  const auto ignore = [](int64_t, absl::Span<const float>) {};
+  const auto positions = (*model)->EncodeText(sequences, ignore, count);
+  ASSERT_TRUE(positions.ok()) << positions.status();
+  EXPECT_GE(calls, 3);
+  EXPECT_EQ(last, 100'000);
+
+  calls = 0;
+  const auto stopped = (*model)->EncodeText(
+      sequences, ignore,
+      [&](int64_t, int64_t, int64_t) { return ++calls < 2; });
+  EXPECT_EQ(stopped.status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(calls, 2);
+}
+
 TEST_F(CudaTest, RefusesPrecisionsItDoesNotHave) {
   for (const char* precision : {"int8", "fp8"}) {
     const absl::Status status = LoadOnGpu(DemoModel(), precision).status();

@@ -29,6 +29,10 @@ using ::testing::HasSubstr;
 using testing::RandomCheckpoint;
 using testing::TinyVit;
 
+// Not auto: where there is a GPU, cuda_test.cc asks it.
+const ModelOptions kCpu = {.device = "cpu"};
+const ModelOptions kCpuFp32 = {.device = "cpu", .precision = "fp32"};
+
 class ModelTest : public ::testing::Test {
  protected:
   void SetUp() override { checkpoint_.tensors = RequiredTensors(TinyVit()); }
@@ -38,7 +42,7 @@ class ModelTest : public ::testing::Test {
   }
 
   absl::StatusOr<std::unique_ptr<Model>> LoadState(
-      const ModelOptions& options = {.precision = "fp32"}) {
+      const ModelOptions& options = kCpuFp32) {
     WriteStateDict(checkpoint_, Path("m.pt"));
     return Model::Load(Path("m.pt"), options);
   }
@@ -57,7 +61,7 @@ class ModelTest : public ::testing::Test {
     json config = stream ? json::parse(stream) : json::object();
     config.merge_patch(patch);
     testing::WriteFile(path, config.dump());
-    const auto loaded = Model::Load(Path(model), {});
+    const auto loaded = Model::Load(Path(model), kCpu);
     EXPECT_EQ(loaded.status().code(), absl::StatusCode::kInvalidArgument);
     return std::string(loaded.status().message());
   }
@@ -102,11 +106,11 @@ TEST_F(ModelTest, AWeightThatIsNotFiniteIsRefusedByItsName) {
   for (const auto& test : kCases) {
     checkpoint_.half = test.half;
     WriteOpenClip(TinyVit(), checkpoint_, Path("oc"));
-    ASSERT_TRUE(Model::Load(Path("oc"), {}).ok());
+    ASSERT_TRUE(Model::Load(Path("oc"), kCpu).ok());
     // Beyond the first block of what is looked at together.
     Overwrite(Path("oc") + "/open_clip_model.safetensors", tensor, 5000,
               test.bytes);
-    const absl::Status status = Model::Load(Path("oc"), {}).status();
+    const absl::Status status = Model::Load(Path("oc"), kCpu).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(status.message()),
                 AllOf(HasSubstr(tensor), HasSubstr("NaN or infinite"),
@@ -123,14 +127,13 @@ TEST_F(ModelTest, AModelThatOverflowsIsRefusedAtStart) {
     Overwrite(Path("oc") + "/open_clip_model.safetensors",
               "visual.ln_post.bias", i, std::string("\xff\xff\x7f\x7f", 4));
   }
-  const absl::Status status =
-      Model::Load(Path("oc"), {.precision = "fp32"}).status();
+  const absl::Status status = Model::Load(Path("oc"), kCpuFp32).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("NaN or infinite"));
 }
 
 TEST_F(ModelTest, InfoSaysWhatWasLoaded) {
-  const auto model = LoadState({.device = "cpu", .precision = "fp32"});
+  const auto model = LoadState();
   ASSERT_TRUE(model.ok()) << model.status();
   const ModelInfo& info = (*model)->info();
   EXPECT_EQ(info.name, "m.pt");
@@ -168,8 +171,10 @@ TEST_F(ModelTest, RefusesOptionsItCannotHonour) {
         AllOf(HasSubstr(absl::StrCat("'", precision, "'")),
               HasSubstr("allowed are auto"), HasSubstr("fp32, bf16, int8")));
   }
-  EXPECT_EQ(load({.threads = -1}).code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(load({.max_batch = -1}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(load({.device = "cpu", .threads = -1}).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(load({.device = "cpu", .max_batch = -1}).code(),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(load({.device = "cpu", .precision = "fp32", .threads = 1}).ok());
 }
 
@@ -187,7 +192,7 @@ TEST_F(ModelTest, ThreadsSetForOneModelAreNotAnothersDefault) {
 }
 
 TEST_F(ModelTest, NothingAtThePathIsNotFound) {
-  const absl::Status status = Model::Load(Path("absent.pt"), {}).status();
+  const absl::Status status = Model::Load(Path("absent.pt"), kCpu).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("'absent.pt'"), ::testing::Not(HasSubstr("/"))));
@@ -244,7 +249,7 @@ TEST_F(ModelTest, TruncatedFilesAreErrors) {
     for (const uintmax_t keep :
          {size - 1, size / 2, uintmax_t{100}, uintmax_t{0}}) {
       std::filesystem::resize_file(Path(file), keep);
-      EXPECT_EQ(Model::Load(Path(model), {}).status().code(),
+      EXPECT_EQ(Model::Load(Path(model), kCpu).status().code(),
                 absl::StatusCode::kInvalidArgument)
           << file << keep;
     }
@@ -252,14 +257,14 @@ TEST_F(ModelTest, TruncatedFilesAreErrors) {
 }
 
 TEST_F(ModelTest, FoldersWithoutAConfigurationOrWeightsAreErrors) {
-  EXPECT_THAT(std::string(Model::Load(folder_.path(), {}).status().message()),
+  EXPECT_THAT(std::string(Model::Load(folder_.path(), kCpu).status().message()),
               HasSubstr("neither config.json"));
   testing::WriteFile(Path("config.json"), R"({"model_type": "clip"})");
-  EXPECT_THAT(std::string(Model::Load(folder_.path(), {}).status().message()),
+  EXPECT_THAT(std::string(Model::Load(folder_.path(), kCpu).status().message()),
               HasSubstr("neither 'model.safetensors'"));
   testing::WriteFile(Path("model.safetensors.index.json"),
                      R"({"weight_map": {"a": "../a.safetensors"}})");
-  EXPECT_THAT(std::string(Model::Load(folder_.path(), {}).status().message()),
+  EXPECT_THAT(std::string(Model::Load(folder_.path(), kCpu).status().message()),
               HasSubstr("'weight_map' must map"));
 }
 
