@@ -5,13 +5,13 @@ import socket
 import sys
 import tempfile
 
-from grpc_tools import protoc
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def load_stubs():
     """The modules zeroshot_pb2 and zeroshot_pb2_grpc."""
+    from grpc_tools import protoc  # which not every user of this file has
+
     out = tempfile.mkdtemp()
     include = pathlib.Path(protoc.__file__).parent / "_proto"
     if protoc.main(["", f"-I{ROOT / 'proto'}", f"-I{include}", f"--python_out={out}", f"--grpc_python_out={out}",
