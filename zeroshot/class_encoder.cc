@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -25,6 +24,13 @@ std::string ClassName(const ResolvedSpec& spec, int c) {
   return absl::StrCat("class ", c, " (", clip::Quoted(spec.class_name(c)), ")");
 }
 
+// What a prompt's vector is known by: its tokens, as they are, so that no other
+// prompt can have it.
+absl::string_view KeyOf(const std::vector<int32_t>& tokens) {
+  return {reinterpret_cast<const char*>(tokens.data()),
+          tokens.size() * sizeof(int32_t)};
+}
+
 absl::Status NobodyWaits() {
   return absl::CancelledError("nobody waits for the build any more");
 }
@@ -37,69 +43,48 @@ struct ClassEncoder::Batch {
   std::vector<int> prompts;  // of each sequence: which one of its class's
 };
 
-// What is known of each class: the sum of its prompts' unit rows so far, or
-// its finished row.
+// Of each class the sum of its prompts' unit rows so far.
 class ClassEncoder::Sums {
  public:
   Sums(int num_classes, int dim)
-      : dim_(dim),
-        sums_(static_cast<size_t>(num_classes) * dim),
-        known_(num_classes),
-        num_tokens_(num_classes) {}
-
-  // The class's row, finished.
-  void SetRow(int c, absl::Span<const float> row, int64_t num_tokens) {
-    std::copy(row.begin(), row.end(), SumOf(c));
-    num_tokens_[c] = num_tokens;
-    known_[c] = true;
-  }
-  bool known(int c) const { return known_[c]; }
+      : dim_(dim), sums_(static_cast<size_t>(num_classes) * dim) {}
 
   void Add(int c, const float* row) {
     double* sum = SumOf(c);
     for (size_t d = 0; d < dim_; ++d) sum[d] += row[d];
   }
-  void AddTokens(int c, int64_t count) { num_tokens_[c] += count; }
 
   // The direction of the mean is the direction of the sum.
   void UnitRow(int c, float* row) {
     const double* sum = SumOf(c);
     double square = 0;
     for (size_t d = 0; d < dim_; ++d) square += sum[d] * sum[d];
-    // Prompts that cancel out exactly leave zeros, not NaN. A finished row
-    // stays as it is, to the last bit.
-    double scale = square > 0 ? 1 / std::sqrt(square) : 0;
-    if (known_[c]) scale = 1;
+    // Prompts that cancel out exactly leave zeros, not NaN.
+    const double scale = square > 0 ? 1 / std::sqrt(square) : 0;
     for (size_t d = 0; d < dim_; ++d) {
       row[d] = static_cast<float>(sum[d] * scale);
     }
   }
-  int64_t num_tokens(int c) const { return num_tokens_[c]; }
 
  private:
   double* SumOf(int c) { return &sums_[static_cast<size_t>(c) * dim_]; }
 
   const size_t dim_;
   std::vector<double> sums_;  // [C, D]
-  std::vector<bool> known_;   // [C]
-  std::vector<int64_t> num_tokens_;
 };
 
 namespace {
 
-// Walks over the prompts of those classes of a spec that are not known.
+// Walks over the prompts of a spec.
 class PromptReader {
  public:
-  using IsKnown = std::function<bool(int c)>;
-
   PromptReader(const ResolvedSpec* spec, const clip::Tokenizer* tokenizer,
-               int context_length, IsKnown is_known)
+               int context_length)
       : spec_(spec),
         tokenizer_(tokenizer),
         made_prompts_(tokenizer, spec->template_pieces()),
-        context_length_(context_length),
-        is_known_(std::move(is_known)) {
-    SkipKnown();
+        context_length_(context_length) {
+    SetName();
   }
 
   bool at_end() const { return class_ == spec_->num_classes(); }
@@ -122,14 +107,13 @@ class PromptReader {
     if (++prompt_ == spec_->num_prompts(class_)) {
       prompt_ = 0;
       ++class_;
-      SkipKnown();
+      SetName();
     }
     return next;
   }
 
  private:
-  void SkipKnown() {
-    while (!at_end() && is_known_(class_)) ++class_;
+  void SetName() {
     if (!at_end()) made_prompts_.SetName(spec_->class_name(class_));
   }
 
@@ -147,7 +131,6 @@ class PromptReader {
   const clip::Tokenizer* const tokenizer_;
   clip::TemplateTokenizer made_prompts_;  // of templates and the class's name
   const int context_length_;
-  const IsKnown is_known_;
   int class_ = 0;
   int prompt_ = 0;
 };
@@ -161,23 +144,9 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
   const int64_t total = spec.total_prompts();
   EncodedClasses out;
   Sums sums(spec.num_classes(), static_cast<int>(dim));
-  std::vector<std::string> keys(spec.num_classes());
   int64_t done = 0;
   absl::Time start = clip::MonotonicNow();
-  const std::string templates_key = VectorCache::KeyOfTemplates(spec);
-  for (int c = 0; c < spec.num_classes(); ++c) {
-    if (c % kPromptsBetweenChecks == 0 && !progress(done, total, 0)) {
-      return NobodyWaits();
-    }
-    keys[c] = VectorCache::KeyOfClass(spec, c, templates_key);
-    const auto set = [&](absl::Span<const float> row, int64_t num_tokens) {
-      sums.SetRow(c, row, num_tokens);
-    };
-    if (cache_.Find(keys[c], set)) done += spec.num_prompts(c);
-  }
-
-  PromptReader prompts(&spec, tokenizer_, model_->info().context_length,
-                       [&sums](int c) { return sums.known(c); });
+  PromptReader prompts(&spec, tokenizer_, model_->info().context_length);
   while (!prompts.at_end()) {
     Batch batch;
     while (!prompts.at_end() && batch.sequences.size() < kPromptsPerCall) {
@@ -187,7 +156,7 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
       }
       auto prompt = prompts.Next();
       if (!prompt.ok()) return prompt.status();
-      sums.AddTokens(prompt->class_index, prompt->tokens.size());
+      out.num_tokens += static_cast<int64_t>(prompt->tokens.size());
       batch.classes.push_back(prompt->class_index);
       batch.prompts.push_back(prompt->prompt);
       batch.sequences.push_back(std::move(prompt->tokens));
@@ -207,24 +176,19 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
 
   out.weights = MakeWeights(spec.num_classes() * dim);
   for (int c = 0; c < spec.num_classes(); ++c) {
-    float* row = &out.weights[c * dim];
-    sums.UnitRow(c, row);
-    out.num_tokens += sums.num_tokens(c);
-    if (sums.known(c)) continue;
-    cache_.Put(keys[c], {row, dim}, sums.num_tokens(c));
+    sums.UnitRow(c, &out.weights[c * dim]);
   }
   return out;
 }
 
 void ClassEncoder::AddKnown(Batch* batch, Sums* sums) {
   size_t kept = 0;
-  std::string key;
+  std::vector<float> row(model_->info().embedding_dim);
   for (size_t i = 0; i < batch->sequences.size(); ++i) {
-    VectorCache::SetToKeyOfPrompt(batch->sequences[i], &key);
-    const auto add = [&](absl::Span<const float> row, int64_t) {
+    if (cache_.Find(KeyOf(batch->sequences[i]), row.data())) {
       sums->Add(batch->classes[i], row.data());
-    };
-    if (cache_.Find(key, add)) continue;
+      continue;
+    }
     if (kept != i) {
       batch->sequences[kept] = std::move(batch->sequences[i]);
       batch->classes[kept] = batch->classes[i];
@@ -246,7 +210,6 @@ absl::Status ClassEncoder::EncodeUnknown(const ResolvedSpec& spec,
     const bool go_on = progress(done, total, out->num_tokens_encoded);
     return go_on || done == total ? absl::OkStatus() : NobodyWaits();
   }
-  std::string key;
   absl::Status finite;
   const absl::StatusOr<int64_t> positions = model_->EncodeText(
       batch.sequences,
@@ -260,8 +223,7 @@ absl::Status ClassEncoder::EncodeUnknown(const ResolvedSpec& spec,
           return;
         }
         sums->Add(batch.classes[i], row.data());
-        VectorCache::SetToKeyOfPrompt(batch.sequences[i], &key);
-        cache_.Put(key, row, static_cast<int64_t>(batch.sequences[i].size()));
+        cache_.Put(KeyOf(batch.sequences[i]), row);
       },
       [&](int64_t part, int64_t, int64_t positions) {
         return finite.ok() && progress(done + part, total,

@@ -2,37 +2,7 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
-#include "clip/sha256.h"
-
 namespace zeroshot {
-
-void VectorCache::SetToKeyOfPrompt(absl::Span<const int32_t> tokens,
-                                   std::string* key) {
-  key->assign("p");
-  key->append(reinterpret_cast<const char*>(tokens.data()),
-              tokens.size() * sizeof(int32_t));
-}
-
-std::string VectorCache::KeyOfTemplates(const ResolvedSpec& spec) {
-  clip::Sha256 hash;
-  hash.UpdateField("templates");
-  for (const std::string& text : spec.templates()) hash.UpdateField(text);
-  return hash.HexDigest();
-}
-
-std::string VectorCache::KeyOfClass(const ResolvedSpec& spec, int c,
-                                    absl::string_view templates_key) {
-  clip::Sha256 hash;
-  if (spec.own_prompts(c).empty()) {
-    hash.UpdateField(templates_key);
-    hash.UpdateField(spec.class_name(c));
-  } else {
-    hash.UpdateField("prompts");
-    for (const std::string& text : spec.own_prompts(c)) hash.UpdateField(text);
-  }
-  return absl::StrCat("c", hash.HexDigest());
-}
 
 int64_t VectorCache::BytesOf(size_t key_size) const {
   // Of the index, a slot and its share of those that are empty.
@@ -77,7 +47,7 @@ void VectorCache::EraseOldest() {
   free_.push_back(i);
 }
 
-bool VectorCache::Find(absl::string_view key, Use use) {
+bool VectorCache::Find(absl::string_view key, float* row) {
   clip::MutexLock lock(&mu_);
   const auto found = index_.find(key);
   if (found == index_.end()) {
@@ -90,18 +60,11 @@ bool VectorCache::Find(absl::string_view key, Use use) {
     Unlink(i);
     Link(i);
   }
-  use({RowOf(i), dim_}, entries_[i].num_tokens);
+  std::copy_n(RowOf(i), dim_, row);
   return true;
 }
 
-bool VectorCache::Find(absl::string_view key, float* row) {
-  return Find(key, [row](absl::Span<const float> found, int64_t) {
-    std::copy(found.begin(), found.end(), row);
-  });
-}
-
-void VectorCache::Put(absl::string_view key, absl::Span<const float> row,
-                      int64_t num_tokens) {
+void VectorCache::Put(absl::string_view key, absl::Span<const float> row) {
   clip::MutexLock lock(&mu_);
   if (dim_ == 0) {
     dim_ = row.size();
@@ -116,7 +79,6 @@ void VectorCache::Put(absl::string_view key, absl::Span<const float> row,
   if (i == kNone) return;
   Entry& entry = entries_[i];
   entry.key.assign(key.data(), key.size());
-  entry.num_tokens = num_tokens;
   std::copy(row.begin(), row.end(), RowOf(i));
   index_.emplace(entry.key, i);
   Link(i);

@@ -1,7 +1,6 @@
 // Vectors that were made, so that nothing known is encoded again: of prompts,
-// by their tokens, and of classes, by their prompts (for the next build), or
-// of pictures, by their bytes (zeroshot/embedder.h). Bounded by bytes; the
-// least recently used go first.
+// by their tokens (zeroshot/class_encoder.h), or of pictures, by their bytes
+// (zeroshot/embedder.h). Bounded by bytes; the least recently used go first.
 //
 // A build of 80,000 prompts puts 80,000 rows here while a GPU waits for the
 // next step: rows lie side by side in huge pages, and a row is one copy.
@@ -15,11 +14,9 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "clip/mutex.h"
-#include "zeroshot/classifier_spec.h"
 #include "zeroshot/huge_pages.h"
 
 namespace zeroshot {
@@ -32,29 +29,11 @@ class VectorCache {
   // 0 bytes: keeps nothing.
   explicit VectorCache(int64_t max_bytes) : max_bytes_(max_bytes) {}
 
-  // What a vector is known by. Of a prompt: its tokens, as they are, so that no
-  // other can have its vector.
-  static void SetToKeyOfPrompt(absl::Span<const int32_t> tokens,
-                               std::string* key);
-  // Of a class: SHA-256 of its prompts, or of templates and name if they make
-  // its prompts; `templates_key` is KeyOfTemplates of the same spec.
-  static std::string KeyOfTemplates(const ResolvedSpec& spec);
-  static std::string KeyOfClass(const ResolvedSpec& spec, int c,
-                                absl::string_view templates_key);
-
-  // Receives a row that was found, of unit length, and how many tokens the
-  // prompts have that it is made of, if any. The row is gone, and the cache
-  // waits, until it returns.
-  using Use =
-      absl::FunctionRef<void(absl::Span<const float> row, int64_t num_tokens)>;
-
-  // False: not there. A vector that is found counts as used.
-  bool Find(absl::string_view key, Use use);
-  // Copies the row to `row` [D].
+  // Finds a row, of unit length, which counts as used and is copied to `row`
+  // [D]. False: not there.
   bool Find(absl::string_view key, float* row);
 
-  void Put(absl::string_view key, absl::Span<const float> row,
-           int64_t num_tokens = 0);
+  void Put(absl::string_view key, absl::Span<const float> row);
 
   // Now, and since the start.
   struct Stats {
@@ -70,7 +49,6 @@ class VectorCache {
   // A vector and its neighbours in the order of use; kNone at the ends.
   struct Entry {
     std::string key;
-    int64_t num_tokens = 0;
     int32_t newer = kNone, older = kNone;
   };
 
