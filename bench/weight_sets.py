@@ -147,11 +147,9 @@ def tiers(args: argparse.Namespace) -> None:
             with Server(args.model, args.precision, flag, bare) as server:
                 print(f"  {tier:9} {median(server, lambda: server.stub.GetWeightSet(get), args.rounds)}")
         print(f"\nClassify with a known id on a server that just started, {args.starts} starts: the first, then in memory")
-        for tier, flag in (("on disk", disk), ("in Redis", shared), ("header only", shared)):
+        for tier, flag in (("on disk", disk), ("in Redis", shared)):
             first, later = [], []
             for _ in range(args.starts):
-                if tier == "header only":
-                    redis.run("DEL", f"zeroshot:weights:{reply.weight_set_id}")
                 with Server(args.model, args.precision, flag) as server:
                     first.append(timed(lambda: server.stub.Classify(classify))[0] * 1e3)
                     later += [timed(lambda: server.stub.Classify(classify))[0] * 1e3 for _ in range(10)]

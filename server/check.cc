@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "clip/model.h"
 #include "server/credentials.h"
+#include "server/stores.h"
 #include "server/tokens.h"
 
 namespace zeroshot::server {
@@ -93,6 +94,11 @@ absl::StatusOr<std::string> Check(const Options& options) {
     absl::Status status = CheckFolder(options.server.disk_store);
     if (!status.ok()) return status;
     lines.Add("disk store", options.server.disk_store);
+  }
+  if (!options.server.store_key_file.empty()) {
+    const auto keys = LoadStoreKeys(options.server.store_key_file);
+    if (!keys.ok()) return keys.status();
+    lines.Add("store keys", options.server.store_key_file);
   }
   const absl::StatusOr<clip::ModelInfo> info =
       clip::Model::Inspect(options.model, options.tower);

@@ -16,7 +16,6 @@
 #include "zeroshot/tiered_store.h"
 #include "zeroshot/weight_set_builder.h"
 #include "zeroshot/weight_set_check.h"
-#include "zeroshot/weight_set_finder.h"
 
 namespace zeroshot::server {
 
@@ -24,7 +23,7 @@ namespace zeroshot::server {
 struct Engine {
   // `stores` and `metrics` are borrowed.
   Engine(std::unique_ptr<clip::Model> loaded, const ServerOptions& options,
-         Stores* stores, Metrics* metrics, FinderOptions finding)
+         Stores* stores, Metrics* metrics)
       : model(std::move(loaded)),
         store(stores->all()),
         embedder(model.get(), &tokenizer, options.embedder,
@@ -32,8 +31,7 @@ struct Engine {
         builder(model.get(), &tokenizer, &store, options.build,
                 options.max_builds, stores->lease(),
                 options.vector_cache_bytes),
-        sets(&store, &builder, std::move(finding)),
-        classifier(model.get(), &embedder, &sets),
+        classifier(model.get(), &embedder, &store),
         gpus(model->info().devices, options.gpu_monitor) {
     store.SetCheck([info = model->info()](const WeightSet& set) {
       return CheckStored(set, info);
@@ -46,7 +44,6 @@ struct Engine {
   TieredStore& store;
   Embedder embedder;
   WeightSetBuilder builder;
-  WeightSetFinder sets;
   Classifier classifier;
   GpuMonitor gpus;
 };

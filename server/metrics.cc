@@ -255,8 +255,7 @@ void ReadServer(const Readings& readings, Snapshot* out) {
   ReadDecodes(readings.decodes, out);
   ReadTiers(readings.tiers, out);
   ReadCache("zeroshot_image_cache", "pictures", readings.image_cache, out);
-  ReadCache("zeroshot_vector_cache", "classes and prompts", readings.vectors,
-            out);
+  ReadCache("zeroshot_vector_cache", "prompts", readings.vectors, out);
 }
 
 }  // namespace
@@ -305,9 +304,8 @@ Metrics::Metrics()
                    .Add({})),
       builds_(BuildCounter()
                   .Name("zeroshot_builds_total")
-                  .Help("Builds that went well: built, found (cached), waited "
-                        "for as another call's (joined), or built again from "
-                        "a stored specification (rebuilt)")
+                  .Help("Builds that went well: built, found (cached), or "
+                        "waited for as another call's (joined)")
                   .Register(registry_)),
       build_seconds_(BuildHistogram()
                          .Name("zeroshot_build_seconds")
@@ -354,12 +352,11 @@ void Metrics::BatchRan(int pictures) { batch_pictures_.Observe(pictures); }
 
 void Metrics::CallStalled() { stalled_.Increment(); }
 
-void Metrics::BuildEnded(const BuildResult& result, bool again) {
+void Metrics::BuildEnded(const BuildResult& result) {
   const bool waited = result.cached || result.joined;
   builds_
       .Add({{"result", result.cached   ? "cached"
                        : result.joined ? "joined"
-                       : again         ? "rebuilt"
                                        : "built"}})
       .Increment();
   const int64_t tokens = result.set->num_tokens;

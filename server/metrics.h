@@ -43,7 +43,7 @@ struct Readings {
   clip::DecodeBudget::Stats decodes;
   std::vector<TieredStore::TierStats> tiers;
   VectorCache::Stats image_cache;
-  VectorCache::Stats vectors;  // of classes and prompts
+  VectorCache::Stats vectors;  // of prompts
 };
 
 // Thread rule: every method may be called from many threads at once.
@@ -60,8 +60,7 @@ class Metrics {
   // The tower ran on `pictures` at once.
   void BatchRan(int pictures);
 
-  // `again`: from a stored specification, not for a build call.
-  void BuildEnded(const BuildResult& result, bool again = false);
+  void BuildEnded(const BuildResult& result);
 
   // A call was ended because its client did nothing (server/stalled_calls.h).
   void CallStalled();

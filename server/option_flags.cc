@@ -63,7 +63,7 @@ void DeclareStores(Flags* flags, ServerOptions* out, FlagExtras* extras) {
               "Memory for weight sets. The least recently used are evicted "
               "first. 0 keeps none and needs --disk_store or --redis");
   flags->Size("vector_cache_bytes", 0, kMaxInt64, &out->vector_cache_bytes,
-              "Memory for vectors of classes and prompts; 0: none. With them "
+              "Memory for vectors of prompts; 0: none. With them "
               "an edited classifier costs only what is new");
   flags->Text("disk_store", "FOLDER", &out->disk_store,
               "Folder for weight sets that outlive the process; empty: none");
@@ -80,14 +80,18 @@ void DeclareStores(Flags* flags, ServerOptions* out, FlagExtras* extras) {
               "Authorities for rediss://, PEM; empty: the system's");
   flags->Time("redis_timeout", absl::Milliseconds(1), kDay,
               &extras->redis.timeout,
-              "Longest wait for Redis before a call goes on without it");
+              "Longest wait for Redis without a byte that moves. A call then "
+              "goes on without it");
   flags->Time("redis_ttl", absl::Seconds(1), absl::Hours(365 * 24),
               &out->redis_store.ttl,
-              "How long an unread weight set stays in Redis. What it can be "
-              "built from again stays four times as long");
+              "How long a weight set that no server uses stays in Redis");
   flags->Size("redis_max_set_bytes", 1, int64_t{512} << 20,
               &out->redis_store.max_set_bytes,
               "Largest weight set shared through Redis");
+  flags->Text("store_key_file", "FILE", &out->store_key_file,
+              "Secret keys, a line each, that servers share. Weight sets on "
+              "disk and in Redis are signed with the first, and only those "
+              "that one of them signed are used. Empty: none is signed");
 }
 
 void DeclareImages(Flags* flags, ServerOptions* out) {

@@ -47,6 +47,7 @@ struct ServerOptions {
   std::string disk_store;  // folder; empty: none
   int64_t disk_store_bytes = int64_t{10} << 30;
   std::optional<RedisOptions> redis;  // shared by servers; or none
+  std::string store_key_file;  // signs what disk and Redis hold; empty: none
   RedisStoreOptions redis_store;
   absl::Duration watchdog_timeout = absl::Seconds(30);  // see server/watchdog.h
   // Of the picture that is tried before any call is taken; no flag.

@@ -31,10 +31,6 @@ constexpr int kThreadHeadroom = 64;
 // How long answers may take to leave after their calls are done.
 constexpr absl::Duration kFlushTime = absl::Seconds(1);
 
-// Of the Classify calls inside, one in so many may wait for a set to be built
-// again: the others have sets that are there.
-constexpr int kRebuildShare = 2;
-
 // Between two looks of the watchdog.
 constexpr absl::Duration kWatchInterval = absl::Seconds(5);
 
@@ -205,20 +201,6 @@ void Server::UpdateHealth() {
   health_.Set(Ready().ok());
 }
 
-FinderOptions Server::FindingOptions() {
-  return {.max_waiting = std::max(1, options_.max_inflight / kRebuildShare),
-          .stopping = [this] { return calls_.closed(); },
-          .on_rebuilt =
-              [this](const BuildResult& built) {
-                spdlog::info(
-                    "weight set {} was built again from its specification: {} "
-                    "tokens in {:.2f} s",
-                    built.set->id, built.num_tokens_encoded,
-                    absl::ToDoubleSeconds(built.timing.total));
-                metrics_.BuildEnded(built, /*again=*/true);
-              }};
-}
-
 void Server::DeviceLost(const clip::Model& model,
                         const clip::LostDevice& device) {
   const int left = model.devices_left();
@@ -248,7 +230,7 @@ absl::Status Server::Prepare(std::unique_ptr<clip::Model> model) {
         DeviceLost(*lost, device);
       });
   engine_ = std::make_unique<Engine>(std::move(model), options_, stores_.get(),
-                                     &metrics_, FindingOptions());
+                                     &metrics_);
   watchdog_ = std::make_unique<Watchdog>(
       &engine_->embedder,
       Watchdog::Options{

@@ -81,10 +81,6 @@ class Server {
   Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens,
          std::unique_ptr<Stores> stores);
 
-  // Builds that Classify calls lead to: how many, until when, and what is
-  // told of them.
-  FinderOptions FindingOptions();
-
   // On the thread of a call that met the loss.
   void DeviceLost(const clip::Model& model, const clip::LostDevice& device);
 

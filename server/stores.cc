@@ -3,12 +3,15 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace zeroshot::server {
@@ -47,12 +50,40 @@ void SayWhetherThere(const RedisOptions& redis, RedisClient* client) {
 
 }  // namespace
 
+absl::StatusOr<StoreKeys> LoadStoreKeys(const std::string& file) {
+  constexpr size_t kLeastKey = 32;
+  StoreKeys keys;
+  if (file.empty()) return keys;
+  const auto wrong = [&file](absl::string_view what) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--store_key_file=", file, ": ", what));
+  };
+  std::ifstream in(file);
+  if (!in) return wrong("it cannot be read");
+  std::string line;
+  for (int number = 1; std::getline(in, line); ++number) {
+    const absl::string_view key = absl::StripAsciiWhitespace(line);
+    if (key.empty() || key[0] == '#') continue;
+    if (key.size() < kLeastKey) {
+      return wrong(absl::StrCat("the key in line ", number, " has ", key.size(),
+                                " characters; at least ", kLeastKey,
+                                " are needed"));
+    }
+    keys.emplace_back(key);
+  }
+  if (keys.empty()) return wrong("it has no key");
+  return keys;
+}
+
 absl::StatusOr<std::unique_ptr<Stores>> Stores::Open(
     const ServerOptions& options) {
+  const absl::StatusOr<StoreKeys> keys = LoadStoreKeys(options.store_key_file);
+  if (!keys.ok()) return keys.status();
   std::unique_ptr<Stores> stores(new Stores(options.memory_store_bytes));
   std::vector<TieredStore::Tier> tiers = {{"memory", &stores->memory_}};
   if (!options.disk_store.empty()) {
-    auto disk = DiskStore::Open(options.disk_store, options.disk_store_bytes);
+    auto disk =
+        DiskStore::Open(options.disk_store, options.disk_store_bytes, *keys);
     if (!disk.ok()) return disk.status();
     stores->disk_ = *std::move(disk);
     tiers.push_back({"disk", stores->disk_.get()});
@@ -65,8 +96,10 @@ absl::StatusOr<std::unique_ptr<Stores>> Stores::Open(
     }
     stores->redis_client_ = *std::move(client);
     SayWhetherThere(*options.redis, stores->redis_client_.get());
-    stores->redis_ = std::make_unique<RedisStore>(stores->redis_client_.get(),
-                                                  options.redis_store);
+    RedisStoreOptions shared = options.redis_store;
+    shared.keys = *keys;
+    stores->redis_ =
+        std::make_unique<RedisStore>(stores->redis_client_.get(), shared);
     tiers.push_back({"redis", stores->redis_.get()});
   }
   absl::Duration touch_every = TieredStore::kTouchEvery;

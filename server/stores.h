@@ -3,6 +3,7 @@
 #define ZEROSHOT_SERVER_STORES_H_
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "server/options.h"
@@ -14,11 +15,17 @@
 
 namespace zeroshot::server {
 
+// The keys in --store_key_file: lines of 32 characters or more; empty ones and
+// those that begin with # are skipped. None if `file` is empty.
+// InvalidArgument: it cannot be read, a key is shorter, or there is none.
+absl::StatusOr<StoreKeys> LoadStoreKeys(const std::string& file);
+
 // Thread rule: all() is for any thread.
 class Stores {
  public:
-  // InvalidArgument: --disk_store is no folder that can be written to, or
-  // --redis_ca no file of certificates. Redis need not be there yet.
+  // InvalidArgument: --disk_store is no folder that can be written to,
+  // --redis_ca no file of certificates, or --store_key_file none of keys. Redis
+  // need not be there yet.
   static absl::StatusOr<std::unique_ptr<Stores>> Open(
       const ServerOptions& options);
 

@@ -122,7 +122,7 @@ absl::Status ExportWeightSet(
     return absl::InvalidArgumentError(
         "layout MATRIX_LAYOUT_CLASS_COLUMNS is for WEIGHT_SET_FORMAT_NPY only");
   }
-  const auto set = call.engine.sets.Find(request.weight_set_id(), call.caller);
+  const auto set = call.engine.store.Get(request.weight_set_id());
   if (!set.ok()) return set.status();
   const std::string header = ExportHeader(**set, *format, *layout);
   const absl::string_view weights = WeightBytes(**set);

@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -253,29 +254,38 @@ absl::StatusOr<std::unique_ptr<ByteStream>> ByteStream::Dial(
   return failure;
 }
 
-absl::Status ByteStream::Send(absl::string_view bytes, absl::Time deadline) {
+absl::Status ByteStream::Send(absl::string_view bytes,
+                              absl::Duration patience) {
   while (!bytes.empty()) {
     Wants wants = Wants::kNothing;
     const absl::StatusOr<size_t> sent = TrySend(bytes, &wants);
     if (!sent.ok()) return sent.status();
     bytes.remove_prefix(*sent);
-    if (wants == Wants::kNothing && clip::MonotonicNow() < deadline) continue;
-    absl::Status status = Await(wants, deadline);
+    if (wants == Wants::kNothing) continue;
+    absl::Status status = Await(wants, clip::MonotonicNow() + patience);
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<size_t> ByteStream::Receive(char* out, size_t room,
-                                           absl::Time deadline) {
+                                           absl::Duration patience) {
+  int underway = Underway();
   while (true) {
-    if (clip::MonotonicNow() >= deadline) return TooLate();
     Wants wants = Wants::kNothing;
     const absl::StatusOr<size_t> got = TryReceive(out, room, &wants);
     if (!got.ok() || *got > 0) return got;
-    absl::Status status = Await(wants, deadline);
-    if (!status.ok()) return status;
+    absl::Status status = Await(wants, clip::MonotonicNow() + patience);
+    if (status.ok()) continue;
+    const int left = absl::IsDeadlineExceeded(status) ? Underway() : underway;
+    if (left >= underway) return status;
+    underway = left;
   }
+}
+
+int ByteStream::Underway() const {
+  int bytes = 0;
+  return ioctl(fd_, TIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
 absl::Status ByteStream::Await(Wants wants, absl::Time deadline) const {

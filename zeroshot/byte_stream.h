@@ -1,5 +1,5 @@
-// A connection: bytes there and back, each with a deadline. A plain socket, or
-// TLS over one (OpenSSL).
+// A connection: bytes there and back. A plain socket, or TLS over one
+// (OpenSSL).
 #ifndef ZEROSHOT_ZEROSHOT_BYTE_STREAM_H_
 #define ZEROSHOT_ZEROSHOT_BYTE_STREAM_H_
 
@@ -47,11 +47,14 @@ class ByteStream {
 
   virtual ~ByteStream() = default;
 
-  // Sends all. DeadlineExceeded, Unavailable: of no use any more.
-  absl::Status Send(absl::string_view bytes, absl::Time deadline);
+  // Sends all. DeadlineExceeded: nothing moved for as long as `patience`.
+  // Unavailable: the connection is of no use any more.
+  absl::Status Send(absl::string_view bytes, absl::Duration patience);
 
-  // Waits for bytes and returns how many came, 1 to `room`.
-  absl::StatusOr<size_t> Receive(char* out, size_t room, absl::Time deadline);
+  // Waits for bytes and returns how many came, 1 to `room`. What was sent and
+  // is still on its way counts as moving.
+  absl::StatusOr<size_t> Receive(char* out, size_t room,
+                                 absl::Duration patience);
 
  protected:
   // What a step that cannot go on yet waits for.
@@ -66,6 +69,8 @@ class ByteStream {
                                             Wants* wants) = 0;
 
   absl::Status Await(Wants wants, absl::Time deadline) const;
+  // Bytes sent that the other side has not taken yet.
+  int Underway() const;
 
   const int fd_;
 };

@@ -114,9 +114,8 @@ int64_t AnswerBytes(const WeightSet& set, int top_k,
 }
 
 absl::StatusOr<std::shared_ptr<const WeightSet>> Classifier::Find(
-    const std::string& id, const Caller& caller) {
-  absl::StatusOr<std::shared_ptr<const WeightSet>> set =
-      sets_->Find(id, caller);
+    const std::string& id) {
+  absl::StatusOr<std::shared_ptr<const WeightSet>> set = sets_->Get(id);
   if (!set.ok()) return set.status();
   absl::Status own = CheckModel(**set, model_->info().fingerprint);
   if (!own.ok()) return own;
@@ -129,14 +128,14 @@ absl::StatusOr<Answer> Classifier::Classify(const ClassifyCall& call,
   std::vector<std::shared_ptr<const WeightSet>> sets;
   sets.reserve(1 + call.more_weight_set_ids.size());
   absl::StatusOr<std::shared_ptr<const WeightSet>> set =
-      Find(call.weight_set_id, caller);
+      Find(call.weight_set_id);
   if (!set.ok()) return set.status();
   sets.push_back(*std::move(set));
   for (const std::string& id : call.more_weight_set_ids) {
     if (absl::Status wanted = caller.StillWaiting(); !wanted.ok()) {
       return wanted;
     }
-    set = Find(id, caller);
+    set = Find(id);
     if (!set.ok()) return set.status();
     sets.push_back(*std::move(set));
   }

@@ -18,7 +18,7 @@
 #include "zeroshot/caller.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/weight_set.h"
-#include "zeroshot/weight_set_finder.h"
+#include "zeroshot/weight_store.h"
 
 namespace zeroshot {
 
@@ -60,25 +60,22 @@ int64_t AnswerBytes(const WeightSet& set, int top_k, bool return_probabilities);
 class Classifier {
  public:
   // Borrows all three.
-  Classifier(const clip::Model* model, Embedder* embedder,
-             WeightSetFinder* sets)
+  Classifier(const clip::Model* model, Embedder* embedder, WeightStore* sets)
       : model_(model), embedder_(embedder), sets_(sets) {}
 
   // InvalidArgument: not a picture. NotFound: unknown weight set.
   // FailedPrecondition: a weight set of another model; both name it. Internal:
   // a logit is NaN or infinite.
-  // ResourceExhausted, Unavailable: see WeightSetFinder. DeadlineExceeded,
-  // Cancelled: the caller has left.
+  // DeadlineExceeded, Cancelled: the caller has left.
   absl::StatusOr<Answer> Classify(const ClassifyCall& call,
                                   const Caller& caller);
 
  private:
-  absl::StatusOr<std::shared_ptr<const WeightSet>> Find(const std::string& id,
-                                                        const Caller& caller);
+  absl::StatusOr<std::shared_ptr<const WeightSet>> Find(const std::string& id);
 
   const clip::Model* const model_;
   Embedder* const embedder_;
-  WeightSetFinder* const sets_;
+  WeightStore* const sets_;
 };
 
 // Scores one embedding ([D]) against a weight set. REQUIRES: equal D, and at

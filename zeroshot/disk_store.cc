@@ -15,13 +15,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "zeroshot/stored_set.h"
+#include "absl/types/span.h"
 
 namespace zeroshot {
 namespace {
 
 constexpr absl::string_view kSuffix = ".safetensors";
-constexpr absl::string_view kHeaderSuffix = ".header";
 constexpr absl::string_view kUnfinished = ".unfinished";
 constexpr mode_t kFileMode = 0600;
 
@@ -43,17 +42,13 @@ class File {
     return fstat(fd_, &info) == 0 ? info.st_size : -1;
   }
 
-  // False: the file ends before, or errno says what is wrong.
-  bool Read(char* out, int64_t count) {
-    errno = 0;
-    while (count > 0) {
-      const ssize_t got = read(fd_, out, count);
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) return false;
-      out += got;
-      count -= got;
-    }
-    return true;
+  // DataLoss: the file ends before. Unavailable: it cannot be read.
+  absl::Status Read(int64_t offset, absl::Span<char> out) const;
+
+  auto reader() const {
+    return [this](int64_t offset, absl::Span<char> out) {
+      return Read(offset, out);
+    };
   }
 
   bool Write(absl::string_view bytes) {
@@ -75,47 +70,23 @@ absl::Status DiskError(absl::string_view what, int error) {
       "disk store: ", what, ": ", std::generic_category().message(error)));
 }
 
-absl::Status Truncated() {
-  return absl::DataLossError("a stored weight set is truncated");
-}
-
-// The bytes of the header that a file begins with, unchecked.
-absl::StatusOr<std::string> ReadHeaderBytes(File* file) {
-  const auto failed = [] {
-    return errno != 0 ? DiskError("cannot read", errno) : Truncated();
-  };
-  std::string header(kHeaderPrefixBytes, '\0');
-  if (!file->Read(header.data(), kHeaderPrefixBytes)) return failed();
-  const absl::StatusOr<int64_t> size = HeaderBytes(header);
-  if (!size.ok()) return size.status();
-  if (*size > file->Size()) return Truncated();
-  header.resize(*size);
-  if (!file->Read(&header[kHeaderPrefixBytes], *size - kHeaderPrefixBytes)) {
-    return failed();
+absl::Status File::Read(int64_t offset, absl::Span<char> out) const {
+  while (!out.empty()) {
+    const ssize_t got = pread(fd_, out.data(), out.size(), offset);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return DiskError("cannot read", errno);
+    if (got == 0)
+      return absl::DataLossError("a stored weight set is truncated");
+    out.remove_prefix(got);
+    offset += got;
   }
-  return header;
-}
-
-// The header of the file, and whether the file is as long as it says.
-struct ReadHeader {
-  StoredHeader header;
-  absl::Status whole;
-};
-
-absl::StatusOr<ReadHeader> ReadHeaderOf(File* file, absl::string_view id) {
-  const absl::StatusOr<std::string> bytes = ReadHeaderBytes(file);
-  if (!bytes.ok()) return bytes.status();
-  absl::StatusOr<StoredHeader> parsed = ParseHeader(*bytes, id);
-  if (!parsed.ok()) return parsed.status();
-  const int64_t weights = parsed->num_weights * int64_t{sizeof(float)};
-  const bool whole = bytes->size() + weights == file->Size();
-  return ReadHeader{*std::move(parsed), whole ? absl::OkStatus() : Truncated()};
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DiskStore>> DiskStore::Open(
-    const std::string& folder, int64_t max_bytes) {
+    const std::string& folder, int64_t max_bytes, StoreKeys keys) {
   std::error_code error;
   std::filesystem::create_directory(folder, error);
   if (!std::filesystem::is_directory(folder) ||
@@ -124,7 +95,8 @@ absl::StatusOr<std::unique_ptr<DiskStore>> DiskStore::Open(
         "--disk_store=", folder,
         ": not a folder that can be written to, and none can be made there"));
   }
-  std::unique_ptr<DiskStore> store(new DiskStore(folder, max_bytes));
+  std::unique_ptr<DiskStore> store(
+      new DiskStore(folder, max_bytes, std::move(keys)));
   absl::Status status = store->Scan();
   if (!status.ok()) return status;
   return store;
@@ -134,7 +106,6 @@ absl::Status DiskStore::Scan() {
   struct Found {
     std::filesystem::file_time_type time;
     std::string id;
-    bool is_set;
     int64_t bytes;
   };
   std::vector<Found> found;
@@ -151,35 +122,22 @@ absl::Status DiskStore::Scan() {
       std::filesystem::remove(it->path(), gone);
     }
     absl::string_view id = name;
-    const bool is_set = absl::ConsumeSuffix(&id, kSuffix);
-    if (!is_set && !absl::ConsumeSuffix(&id, kHeaderSuffix)) continue;
-    if (!IsPlainId(id)) continue;
+    if (!absl::ConsumeSuffix(&id, kSuffix) || !IsPlainId(id)) continue;
     const int64_t bytes = static_cast<int64_t>(it->file_size(gone));
     // Prompts are for builders alone; older versions let all users read them.
     chmod(it->path().c_str(), kFileMode);
-    if (!gone) found.push_back({time, std::string(id), is_set, bytes});
+    if (!gone) found.push_back({time, std::string(id), bytes});
   }
   if (error) return DiskError("cannot list the folder", error.value());
   std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
     return std::tie(a.time, a.id) < std::tie(b.time, b.id);
   });
-  // Sets last: the headers of those that must go now are the latest.
-  for (const Found& file : found) {
-    clip::MutexLock lock(&mu_);
-    if (!file.is_set) NoteHeader(file.id, file.bytes);
-  }
-  for (const Found& file : found) {
-    if (file.is_set) NoteSet(file.id, file.bytes);
-  }
+  for (const Found& file : found) NoteSet(file.id, file.bytes);
   return absl::OkStatus();
 }
 
 std::string DiskStore::PathOf(absl::string_view id) const {
   return absl::StrCat(folder_, "/", id, kSuffix);
-}
-
-std::string DiskStore::HeaderPathOf(absl::string_view id) const {
-  return absl::StrCat(folder_, "/", id, kHeaderSuffix);
 }
 
 // Until then a crash may undo what was renamed or removed in it.
@@ -196,11 +154,9 @@ absl::Status DiskStore::WriteFile(const std::string& path,
       absl::StrCat(path, ".", getpid(), ".", files_written_++, kUnfinished);
   File file(unfinished, O_WRONLY | O_CREAT | O_EXCL);
   if (file.fd() < 0) return DiskError("cannot write", errno);
-  // A header that a crash takes is no loss worth the wait.
-  if (file.Write(header) && file.Write(weights) &&
-      (weights.empty() || fsync(file.fd()) == 0) &&
+  if (file.Write(header) && file.Write(weights) && fsync(file.fd()) == 0 &&
       rename(unfinished.c_str(), path.c_str()) == 0) {
-    return weights.empty() ? absl::OkStatus() : SyncFolder();
+    return SyncFolder();
   }
   const int error = errno;
   unlink(unfinished.c_str());
@@ -209,12 +165,8 @@ absl::Status DiskStore::WriteFile(const std::string& path,
 
 void DiskStore::NoteSet(const std::string& id, int64_t bytes) {
   clip::MutexLock lock(&mu_);
-  for (const auto& [victim, nothing] : sets_.Put(id, {}, bytes)) Evict(victim);
-}
-
-void DiskStore::NoteHeader(const std::string& id, int64_t bytes) {
-  for (const auto& [victim, nothing] : headers_.Put(id, {}, bytes)) {
-    unlink(HeaderPathOf(victim).c_str());
+  for (const auto& [victim, nothing] : sets_.Put(id, {}, bytes)) {
+    unlink(PathOf(victim).c_str());
   }
 }
 
@@ -231,80 +183,40 @@ absl::Status DiskStore::Drop(absl::string_view id, absl::Status why) {
   return why;
 }
 
-void DiskStore::Evict(const std::string& id) {
-  const std::string path = PathOf(id);
-  if (File file(path, O_RDONLY); file.fd() >= 0) {
-    const absl::StatusOr<std::string> header = ReadHeaderBytes(&file);
-    if (header.ok() && header->size() <= headers_.max_bytes() &&
-        WriteFile(HeaderPathOf(id), *header, "").ok()) {
-      NoteHeader(id, header->size());
-    }
-  }
-  unlink(path.c_str());
-  sets_.Erase(id);
-}
-
 absl::StatusOr<std::shared_ptr<const WeightSet>> DiskStore::Get(
     absl::string_view id) {
   if (!IsPlainId(id)) return WeightSetNotFound(id);
-  File file(PathOf(id), O_RDONLY);
+  const File file(PathOf(id), O_RDONLY);
   if (file.fd() < 0) {
     if (errno != ENOENT) return DiskError("cannot open", errno);
     Forget(id);
     return WeightSetNotFound(id);
   }
-  absl::StatusOr<ReadHeader> read = ReadHeaderOf(&file, id);
-  if (!read.ok()) return Drop(id, read.status());
-  const StoredHeader& header = read->header;
-  absl::Status intact = read->whole;
-  if (intact.ok()) {
-    header.set->weights = MakeWeights(header.num_weights);
-    if (!file.Read(reinterpret_cast<char*>(header.set->weights.data()),
-                   header.num_weights * sizeof(float))) {
-      return DiskError("cannot read", errno);
-    }
-    intact = CheckWeights(header, WeightBytes(*header.set));
-  }
-  if (!intact.ok()) {
-    clip::MutexLock lock(&mu_);
-    Evict(std::string(id));
-    return intact;
-  }
+  auto set = ReadWeightSet(file.Size(), id, keys_, file.reader());
+  if (!set.ok()) return Drop(id, set.status());
   futimens(file.fd(), nullptr);  // used now
   NoteSet(std::string(id), file.Size());
-  return std::shared_ptr<const WeightSet>(header.set);
+  return set;
 }
 
 absl::StatusOr<std::shared_ptr<const WeightSet>> DiskStore::GetHeader(
     absl::string_view id) {
   if (!IsPlainId(id)) return WeightSetNotFound(id);
-  absl::Status failure = WeightSetNotFound(id);
-  for (const std::string& path : {HeaderPathOf(id), PathOf(id)}) {
-    File file(path, O_RDONLY);
-    if (file.fd() < 0) {
-      if (errno != ENOENT) failure = DiskError("cannot open", errno);
-      continue;
-    }
-    absl::StatusOr<ReadHeader> read = ReadHeaderOf(&file, id);
-    clip::MutexLock lock(&mu_);
-    if (read.ok()) {
-      return std::shared_ptr<const WeightSet>(std::move(read->header.set));
-    }
-    failure = read.status();
-    // A set's own damage is for Get to find.
-    if (absl::IsDataLoss(failure) && path == HeaderPathOf(id)) {
-      unlink(path.c_str());
-      headers_.Erase(id);
-    }
+  const File file(PathOf(id), O_RDONLY);
+  if (file.fd() < 0) {
+    if (errno != ENOENT) return DiskError("cannot open", errno);
+    return WeightSetNotFound(id);
   }
-  return failure;
+  const auto header = ReadHeader(file.Size(), id, keys_, file.reader());
+  if (!header.ok()) return Drop(id, header.status());
+  return std::shared_ptr<const WeightSet>(header->set);
 }
 
 absl::Status DiskStore::Put(std::shared_ptr<const WeightSet> set) {
   if (!IsPlainId(set->id)) {
     return absl::InvalidArgumentError("disk store: not an id for a file name");
   }
-  const std::string header = SerializeHeader(*set);
+  const std::string header = SerializeHeader(*set, keys_);
   absl::Status storable =
       CheckStorable(*set, static_cast<int64_t>(header.size()));
   if (!storable.ok()) return storable;
@@ -323,8 +235,6 @@ absl::Status DiskStore::Put(std::shared_ptr<const WeightSet> set) {
     if (!written.ok()) return written;
   }
   NoteSet(set->id, bytes);
-  clip::MutexLock lock(&mu_);
-  if (headers_.Erase(set->id)) unlink(HeaderPathOf(set->id).c_str());
   return absl::OkStatus();
 }
 
@@ -352,16 +262,10 @@ absl::Status DiskStore::Delete(absl::string_view id) {
   bool removed = false;
   {
     clip::MutexLock lock(&mu_);
-    for (const std::string& path : {HeaderPathOf(id), PathOf(id)}) {
-      if (unlink(path.c_str()) == 0) {
-        removed = true;
-      } else if (errno != ENOENT) {
-        return DiskError("cannot remove", errno);
-      }
-    }
+    removed = unlink(PathOf(id).c_str()) == 0;
+    if (!removed && errno != ENOENT) return DiskError("cannot remove", errno);
     // Only now: what could not be removed still takes its bytes.
     sets_.Erase(id);
-    headers_.Erase(id);
   }
   return removed ? SyncFolder() : WeightSetNotFound(id);
 }
@@ -377,13 +281,8 @@ absl::StatusOr<std::vector<WeightSetSummary>> DiskStore::List(
       if (it == sets_.entries().end()) break;
       last = it->first;
     }
-    File file(PathOf(last), O_RDONLY);
-    if (file.fd() < 0) continue;
-    absl::StatusOr<ReadHeader> read = ReadHeaderOf(&file, last);
-    if (!read.ok()) (void)Drop(last, read.status());
-    if (read.ok() && read->whole.ok()) {
-      sets.push_back(SummaryOf(*read->header.set));
-    }
+    const auto header = GetHeader(last);
+    if (header.ok()) sets.push_back(SummaryOf(**header));
   }
   return sets;
 }

@@ -1,11 +1,7 @@
 // The disk tier: one safetensors file a weight set (zeroshot/stored_set.h),
 // written beside its place and renamed, so that a file is whole or not there.
 // The folder is bounded by bytes; the least recently used go first, also after
-// a restart: use is kept as the file's time of change. Of a set that had to go,
-// or whose weights are damaged, the header stays in a file of its own, within a
-// bound of their own.
-//
-//   ID.safetensors  a set      ID.header  the first bytes of one that is gone
+// a restart: use is kept as the file's time of change.
 #ifndef ZEROSHOT_ZEROSHOT_DISK_STORE_H_
 #define ZEROSHOT_ZEROSHOT_DISK_STORE_H_
 
@@ -19,6 +15,7 @@
 
 #include "clip/mutex.h"
 #include "zeroshot/lru_map.h"
+#include "zeroshot/stored_set.h"
 #include "zeroshot/weight_store.h"
 
 namespace zeroshot {
@@ -31,7 +28,7 @@ class DiskStore : public WeightStore {
   // Opens the folder, which is made if its parent is there, and removes what a
   // crash left half written. InvalidArgument: it cannot be made or written to.
   static absl::StatusOr<std::unique_ptr<DiskStore>> Open(
-      const std::string& folder, int64_t max_bytes);
+      const std::string& folder, int64_t max_bytes, StoreKeys keys = {});
 
   // DataLoss: the file is damaged; it is gone by then. Unavailable: it cannot
   // be read.
@@ -52,14 +49,11 @@ class DiskStore : public WeightStore {
  private:
   using Files = LruMap<std::monostate>;
 
-  DiskStore(std::string folder, int64_t max_bytes)
-      : folder_(std::move(folder)),
-        sets_(max_bytes),
-        headers_(max_bytes / kHeaderShare) {}
+  DiskStore(std::string folder, int64_t max_bytes, StoreKeys keys)
+      : folder_(std::move(folder)), keys_(std::move(keys)), sets_(max_bytes) {}
 
   absl::Status Scan();
   std::string PathOf(absl::string_view id) const;
-  std::string HeaderPathOf(absl::string_view id) const;
 
   // Writes a file beside its place and renames it.
   absl::Status WriteFile(const std::string& path, absl::string_view header,
@@ -69,20 +63,15 @@ class DiskStore : public WeightStore {
 
   // Takes note of a file, as the latest used, and makes room for it.
   void NoteSet(const std::string& id, int64_t bytes);
-  void NoteHeader(const std::string& id, int64_t bytes)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Forget(absl::string_view id);
-  // DataLoss: a file without a good header was found, and removed.
+  // Removes the file if it is damaged.
   absl::Status Drop(absl::string_view id, absl::Status why);
 
-  // Removes a set's file but for its header, which gets a file of its own.
-  void Evict(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-
   const std::string folder_;
+  const StoreKeys keys_;
   std::atomic<int64_t> files_written_{0};  // names files in the making
   clip::Mutex mu_;
   Files sets_ ABSL_GUARDED_BY(mu_);
-  Files headers_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace zeroshot

@@ -1,20 +1,8 @@
 #include "zeroshot/memory_store.h"
 
 #include "absl/strings/str_cat.h"
-#include "clip/quoted.h"
 
 namespace zeroshot {
-
-absl::Status WeightSetNotFound(absl::string_view id) {
-  if (IsImported(id)) {
-    return absl::NotFoundError(absl::StrCat(
-        "no weight set ", clip::Quoted(id),
-        ": it was imported and cannot be built again; import its file again"));
-  }
-  return absl::NotFoundError(
-      absl::StrCat("no weight set ", clip::Quoted(id),
-                   ": call BuildClassifier again, it is idempotent"));
-}
 
 absl::StatusOr<std::shared_ptr<const WeightSet>> MemoryStore::Get(
     absl::string_view id) {
@@ -28,7 +16,6 @@ absl::StatusOr<std::shared_ptr<const WeightSet>> MemoryStore::GetHeader(
     absl::string_view id) {
   clip::MutexLock lock(&mu_);
   const auto* set = sets_.Peek(id);
-  if (set == nullptr) set = headers_.Peek(id);
   if (set == nullptr) return WeightSetNotFound(id);
   return *set;
 }
@@ -50,12 +37,7 @@ absl::Status MemoryStore::Put(std::shared_ptr<const WeightSet> set) {
   Sets::Gone gone;  // freed unlocked
   clip::MutexLock lock(&mu_);
   if (sets_.Find(set->id) != nullptr) return absl::OkStatus();
-  headers_.Erase(set->id);
   gone = sets_.Put(set->id, set, size);
-  for (const auto& [id, victim] : gone) {
-    const auto header = WithoutWeights(*victim);
-    (void)headers_.Put(id, header, header->SizeBytes());
-  }
   return absl::OkStatus();
 }
 
@@ -66,8 +48,7 @@ absl::Status MemoryStore::Touch(absl::string_view id) {
 
 absl::Status MemoryStore::Delete(absl::string_view id) {
   clip::MutexLock lock(&mu_);
-  const bool had_set = sets_.Erase(id), had_header = headers_.Erase(id);
-  return had_set || had_header ? absl::OkStatus() : WeightSetNotFound(id);
+  return sets_.Erase(id) ? absl::OkStatus() : WeightSetNotFound(id);
 }
 
 absl::StatusOr<std::vector<WeightSetSummary>> MemoryStore::List(

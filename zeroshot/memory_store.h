@@ -1,6 +1,5 @@
 // The memory tier: weight sets of this process, bounded by bytes; the least
-// recently used go first. A set in use stays alive through its shared_ptr, and
-// the headers of sets that had to go are kept within a bound of their own.
+// recently used go first. A set in use stays alive through its shared_ptr.
 #ifndef ZEROSHOT_ZEROSHOT_MEMORY_STORE_H_
 #define ZEROSHOT_ZEROSHOT_MEMORY_STORE_H_
 
@@ -17,8 +16,7 @@ namespace zeroshot {
 // Thread rule: every method may be called from many threads at once.
 class MemoryStore : public WeightStore {
  public:
-  explicit MemoryStore(int64_t max_bytes)
-      : sets_(max_bytes), headers_(max_bytes / kHeaderShare) {}
+  explicit MemoryStore(int64_t max_bytes) : sets_(max_bytes) {}
 
   absl::StatusOr<std::shared_ptr<const WeightSet>> Get(
       absl::string_view id) override;
@@ -38,7 +36,6 @@ class MemoryStore : public WeightStore {
 
   clip::Mutex mu_;
   Sets sets_ ABSL_GUARDED_BY(mu_);
-  Sets headers_ ABSL_GUARDED_BY(mu_);  // of sets that are not in sets_
 };
 
 }  // namespace zeroshot

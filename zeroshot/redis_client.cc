@@ -21,6 +21,9 @@ constexpr size_t kMaxIdle = 8;
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
 constexpr absl::Duration kLongestPause = absl::Seconds(5);
 
+// A side that sends a byte now and then must not hold a call for ever.
+constexpr double kLeastRate = 16 << 10;  // bytes a second
+
 // "%41" -> "A"; false if that is not what it is.
 bool PercentDecode(absl::string_view text, std::string* out) {
   for (size_t i = 0; i < text.size(); ++i) {
@@ -113,7 +116,8 @@ class RedisClient::Connection {
       : stream_(std::move(stream)), reader_(NewReader()) {}
   ~Connection() { redisReaderFree(reader_); }
 
-  absl::Status Send(absl::Span<const Command> commands, absl::Time deadline) {
+  absl::Status Send(absl::Span<const Command> commands,
+                    absl::Duration patience) {
     std::vector<const char*> words;
     std::vector<size_t> sizes;
     for (const Command& command : commands) {
@@ -128,14 +132,15 @@ class RedisClient::Connection {
           &bytes, static_cast<int>(words.size()), words.data(), sizes.data());
       if (size < 0) return absl::ResourceExhaustedError("no memory");
       absl::Status status =
-          stream_->Send(absl::string_view(bytes, size), deadline);
+          stream_->Send(absl::string_view(bytes, size), patience);
       redisFreeCommand(bytes);
       if (!status.ok()) return status;
+      moved_ += size;
     }
     return absl::OkStatus();
   }
 
-  absl::StatusOr<Reply> Receive(absl::Time deadline) {
+  absl::StatusOr<Reply> Receive(absl::Duration patience) {
     while (true) {
       void* reply = nullptr;
       if (redisReaderGetReply(reader_, &reply) != REDIS_OK) {
@@ -143,8 +148,13 @@ class RedisClient::Connection {
       }
       if (reply != nullptr) return Reply(static_cast<redisReply*>(reply));
       const absl::StatusOr<size_t> got =
-          stream_->Receive(buffer_, sizeof(buffer_), deadline);
+          stream_->Receive(buffer_, sizeof(buffer_), patience);
       if (!got.ok()) return got.status();
+      moved_ += static_cast<int64_t>(*got);
+      if (clip::MonotonicNow() - start_ >
+          patience + absl::Seconds(1) * (moved_ / kLeastRate)) {
+        return absl::DeadlineExceededError("it is too slow");
+      }
       if (redisReaderFeed(reader_, buffer_, *got) != REDIS_OK) {
         return absl::ResourceExhaustedError("no memory");
       }
@@ -154,13 +164,15 @@ class RedisClient::Connection {
   // All replies, so that the connection may be used again; an error among
   // them is told by `refused`.
   absl::StatusOr<std::vector<Reply>> Run(absl::Span<const Command> commands,
-                                         absl::Time deadline,
+                                         absl::Duration patience,
                                          absl::Status* refused) {
-    absl::Status status = Send(commands, deadline);
+    start_ = clip::MonotonicNow();
+    moved_ = 0;
+    absl::Status status = Send(commands, patience);
     if (!status.ok()) return status;
     std::vector<Reply> replies;
     for (size_t i = 0; i < commands.size(); ++i) {
-      absl::StatusOr<Reply> reply = Receive(deadline);
+      absl::StatusOr<Reply> reply = Receive(patience);
       if (!reply.ok()) return reply.status();
       if ((*reply)->type == REDIS_REPLY_ERROR) {
         refused->Update(absl::UnavailableError(
@@ -175,6 +187,8 @@ class RedisClient::Connection {
  private:
   const std::unique_ptr<ByteStream> stream_;
   redisReader* const reader_;
+  absl::Time start_;   // of the Run
+  int64_t moved_ = 0;  // bytes, since then
   char buffer_[1 << 16];
 };
 
@@ -218,7 +232,8 @@ absl::StatusOr<std::unique_ptr<RedisClient::Connection>> RedisClient::Dial(
   const std::string database = absl::StrCat(options_.database);
   if (options_.database != 0) greeting.push_back({"SELECT", database});
   absl::Status refused;
-  const auto greeted = connection->Run(greeting, deadline, &refused);
+  const auto greeted =
+      connection->Run(greeting, deadline - clip::MonotonicNow(), &refused);
   if (!greeted.ok()) return greeted.status();
   if (!refused.ok()) return refused;
   return connection;
@@ -252,7 +267,6 @@ absl::StatusOr<std::vector<RedisClient::Reply>> RedisClient::Run(
     absl::Span<const Command> commands) {
   absl::Status may = MayTry();
   if (!may.ok()) return may;
-  const absl::Time deadline = clip::MonotonicNow() + options_.timeout;
   absl::StatusOr<std::vector<Reply>> replies =
       absl::UnavailableError("not connected");
   absl::Status refused;
@@ -265,15 +279,15 @@ absl::StatusOr<std::vector<RedisClient::Reply>> RedisClient::Run(
     }
   }
   if (connection != nullptr) {
-    replies = connection->Run(commands, deadline, &refused);
+    replies = connection->Run(commands, options_.timeout, &refused);
   }
   // It may have been closed while it was idle, which says nothing of now.
   if (absl::IsUnavailable(replies.status())) {
     refused = absl::OkStatus();
-    auto dialled = Dial(deadline);
+    auto dialled = Dial(clip::MonotonicNow() + options_.timeout);
     if (dialled.ok()) {
       connection = *std::move(dialled);
-      replies = connection->Run(commands, deadline, &refused);
+      replies = connection->Run(commands, options_.timeout, &refused);
     } else {
       replies = dialled.status();
     }

@@ -29,7 +29,9 @@ struct RedisOptions {
   int database = 0;
   bool tls = false;
   std::string ca_file;  // PEM; empty: the system's authorities
-  absl::Duration timeout = absl::Seconds(1);  // of one Run, with its dialling
+  // Of dialling, and of one Run without a byte that moves: a large value on a
+  // slow link is no outage.
+  absl::Duration timeout = absl::Seconds(1);
 };
 
 // redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS; user
@@ -61,9 +63,9 @@ class RedisClient {
   // Sends all commands and returns the reply to each. REQUIRES: the commands
   // may be repeated: a connection that was idle may have been closed.
   //
-  // Unavailable, DeadlineExceeded: not there, too slow, or one of the replies
-  // is an error. After a failure nothing is tried for a while that doubles up
-  // to 5 seconds; calls in that time fail at once.
+  // Unavailable, DeadlineExceeded: not there, silent, slower than 16 KiB a
+  // second, or one of the replies is an error. After a failure nothing is tried
+  // for a while that doubles up to 5 seconds; calls in that time fail at once.
   absl::StatusOr<std::vector<Reply>> Run(absl::Span<const Command> commands);
   absl::StatusOr<Reply> Run(const Command& command);
 

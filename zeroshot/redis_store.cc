@@ -3,20 +3,27 @@
 #include <hiredis/hiredis.h>
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "clip/quoted.h"
-#include "zeroshot/stored_set.h"
 
 namespace zeroshot {
 namespace {
 
 constexpr absl::string_view kIds = "zeroshot:ids";
 
-// Bytes of headers that one answer may bring while sets are listed.
-constexpr int64_t kHeadersAtOnce = 1 << 20;
+// What goes over the wire at once of a set, and is waited for by others.
+constexpr int64_t kPieceBytes = 1 << 20;
+
+// While sets are listed, of each: most headers are smaller.
+constexpr int64_t kFirstBytes = 16 << 10;
+constexpr int kSetsAtOnce = 64;
+
+// How long a set may stay half written.
+constexpr absl::string_view kUnfinishedMs = "60000";
 
 // Only the owner prolongs or gives back a lease.
 constexpr absl::string_view kTakeScript =
@@ -27,11 +34,8 @@ constexpr absl::string_view kReleaseScript =
     "if redis.call('GET', KEYS[1]) == ARGV[1] "
     "then return redis.call('DEL', KEYS[1]) end return 0";
 
-std::string HeaderKey(absl::string_view id) {
-  return absl::StrCat("zeroshot:header:", id);
-}
-std::string WeightsKey(absl::string_view id) {
-  return absl::StrCat("zeroshot:weights:", id);
+std::string SetKey(absl::string_view id) {
+  return absl::StrCat("zeroshot:set:", id);
 }
 std::string LeaseKey(absl::string_view id) {
   return absl::StrCat("zeroshot:lease:", id);
@@ -70,50 +74,93 @@ RedisStore::RedisStore(RedisClient* client, const RedisStoreOptions& options)
     : client_(client),
       options_(options),
       ttl_ms_(Milliseconds(options.ttl)),
-      header_ttl_ms_(Milliseconds(4 * options.ttl)),
       owner_(RandomName()) {}
+
+absl::Status RedisStore::CheckSize(int64_t bytes) {
+  if (bytes <= options_.max_set_bytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the weight set takes ", bytes,
+                   " bytes and one shared through Redis may take ",
+                   options_.max_set_bytes, " (--redis_max_set_bytes)"));
+}
+
+absl::StatusOr<RedisStore::Value> RedisStore::Open(absl::string_view id,
+                                                   bool is_used) {
+  if (!IsPlainId(id)) return WeightSetNotFound(id);
+  Value value{.key = SetKey(id), .is_used = is_used};
+  const std::string last =
+      absl::StrCat((is_used ? kPieceBytes : kFirstBytes) - 1);
+  std::vector<RedisClient::Command> commands = {
+      {"GETRANGE", value.key, "0", last}, {"STRLEN", value.key}};
+  if (is_used) commands.push_back({"PEXPIRE", value.key, ttl_ms_});
+  const auto replies = client_->Run(commands);
+  if (!replies.ok()) return replies.status();
+  if (!IsText((*replies)[0].get())) return Unexpected();
+  value.size = (*replies)[1]->integer;
+  if (value.size == 0) return WeightSetNotFound(id);
+  if (absl::Status fits = CheckSize(value.size); !fits.ok()) return fits;
+  value.first = std::string(Text(*(*replies)[0]));
+  return value;
+}
+
+absl::Status RedisStore::Read(const Value& value, int64_t offset,
+                              absl::Span<char> out) {
+  while (!out.empty()) {
+    RedisClient::Reply reply;
+    absl::string_view piece;
+    if (offset < static_cast<int64_t>(value.first.size())) {
+      piece = absl::string_view(value.first).substr(offset);
+    } else {
+      const int64_t count = std::min<int64_t>(out.size(), kPieceBytes);
+      const std::string from = absl::StrCat(offset),
+                        to = absl::StrCat(offset + count - 1);
+      std::vector<RedisClient::Command> commands = {
+          {"GETRANGE", value.key, from, to}};
+      if (value.is_used) commands.push_back({"PEXPIRE", value.key, ttl_ms_});
+      auto replies = client_->Run(commands);
+      if (!replies.ok()) return replies.status();
+      reply = std::move((*replies)[0]);
+      if (!IsText(reply.get())) return Unexpected();
+      piece = Text(*reply);
+    }
+    if (piece.empty()) {
+      return absl::DataLossError("a stored weight set is truncated");
+    }
+    piece = piece.substr(0, out.size());
+    std::copy(piece.begin(), piece.end(), out.begin());
+    out.remove_prefix(piece.size());
+    offset += static_cast<int64_t>(piece.size());
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::shared_ptr<const WeightSet>> RedisStore::Get(
     absl::string_view id) {
-  if (!IsPlainId(id)) return WeightSetNotFound(id);
-  const std::string header = HeaderKey(id), weights = WeightsKey(id);
-  const RedisClient::Command commands[] = {
-      {"MGET", header, weights},
-      {"PEXPIRE", header, header_ttl_ms_},
-      {"PEXPIRE", weights, ttl_ms_},
-  };
-  const auto replies = client_->Run(commands);
-  if (!replies.ok()) return replies.status();
-  const redisReply& got = *(*replies)[0];
-  if (got.type != REDIS_REPLY_ARRAY || got.elements != 2) return Unexpected();
-  if (!IsText(got.element[0]) || !IsText(got.element[1])) {
-    return WeightSetNotFound(id);
+  for (int attempt = 1;; ++attempt) {
+    const absl::StatusOr<Value> value = Open(id, /*is_used=*/true);
+    if (!value.ok()) return value.status();
+    auto set = ReadWeightSet(value->size, id, options_.keys,
+                             [&](int64_t offset, absl::Span<char> out) {
+                               return Read(*value, offset, out);
+                             });
+    if (!absl::IsDataLoss(set.status())) return set;
+    // Another server may have put the set between two pieces.
+    if (attempt == 1) continue;
+    (void)Delete(id);
+    return set;
   }
-  auto set = ParseWeightSet(Text(*got.element[0]), Text(*got.element[1]), id);
-  if (absl::IsDataLoss(set.status())) {
-    if (ParseHeader(Text(*got.element[0]), id).ok()) {
-      (void)client_->Run({"DEL", weights});
-    } else {
-      (void)Delete(id);
-    }
-  }
-  return set;
 }
 
 absl::StatusOr<std::shared_ptr<const WeightSet>> RedisStore::GetHeader(
     absl::string_view id) {
-  if (!IsPlainId(id)) return WeightSetNotFound(id);
-  const std::string header = HeaderKey(id);
-  const RedisClient::Command commands[] = {{"GET", header},
-                                           {"PEXPIRE", header, header_ttl_ms_}};
-  const auto replies = client_->Run(commands);
-  if (!replies.ok()) return replies.status();
-  const redisReply& got = *(*replies)[0];
-  if (!IsText(&got)) return WeightSetNotFound(id);
-  absl::StatusOr<StoredHeader> parsed = ParseHeader(Text(got), id);
-  if (absl::IsDataLoss(parsed.status())) (void)Delete(id);
-  if (!parsed.ok()) return parsed.status();
-  return std::shared_ptr<const WeightSet>(std::move(parsed->set));
+  const absl::StatusOr<Value> value = Open(id, /*is_used=*/false);
+  if (!value.ok()) return value.status();
+  const auto header = ReadHeader(value->size, id, options_.keys,
+                                 [&](int64_t offset, absl::Span<char> out) {
+                                   return Read(*value, offset, out);
+                                 });
+  if (!header.ok()) return header.status();
+  return std::shared_ptr<const WeightSet>(header->set);
 }
 
 absl::Status RedisStore::Put(std::shared_ptr<const WeightSet> set) {
@@ -122,68 +169,81 @@ absl::Status RedisStore::Put(std::shared_ptr<const WeightSet> set) {
   }
   const absl::string_view weights = WeightBytes(*set);
   // Before any work is done for it.
-  const auto too_large = [this](int64_t bytes) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the weight set takes ", bytes,
-                     " bytes and one shared through Redis may take ",
-                     options_.max_set_bytes));
-  };
-  if (weights.size() > options_.max_set_bytes) return too_large(weights.size());
+  absl::Status fits = CheckSize(static_cast<int64_t>(weights.size()));
+  if (!fits.ok()) return fits;
   absl::Status there = Touch(set->id);
   if (!absl::IsNotFound(there) && !absl::IsAborted(there)) return there;
-  const std::string header_key = HeaderKey(set->id);
-  const std::string weights_key = WeightsKey(set->id);
-  const std::string deleted_key = DeletedKey(set->id);
-  const std::string header = SerializeHeader(*set);
-  absl::Status storable =
-      CheckStorable(*set, static_cast<int64_t>(header.size()));
-  if (!storable.ok()) return storable;
-  const int64_t bytes = header.size() + weights.size();
-  if (bytes > options_.max_set_bytes) return too_large(bytes);
+  const std::string header = SerializeHeader(*set, options_.keys);
+  fits = CheckStorable(*set, static_cast<int64_t>(header.size()));
+  const auto bytes = static_cast<int64_t>(header.size() + weights.size());
+  if (fits.ok()) fits = CheckSize(bytes);
+  if (!fits.ok()) return fits;
+  const std::string unfinished = absl::StrCat("zeroshot:new:", RandomName());
+  std::string piece;
+  // The last first, so that Redis takes the memory once.
+  for (int64_t end = bytes; end > 0; end -= piece.size()) {
+    const int64_t begin = std::max<int64_t>(0, end - kPieceBytes);
+    piece.clear();
+    for (int64_t at = begin; at < end;) {
+      const auto of_header = static_cast<int64_t>(header.size()) - at;
+      const absl::string_view rest = of_header > 0
+                                         ? absl::string_view(header).substr(at)
+                                         : weights.substr(-of_header);
+      const absl::string_view part = rest.substr(0, end - at);
+      piece.append(part.data(), part.size());
+      at += static_cast<int64_t>(part.size());
+    }
+    const std::string offset = absl::StrCat(begin);
+    const RedisClient::Command commands[] = {
+        {"SETRANGE", unfinished, offset, piece},
+        {"PEXPIRE", unfinished, kUnfinishedMs}};
+    absl::Status written = client_->Run(commands).status();
+    if (!written.ok()) return written;
+  }
+  const std::string key = SetKey(set->id), deleted = DeletedKey(set->id);
   const RedisClient::Command commands[] = {
       {"MULTI"},
-      {"SET", header_key, header, "PX", header_ttl_ms_},
-      {"SET", weights_key, weights, "PX", ttl_ms_},
+      {"RENAME", unfinished, key},
+      {"PEXPIRE", key, ttl_ms_},
       {"ZADD", kIds, "0", set->id},
-      {"DEL", deleted_key},
+      {"DEL", deleted},
       {"EXEC"},
-  };
-  return client_->Run(commands).status();
-}
-
-absl::Status RedisStore::Touch(absl::string_view id) {
-  if (!IsPlainId(id)) return WeightSetNotFound(id);
-  const std::string header = HeaderKey(id), weights = WeightsKey(id),
-                    deleted = DeletedKey(id);
-  const RedisClient::Command commands[] = {
-      {"PEXPIRE", header, header_ttl_ms_},
-      {"PEXPIRE", weights, ttl_ms_},
-      {"EXISTS", deleted},
-  };
-  const auto replies = client_->Run(commands);
-  if (!replies.ok()) return replies.status();
-  if ((*replies)[2]->integer == 1) {
-    return absl::AbortedError(
-        absl::StrCat("the weight set ", clip::Quoted(id), " was deleted"));
-  }
-  const bool there = (*replies)[0]->integer == 1 && (*replies)[1]->integer == 1;
-  return there ? absl::OkStatus() : WeightSetNotFound(id);
-}
-
-absl::Status RedisStore::Delete(absl::string_view id) {
-  if (!IsPlainId(id)) return WeightSetNotFound(id);
-  const std::string header = HeaderKey(id), weights = WeightsKey(id);
-  const RedisClient::Command commands[] = {
-      {"MULTI"},          {"DEL", weights}, {"DEL", header},
-      {"ZREM", kIds, id}, {"EXEC"},
   };
   const auto replies = client_->Run(commands);
   if (!replies.ok()) return replies.status();
   const redisReply& done = *replies->back();
-  if (done.type != REDIS_REPLY_ARRAY || done.elements != 3) return Unexpected();
-  const bool deleted =
-      done.element[0]->integer > 0 || done.element[1]->integer > 0;
-  return deleted ? absl::OkStatus() : WeightSetNotFound(id);
+  if (done.type != REDIS_REPLY_ARRAY || done.elements != 4 ||
+      done.element[0]->type == REDIS_REPLY_ERROR) {
+    return Unexpected();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RedisStore::Touch(absl::string_view id) {
+  if (!IsPlainId(id)) return WeightSetNotFound(id);
+  const std::string key = SetKey(id), deleted = DeletedKey(id);
+  const RedisClient::Command commands[] = {{"PEXPIRE", key, ttl_ms_},
+                                           {"EXISTS", deleted}};
+  const auto replies = client_->Run(commands);
+  if (!replies.ok()) return replies.status();
+  if ((*replies)[1]->integer == 1) {
+    return absl::AbortedError(
+        absl::StrCat("the weight set ", clip::Quoted(id), " was deleted"));
+  }
+  return (*replies)[0]->integer == 1 ? absl::OkStatus() : WeightSetNotFound(id);
+}
+
+absl::Status RedisStore::Delete(absl::string_view id) {
+  if (!IsPlainId(id)) return WeightSetNotFound(id);
+  const std::string key = SetKey(id);
+  const RedisClient::Command commands[] = {
+      {"MULTI"}, {"DEL", key}, {"ZREM", kIds, id}, {"EXEC"}};
+  const auto replies = client_->Run(commands);
+  if (!replies.ok()) return replies.status();
+  const redisReply& done = *replies->back();
+  if (done.type != REDIS_REPLY_ARRAY || done.elements != 2) return Unexpected();
+  return done.element[0]->integer > 0 ? absl::OkStatus()
+                                      : WeightSetNotFound(id);
 }
 
 absl::Status RedisStore::MarkDeleted(absl::string_view id) {
@@ -195,45 +255,29 @@ absl::Status RedisStore::MarkDeleted(absl::string_view id) {
 absl::Status RedisStore::ListPage(const std::vector<std::string>& ids,
                                   std::vector<WeightSetSummary>* sets) {
   std::vector<std::string> keys;
-  for (const std::string& id : ids) {
-    keys.push_back(HeaderKey(id));
-    keys.push_back(WeightsKey(id));
-  }
+  for (const std::string& id : ids) keys.push_back(SetKey(id));
+  const std::string last = absl::StrCat(kFirstBytes - 1);
   std::vector<RedisClient::Command> commands;
-  for (size_t i = 0; i < ids.size(); ++i) {
-    commands.push_back({"STRLEN", keys[2 * i]});
-    commands.push_back({"EXISTS", keys[2 * i + 1]});
+  for (const std::string& key : keys) {
+    commands.push_back({"STRLEN", key});
+    commands.push_back({"GETRANGE", key, "0", last});
   }
-  const auto sizes = client_->Run(commands);
-  if (!sizes.ok()) return sizes.status();
-  // Headers are read a few at a time, and together in one answer only while
-  // they are small.
-  size_t next = 0;
-  while (next < ids.size()) {
-    std::vector<size_t> those;
-    commands.clear();
-    for (int64_t bytes = 0; next < ids.size(); ++next) {
-      const int64_t size = (*sizes)[2 * next]->integer;
-      if (size == 0) {
-        (void)client_->Run({"ZREM", kIds, ids[next]});
-        continue;
-      }
-      if ((*sizes)[2 * next + 1]->integer == 0) continue;
-      if (!those.empty() && bytes + size > kHeadersAtOnce) break;
-      bytes += size;
-      those.push_back(next);
-      commands.push_back({"GET", keys[2 * next]});
+  const auto replies = client_->Run(commands);
+  if (!replies.ok()) return replies.status();
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const redisReply& first = *(*replies)[2 * i + 1];
+    const Value value{.key = keys[i],
+                      .size = (*replies)[2 * i]->integer,
+                      .first = IsText(&first) ? std::string(Text(first)) : ""};
+    if (value.size == 0) {
+      (void)client_->Run({"ZREM", kIds, ids[i]});
+      continue;
     }
-    if (commands.empty()) break;
-    const auto replies = client_->Run(commands);
-    if (!replies.ok()) return replies.status();
-    for (size_t i = 0; i < those.size(); ++i) {
-      const redisReply& header = *(*replies)[i];
-      if (!IsText(&header)) continue;  // it has just gone
-      absl::StatusOr<StoredHeader> parsed =
-          ParseHeader(Text(header), ids[those[i]]);
-      if (parsed.ok()) sets->push_back(SummaryOf(*parsed->set));
-    }
+    const auto header = ReadHeader(value.size, ids[i], options_.keys,
+                                   [&](int64_t offset, absl::Span<char> out) {
+                                     return Read(value, offset, out);
+                                   });
+    if (header.ok()) sets->push_back(SummaryOf(*header->set));
   }
   return absl::OkStatus();
 }
@@ -244,7 +288,8 @@ absl::StatusOr<std::vector<WeightSetSummary>> RedisStore::List(
   std::string last(after);
   while (sets.size() < limit) {
     const std::string from = last.empty() ? "-" : absl::StrCat("(", last);
-    const std::string count = absl::StrCat(limit - sets.size());
+    const std::string count =
+        absl::StrCat(std::min<int64_t>(limit - sets.size(), kSetsAtOnce));
     const auto page =
         client_->Run({"ZRANGEBYLEX", kIds, from, "+", "LIMIT", "0", count});
     if (!page.ok()) return page.status();

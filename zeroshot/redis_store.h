@@ -1,10 +1,12 @@
-// The tier that servers share: Redis or Valkey. A set is two keys, its header
-// and its weights (zeroshot/stored_set.h), both of which expire unless they
-// are used; the header, which is the specification, outlives the weights.
+// The tier that servers share: Redis or Valkey. A set is one value, the file
+// that zeroshot/stored_set.h says, which expires unless it is used. It is
+// written and read in pieces, so that a large one holds nobody up.
 //
-//   zeroshot:header:ID  zeroshot:weights:ID  zeroshot:lease:ID
-//   zeroshot:deleted:ID the set was deleted, and not put again since
-//   zeroshot:ids        the ids, in order (a sorted set)
+//   zeroshot:set:ID      the set
+//   zeroshot:new:RANDOM  one that is being written
+//   zeroshot:ids         the ids, in order (a sorted set)
+//   zeroshot:lease:ID    who builds the set
+//   zeroshot:deleted:ID  the set was deleted, and not put again since
 #ifndef ZEROSHOT_ZEROSHOT_REDIS_STORE_H_
 #define ZEROSHOT_ZEROSHOT_REDIS_STORE_H_
 
@@ -14,16 +16,20 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "zeroshot/build_lease.h"
 #include "zeroshot/redis_client.h"
+#include "zeroshot/stored_set.h"
 #include "zeroshot/weight_store.h"
 
 namespace zeroshot {
 
 struct RedisStoreOptions {
-  absl::Duration ttl = absl::Hours(24 * 7);  // of weights; headers: 4 times
-  // Of one set. Redis itself takes no value over 512 MiB.
+  absl::Duration ttl = absl::Hours(24 * 7);
+  // Of one set; larger ones are neither put nor read. Redis itself takes no
+  // value over 512 MiB.
   int64_t max_set_bytes = 256 << 20;
+  StoreKeys keys;
 };
 
 // Thread rule: every method may be called from many threads at once.
@@ -32,14 +38,14 @@ class RedisStore : public WeightStore, public BuildLease {
   // Borrows the client.
   RedisStore(RedisClient* client, const RedisStoreOptions& options);
 
-  // A Get lets the set live on for its TTL. DataLoss: damaged; what is
-  // damaged of it is gone by then. Unavailable, DeadlineExceeded: see
-  // RedisClient::Run.
+  // A Get lets the set live on for its TTL. DataLoss: damaged; it is gone by
+  // then. ResourceExhausted: larger than max_set_bytes. Unavailable,
+  // DeadlineExceeded: see RedisClient::Run.
   absl::StatusOr<std::shared_ptr<const WeightSet>> Get(
       absl::string_view id) override;
   absl::StatusOr<std::shared_ptr<const WeightSet>> GetHeader(
       absl::string_view id) override;
-  // ResourceExhausted: larger than max_set_bytes.
+  absl::Status CheckSize(int64_t bytes) override;
   absl::Status Put(std::shared_ptr<const WeightSet> set) override;
   absl::Status Touch(absl::string_view id) override;
   absl::Status Delete(absl::string_view id) override;
@@ -52,13 +58,22 @@ class RedisStore : public WeightStore, public BuildLease {
   void Release(absl::string_view id) override;
 
  private:
+  // A set's value: its size, and its first bytes.
+  struct Value {
+    std::string key;
+    int64_t size = 0;
+    std::string first = {};
+    bool is_used = false;  // reading it lets it live on
+  };
+  absl::StatusOr<Value> Open(absl::string_view id, bool is_used);
+  absl::Status Read(const Value& value, int64_t offset, absl::Span<char> out);
   // Adds the sets of a page of ids, forgetting ids whose set has expired.
   absl::Status ListPage(const std::vector<std::string>& ids,
                         std::vector<WeightSetSummary>* sets);
 
   RedisClient* const client_;
   const RedisStoreOptions options_;
-  const std::string ttl_ms_, header_ttl_ms_;
+  const std::string ttl_ms_;
   const std::string owner_;  // this server, by a random name
 };
 

@@ -1,12 +1,16 @@
 #include "zeroshot/stored_set.h"
 
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "clip/json_reader.h"
@@ -33,17 +37,28 @@ std::string Sha256Of(absl::string_view bytes) {
   return hash.HexDigest();
 }
 
-// Of every metadata field but the checksum itself, in the order of names.
+// Of every metadata field but the checksum itself and its signature, in the
+// order of names.
 // `text_of` says what a field's value stands for.
 template <typename Fields, typename TextOf>
 std::string Checksum(const Fields& fields, TextOf text_of) {
   clip::Sha256 hash;
   for (const auto& [name, value] : fields) {
-    if (name == "checksum") continue;
+    if (name == "checksum" || name == "hmac") continue;
     hash.UpdateField(name);
     hash.UpdateField(text_of(value));
   }
   return hash.HexDigest();
+}
+
+std::string Signature(const std::string& key, absl::string_view checksum) {
+  unsigned char code[EVP_MAX_MD_SIZE] = {};
+  unsigned int size = 0;
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+       reinterpret_cast<const unsigned char*>(checksum.data()), checksum.size(),
+       code, &size);
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(code), size));
 }
 
 // False: there is no such field.
@@ -53,6 +68,20 @@ bool ReadText(const Metadata& metadata, absl::string_view name,
   if (it == metadata.end()) return false;
   *out = clip::JsonUnescape(it->second);
   return true;
+}
+
+// REQUIRES: the metadata matches its checksum.
+bool IsSigned(const Metadata& metadata, const StoreKeys& keys) {
+  std::string checksum, found;
+  if (!ReadText(metadata, "checksum", &checksum) ||
+      !ReadText(metadata, "hmac", &found)) {
+    return false;
+  }
+  return std::any_of(keys.begin(), keys.end(), [&](const std::string& key) {
+    const std::string right = Signature(key, checksum);
+    return found.size() == right.size() &&
+           CRYPTO_memcmp(found.data(), right.data(), right.size()) == 0;
+  });
 }
 
 bool ReadNumber(const Metadata& metadata, absl::string_view name,
@@ -161,7 +190,7 @@ std::string ListText(const std::vector<std::vector<std::string>>& lists) {
 
 }  // namespace
 
-std::string SerializeHeader(const WeightSet& set) {
+std::string SerializeHeader(const WeightSet& set, const StoreKeys& keys) {
   std::map<std::string, std::string> metadata = {
       {"format", std::string(kFormat)},
       {"id", set.id},
@@ -177,6 +206,9 @@ std::string SerializeHeader(const WeightSet& set) {
   };
   metadata["checksum"] =
       Checksum(metadata, [](absl::string_view text) { return text; });
+  if (!keys.empty()) {
+    metadata["hmac"] = Signature(keys[0], metadata["checksum"]);
+  }
   std::string out(kHeaderPrefixBytes, '\0');
   out += R"({"__metadata__":{)";
   absl::string_view separator;
@@ -241,7 +273,8 @@ absl::StatusOr<int64_t> HeaderBytes(absl::string_view prefix) {
 }
 
 absl::StatusOr<StoredHeader> ParseHeader(absl::string_view header,
-                                         absl::string_view id) {
+                                         absl::string_view id,
+                                         const StoreKeys& keys) {
   const absl::StatusOr<int64_t> size = HeaderBytes(header);
   if (!size.ok()) return size.status();
   if (*size != header.size()) return Damaged("is truncated");
@@ -250,6 +283,9 @@ absl::StatusOr<StoredHeader> ParseHeader(absl::string_view header,
   if (!parsed.ok()) return Damaged("has no header");
   absl::Status intact = CheckMetadata(parsed->metadata);
   if (!intact.ok()) return intact;
+  if (!keys.empty() && !IsSigned(parsed->metadata, keys)) {
+    return Damaged("is not signed with the store key");
+  }
   StoredHeader out;
   out.set = std::make_shared<WeightSet>();
   if (!ReadMetadata(parsed->metadata, &out) || !ReadShape(*parsed, &out)) {
@@ -269,15 +305,45 @@ absl::Status CheckWeights(const StoredHeader& header,
              : Damaged("does not match its checksum");
 }
 
-absl::StatusOr<std::shared_ptr<const WeightSet>> ParseWeightSet(
-    absl::string_view header, absl::string_view weights, absl::string_view id) {
-  absl::StatusOr<StoredHeader> parsed = ParseHeader(header, id);
-  if (!parsed.ok()) return parsed.status();
-  absl::Status status = CheckWeights(*parsed, weights);
+absl::StatusOr<StoredHeader> ReadHeader(int64_t size, absl::string_view id,
+                                        const StoreKeys& keys, ReadBytes read) {
+  if (size < kHeaderPrefixBytes) return Damaged("is truncated");
+  std::string bytes(kHeaderPrefixBytes, '\0');
+  absl::Status status = read(0, absl::MakeSpan(bytes));
   if (!status.ok()) return status;
-  parsed->set->weights = MakeWeights(parsed->num_weights);
-  std::memcpy(parsed->set->weights.data(), weights.data(), weights.size());
-  return std::shared_ptr<const WeightSet>(std::move(parsed->set));
+  const absl::StatusOr<int64_t> header_size = HeaderBytes(bytes);
+  if (!header_size.ok()) return header_size.status();
+  if (*header_size > size) return Damaged("is truncated");
+  // Memory is taken for what is there, not for what a length claims.
+  constexpr int64_t kStep = 1 << 20;
+  while (static_cast<int64_t>(bytes.size()) < *header_size) {
+    const auto at = static_cast<int64_t>(bytes.size());
+    bytes.resize(std::min(*header_size, at + kStep));
+    status = read(at, absl::MakeSpan(bytes).subspan(at));
+    if (!status.ok()) return status;
+  }
+  absl::StatusOr<StoredHeader> header = ParseHeader(bytes, id, keys);
+  if (!header.ok()) return header;
+  header->weights_offset = *header_size;
+  if (header->num_weights * int64_t{sizeof(float)} != size - *header_size) {
+    return Damaged("is truncated");
+  }
+  return header;
+}
+
+absl::StatusOr<std::shared_ptr<const WeightSet>> ReadWeightSet(
+    int64_t size, absl::string_view id, const StoreKeys& keys, ReadBytes read) {
+  const absl::StatusOr<StoredHeader> header = ReadHeader(size, id, keys, read);
+  if (!header.ok()) return header.status();
+  WeightSet& set = *header->set;
+  set.weights = MakeWeights(header->num_weights);
+  absl::Status status =
+      read(header->weights_offset,
+           absl::MakeSpan(reinterpret_cast<char*>(set.weights.data()),
+                          set.weights.size() * sizeof(float)));
+  if (status.ok()) status = CheckWeights(*header, WeightBytes(set));
+  if (!status.ok()) return status;
+  return std::shared_ptr<const WeightSet>(header->set);
 }
 
 bool IsPlainId(absl::string_view id) {

@@ -98,26 +98,11 @@ TieredStore::Found TieredStore::Get(absl::string_view id) {
     NoteHit(id);
     return first;
   }
-  const std::string key(id);
-  std::shared_ptr<Look> look;
-  {
-    clip::MutexLock lock(&mu_);
-    std::shared_ptr<Look>& under_way = looks_[key];
-    if (under_way != nullptr) {
-      look = under_way;
-      while (!look->found.has_value()) look->done.Wait(&mu_);
-      return *look->found;
-    }
-    look = under_way = std::make_shared<Look>();
-  }
-  // Whatever happens, others wait for it.
-  const Found found =
-      clip::NoThrow("the weight set", [&] { return LookBelow(id); });
-  clip::MutexLock lock(&mu_);
-  looks_.erase(key);
-  look->found = found;
-  look->done.NotifyAll();
-  return found;
+  using Looks = SingleFlight<std::shared_ptr<const WeightSet>>;
+  return looks_.Run(
+      std::string(id), "the weight set",
+      [&](Looks::Flight&) { return LookBelow(id); },
+      [] { return absl::OkStatus(); });
 }
 
 TieredStore::Found TieredStore::Checked(size_t t, absl::string_view id,

@@ -16,7 +16,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -26,6 +25,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "clip/mutex.h"
+#include "zeroshot/single_flight.h"
 #include "zeroshot/weight_store.h"
 
 namespace zeroshot {
@@ -93,12 +93,6 @@ class TieredStore : public WeightStore {
     bool failing = false;
     bool failing_puts = false;  // alone, as a full disk does
   };
-  // One look into the tiers below the first, and who waits for it.
-  struct Look {
-    std::optional<Found> found;
-    clip::CondVar done;
-  };
-
   enum class Asked { kGet, kPut, kOther };
 
   // While it lives a set is copied from one tier to others. Whether the set was
@@ -126,9 +120,9 @@ class TieredStore : public WeightStore {
   const absl::Duration touch_every_;
   Check check_;  // may be null
   std::vector<Tier> tiers_;
+  SingleFlight<std::shared_ptr<const WeightSet>> looks_;  // below the first
   clip::Mutex mu_;
   std::vector<State> states_ ABSL_GUARDED_BY(mu_);  // of each tier
-  std::map<std::string, std::shared_ptr<Look>> looks_ ABSL_GUARDED_BY(mu_);
   std::multimap<std::string, bool*> copies_ ABSL_GUARDED_BY(mu_);  // deleted?
   std::multiset<std::string> deleting_ ABSL_GUARDED_BY(mu_);
   // When a set that is used is touched next; those not here, at once.

@@ -40,19 +40,15 @@ WeightSetSummary SummaryOf(const WeightSet& set) {
           set.create_time};
 }
 
-std::shared_ptr<const WeightSet> WithoutWeights(const WeightSet& set) {
-  auto header = std::make_shared<WeightSet>();
-  header->id = set.id;
-  header->model_fingerprint = set.model_fingerprint;
-  header->precision = set.precision;
-  header->class_names = set.class_names;
-  header->embedding_dim = set.embedding_dim;
-  header->templates = set.templates;
-  header->own_prompts = set.own_prompts;
-  header->num_prompts = set.num_prompts;
-  header->num_tokens = set.num_tokens;
-  header->create_time = set.create_time;
-  return header;
+absl::Status WeightSetNotFound(absl::string_view id) {
+  if (IsImported(id)) {
+    return absl::NotFoundError(absl::StrCat(
+        "no weight set ", clip::Quoted(id),
+        ": it was imported and cannot be built again; import its file again"));
+  }
+  return absl::NotFoundError(
+      absl::StrCat("no weight set ", clip::Quoted(id),
+                   ": call BuildClassifier again, it is idempotent"));
 }
 
 std::vector<float> MakeWeights(size_t count) {

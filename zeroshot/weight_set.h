@@ -24,8 +24,8 @@ struct WeightSet {
   std::vector<std::string> class_names;  // C names, in class order
   int embedding_dim = 0;                 // D
   std::vector<float> weights;            // [C, D], unit rows
-  // The specification, named sets spelled out, from which it can be built
-  // anew: templates, and the prompts of the classes that have their own.
+  // What it was built from, named sets spelled out: templates, and the prompts
+  // of the classes that have their own. An imported set has neither.
   std::vector<std::string> templates;
   std::vector<std::vector<std::string>> own_prompts;  // [C]; or [0]: none has
   int64_t num_prompts = 0;
@@ -33,11 +33,6 @@ struct WeightSet {
   absl::Time create_time;
 
   int num_classes() const { return static_cast<int>(class_names.size()); }
-
-  // False: it was not built from prompts and cannot be built anew.
-  bool has_specification() const {
-    return !templates.empty() || !own_prompts.empty();
-  }
 
   // Memory held, for stores that are bounded by bytes.
   int64_t SizeBytes() const;
@@ -58,9 +53,6 @@ WeightSetSummary SummaryOf(const WeightSet& set);
 // FailedPrecondition: another model than `fingerprint`'s encoded the set.
 absl::Status CheckModel(const WeightSet& set, absl::string_view fingerprint);
 
-// The set's header: all of it but its weights.
-std::shared_ptr<const WeightSet> WithoutWeights(const WeightSet& set);
-
 // How ids of imported sets begin (zeroshot/weight_set_file.h). They have no
 // prompts, so that they cannot be built again.
 inline constexpr absl::string_view kImportedPrefix = "imported-";
@@ -68,6 +60,9 @@ inline constexpr absl::string_view kImportedPrefix = "imported-";
 inline bool IsImported(absl::string_view id) {
   return absl::StartsWith(id, kImportedPrefix);
 }
+
+// The status every store gives for an unknown id.
+absl::Status WeightSetNotFound(absl::string_view id);
 
 // `count` zeros for WeightSet::weights. Scoring reads a set from end to end, a
 // large one at the speed of memory: in huge pages, where the system gives them

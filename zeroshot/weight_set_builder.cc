@@ -1,21 +1,13 @@
 #include "zeroshot/weight_set_builder.h"
 
-#include <optional>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "clip/monotonic.h"
-#include "clip/no_throw.h"
-#include "clip/quoted.h"
-#include "zeroshot/weight_set_check.h"
 
 namespace zeroshot {
 namespace {
-
-// How often a caller who joined a flight looks whether it still waits itself.
-constexpr absl::Duration kLookAgain = absl::Milliseconds(50);
 
 // How often a server looks whether another one has built the set.
 constexpr absl::Duration kLookAtLease = absl::Milliseconds(100);
@@ -43,41 +35,6 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Build(
   if (!resolved.ok()) return resolved.status();
   const clip::ModelInfo& info = model_->info();
   const std::string id = resolved->Id(info.fingerprint, info.precision);
-  return FindOrBuild(*resolved, id, caller, on_progress);
-}
-
-absl::StatusOr<BuildResult> WeightSetBuilder::Rebuild(const WeightSet& header,
-                                                      const Caller& caller) {
-  const clip::ModelInfo& info = model_->info();
-  absl::Status own = CheckModel(header, info.fingerprint);
-  if (!own.ok()) return own;
-  const auto unable = [&](absl::string_view why, absl::string_view cure) {
-    return absl::NotFoundError(absl::StrCat(
-        "no weight set ", clip::Quoted(header.id), ": ", why, "; ", cure));
-  };
-  constexpr absl::string_view kBuild =
-      "call BuildClassifier again, it is idempotent";
-  if (IsImported(header.id)) return WeightSetNotFound(header.id);
-  if (!header.has_specification()) {
-    return unable("it was not built from prompts", "import it again");
-  }
-  if (header.precision != info.precision) {
-    return unable(absl::StrCat("it was built in ", header.precision,
-                               " and this server computes in ", info.precision),
-                  kBuild);
-  }
-  const absl::StatusOr<ResolvedSpec> resolved =
-      ResolvedSpec::Resolve(SpecOf(header), limits_);
-  if (!resolved.ok()) return unable(resolved.status().message(), kBuild);
-  if (resolved->Id(info.fingerprint, info.precision) != header.id) {
-    return unable("what is stored of it gives another id", kBuild);
-  }
-  return FindOrBuild(*resolved, header.id, caller, nullptr);
-}
-
-absl::StatusOr<BuildResult> WeightSetBuilder::FindOrBuild(
-    const ResolvedSpec& spec, const std::string& id, const Caller& caller,
-    const OnProgress& on_progress) {
   const absl::Time start = clip::MonotonicNow();
   absl::StatusOr<BuildResult> result = BuildResult{};
   // A store that cannot answer is no reason not to build.
@@ -87,10 +44,10 @@ absl::StatusOr<BuildResult> WeightSetBuilder::FindOrBuild(
     // Any server may be asked for it next: a tier that lost it gets it again.
     (void)store_->Put(result->set);
   } else {
-    result = JoinOrLead(spec, id, caller, on_progress);
+    result = JoinOrLead(*resolved, id, caller, on_progress);
     if (!result.ok()) return result.status();
   }
-  result->warnings = spec.Warnings();
+  result->warnings = resolved->Warnings();
   result->timing.total = clip::MonotonicNow() - start;
   return result;
 }
@@ -98,70 +55,46 @@ absl::StatusOr<BuildResult> WeightSetBuilder::FindOrBuild(
 absl::StatusOr<BuildResult> WeightSetBuilder::JoinOrLead(
     const ResolvedSpec& spec, const std::string& id, const Caller& caller,
     const OnProgress& on_progress) {
-  std::shared_ptr<Flight> joined, led;
-  absl::StatusOr<Door::Place> place = absl::UnknownError("not entered");
-  {
-    clip::MutexLock lock(&mu_);
-    const auto it = flights_.find(id);
-    if (it != flights_.end() && !it->second->abandoned) {
-      joined = it->second;
-      ++joined->joined;
-    } else {
-      place = door_.Enter();
-      if (!place.ok()) return place.status();
-      led = std::make_shared<Flight>();
-      flights_[id] = led;
-    }
+  const absl::Time start = clip::MonotonicNow();
+  int64_t reported = -1;
+  bool joined = false;
+  absl::StatusOr<BuildResult> result = flights_.Run(
+      id, "this build",
+      [&](Flights::Flight& flight) {
+        auto led = Lead(spec, id, flight, caller, on_progress);
+        clip::MutexLock lock(&mu_);
+        progress_.erase(id);
+        return led;
+      },
+      [&] {
+        BuildProgress now;
+        {
+          clip::MutexLock lock(&mu_);
+          if (auto it = progress_.find(id); it != progress_.end()) {
+            now = it->second;
+          }
+        }
+        absl::Status waiting = caller.StillWaiting();
+        if (waiting.ok() && on_progress && now.prompts_done > reported) {
+          reported = now.prompts_done;
+          on_progress(now);
+        }
+        return waiting;
+      },
+      &joined);
+  if (joined && result.ok()) {
+    result->joined = true;
+    result->timing = BuildTiming();
+    result->timing.queue = clip::MonotonicNow() - start;
   }
-  if (joined != nullptr) return WaitFor(joined.get(), caller, on_progress);
-
-  // Whatever happens, the flight must land: others wait for it.
-  absl::StatusOr<BuildResult> result = clip::NoThrow("this build", [&] {
-    return Lead(spec, id, led.get(), caller, on_progress);
-  });
-  clip::MutexLock lock(&mu_);
-  const auto it = flights_.find(id);
-  if (it != flights_.end() && it->second == led) flights_.erase(it);
-  led->result = result;
-  led->changed.NotifyAll();
   return result;
 }
 
-absl::StatusOr<BuildResult> WeightSetBuilder::WaitFor(
-    Flight* flight, const Caller& caller, const OnProgress& on_progress) {
-  const absl::Time start = clip::MonotonicNow();
-  int64_t reported = -1;
-  while (true) {
-    BuildProgress progress;
-    const absl::Status waiting = caller.StillWaiting();
-    {
-      clip::MutexLock lock(&mu_);
-      if (waiting.ok() && !flight->result.has_value()) {
-        flight->changed.WaitUntil(&mu_, clip::MonotonicNow() + kLookAgain);
-      }
-      if (!waiting.ok() || flight->result.has_value()) {
-        --flight->joined;
-        if (!flight->result.has_value()) return waiting;
-        absl::StatusOr<BuildResult> result = *flight->result;
-        if (result.ok()) {
-          result->joined = true;
-          result->timing = BuildTiming();
-          result->timing.queue = clip::MonotonicNow() - start;
-        }
-        return result;
-      }
-      progress = flight->progress;
-    }
-    if (on_progress && progress.prompts_done > reported) {
-      reported = progress.prompts_done;
-      on_progress(progress);
-    }
-  }
-}
-
 absl::StatusOr<BuildResult> WeightSetBuilder::Lead(
-    const ResolvedSpec& spec, const std::string& id, Flight* flight,
+    const ResolvedSpec& spec, const std::string& id, Flights::Flight& flight,
     const Caller& caller, const OnProgress& on_progress) {
+  const absl::StatusOr<Door::Place> place = door_.Enter();
+  if (!place.ok()) return place.status();
   // The flight before this one may have landed since the caller looked.
   if (auto stored = store_->Get(id); stored.ok()) {
     BuildResult result;
@@ -177,11 +110,11 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Lead(
     }
     const bool waits = caller.StillWaiting().ok();
     if (waits && on_progress) on_progress(now);
-    clip::MutexLock lock(&mu_);
-    flight->progress = now;
-    flight->changed.NotifyAll();
-    flight->abandoned = !waits && flight->joined == 0;
-    return !flight->abandoned;
+    {
+      clip::MutexLock lock(&mu_);
+      progress_[id] = now;
+    }
+    return waits || !flight.Abandon();
   };
   absl::StatusOr<BuildResult> result = LeadWithLease(spec, id, progress);
   if (!result.ok() && absl::IsCancelled(result.status())) {

@@ -7,7 +7,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +21,7 @@
 #include "zeroshot/class_encoder.h"
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/door.h"
+#include "zeroshot/single_flight.h"
 #include "zeroshot/vector_cache.h"
 #include "zeroshot/weight_set.h"
 #include "zeroshot/weight_store.h"
@@ -78,37 +78,19 @@ class WeightSetBuilder {
                                     const Caller& caller,
                                     const OnProgress& on_progress);
 
-  // Builds the set that the header (its weights are not needed) belongs to, as
-  // Build does. FailedPrecondition: it is another model's. NotFound: it cannot
-  // be built here; the message says why.
-  absl::StatusOr<BuildResult> Rebuild(const WeightSet& header,
-                                      const Caller& caller);
-
   VectorCache::Stats vector_cache_stats() { return encoder_.cache_stats(); }
 
  private:
-  // One build under way and who waits for it. It is led by its first caller
-  // and goes on while anyone waits; once nobody does it is abandoned, and
-  // whoever asks after that starts another. Guarded by mu_.
-  struct Flight {
-    BuildProgress progress;
-    std::optional<absl::StatusOr<BuildResult>> result;  // set when landed
-    int joined = 0;  // callers waiting besides the leader
-    bool abandoned = false;
-    clip::CondVar changed;
-  };
+  using Flights = SingleFlight<BuildResult>;
 
-  absl::StatusOr<BuildResult> FindOrBuild(const ResolvedSpec& spec,
-                                          const std::string& id,
-                                          const Caller& caller,
-                                          const OnProgress& on_progress);
   // Joins the flight to `id`, or takes off and leads it.
   absl::StatusOr<BuildResult> JoinOrLead(const ResolvedSpec& spec,
                                          const std::string& id,
                                          const Caller& caller,
                                          const OnProgress& on_progress);
   absl::StatusOr<BuildResult> Lead(const ResolvedSpec& spec,
-                                   const std::string& id, Flight* flight,
+                                   const std::string& id,
+                                   Flights::Flight& flight,
                                    const Caller& caller,
                                    const OnProgress& on_progress);
   absl::StatusOr<BuildResult> LeadWithLease(const ResolvedSpec& spec,
@@ -119,8 +101,6 @@ class WeightSetBuilder {
   absl::StatusOr<std::shared_ptr<const WeightSet>> WaitForLease(
       const ResolvedSpec& spec, const std::string& id,
       const clip::TextProgress& progress);
-  absl::StatusOr<BuildResult> WaitFor(Flight* flight, const Caller& caller,
-                                      const OnProgress& on_progress);
   absl::StatusOr<BuildResult> BuildNow(const ResolvedSpec& spec,
                                        const std::string& id,
                                        const clip::TextProgress& progress);
@@ -131,8 +111,10 @@ class WeightSetBuilder {
   ClassEncoder encoder_;
   BuildLease* const lease_;  // may be null
   Door door_;
+  Flights flights_;
   clip::Mutex mu_;
-  std::map<std::string, std::shared_ptr<Flight>> flights_ ABSL_GUARDED_BY(mu_);
+  // Of builds under way, for those who joined them.
+  std::map<std::string, BuildProgress> progress_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace zeroshot

@@ -34,10 +34,9 @@ class WeightStore {
   virtual absl::StatusOr<std::shared_ptr<const WeightSet>> Get(
       absl::string_view id) = 0;
 
-  // The set's header, which outlives its weights in the store: from it the set
-  // can be built anew (see WeightSet::has_specification). Weights may be there
-  // or not. To be looked at is not to be used: it changes nothing in what goes
-  // first. NotFound, DataLoss, Unavailable as above.
+  // All of the set but its weights, which may be there or not: what a
+  // description of it needs. To be looked at is not to be used: it changes
+  // nothing in what goes first. NotFound, DataLoss, Unavailable as above.
   virtual absl::StatusOr<std::shared_ptr<const WeightSet>> GetHeader(
       absl::string_view id) = 0;
 
@@ -59,7 +58,7 @@ class WeightStore {
   // server's sets it is now the last to go.
   virtual void NoteUse(absl::string_view /*id*/) {}
 
-  // Deletes a set, or what is left of it. NotFound: no such set.
+  // NotFound: no such set.
   virtual absl::Status Delete(absl::string_view id) = 0;
 
   // Tells servers that share the store, and may have the set above it, that it
@@ -75,13 +74,6 @@ class WeightStore {
 
   virtual StoreSize size() { return {}; }
 };
-
-// A store's headers of sets that had to go may take this part of the bytes
-// that its sets may take, beside them.
-constexpr int64_t kHeaderShare = 16;
-
-// The status every store gives for an unknown id.
-absl::Status WeightSetNotFound(absl::string_view id);
 
 }  // namespace zeroshot
 

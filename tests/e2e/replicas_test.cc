@@ -23,6 +23,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "client/classifier.h"
+#include "client/client.h"
 #include "tests/e2e/programs.h"
 #include "tests/testing/certificates.h"
 #include "tests/testing/redis_server.h"
@@ -37,7 +39,6 @@ namespace v1 = zeroshot::v1;
 
 constexpr char kEncoded[] = "zeroshot_tokens_encoded_total";
 constexpr char kBuilt[] = R"(zeroshot_builds_total{result="built"})";
-constexpr char kRebuilt[] = R"(zeroshot_builds_total{result="rebuilt"})";
 
 // A context with a deadline that no test should reach.
 struct Context : grpc::ClientContext {
@@ -78,6 +79,15 @@ class Replica {
   }
 
   Process& process() { return server_.process(); }
+  std::string address() const { return server_.address(); }
+
+  grpc::Status Delete(const std::string& id) {
+    v1::DeleteWeightSetRequest request;
+    request.set_weight_set_id(id);
+    v1::DeleteWeightSetResponse response;
+    Context context;
+    return stub_->DeleteWeightSet(&context, request, &response);
+  }
 
   grpc::Status Build(const v1::BuildClassifierRequest& request,
                      v1::BuildClassifierResponse* response) {
@@ -287,7 +297,7 @@ TEST_F(ReplicasTest, DamagedBytesAreDroppedAndBuiltAgainNeverServed) {
   const std::string id = one->Build(Spec("thing", 20));
   ASSERT_TRUE(one->Classify(id, &first).ok());
   one.reset();
-  Run({"SETRANGE", absl::StrCat("zeroshot:weights:", id), "40", "\x55\x55"});
+  Run({"SETRANGE", absl::StrCat("zeroshot:set:", id), "2000", "\x55\x55"});
   {
     std::fstream file(absl::StrCat(folder.path(), "/", id, ".safetensors"),
                       std::ios::in | std::ios::out | std::ios::binary);
@@ -296,9 +306,11 @@ TEST_F(ReplicasTest, DamagedBytesAreDroppedAndBuiltAgainNeverServed) {
     ASSERT_TRUE(file.good());
   }
   one = Start({on_disk});
+  EXPECT_EQ(one->Classify(id).error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(one->Build(Spec("thing", 20)), id);
   ASSERT_TRUE(one->Classify(id, &second).ok());
   EXPECT_NEAR(first, second, 1e-4);
-  EXPECT_EQ(one->Metric(kRebuilt), 1);
+  EXPECT_EQ(one->Metric(kBuilt), 1);
   EXPECT_GT(one->Metric(kEncoded), 0);
   for (const char* tier : {"disk", "redis"}) {
     EXPECT_NE(one->process().WaitForLine(
@@ -319,21 +331,38 @@ TEST_F(ReplicasTest, DamagedBytesAreDroppedAndBuiltAgainNeverServed) {
   EXPECT_EQ(two->Metric(kEncoded), 0);
 }
 
+// Their callers do not notice: the client library builds again what a server
+// has forgotten.
 TEST_F(ReplicasTest, WhatRedisHasEvictedIsBuiltAgainOnceForAll) {
-  auto one = Start();
-  const std::string id = one->Build(LongSpec("thing"));
-  one.reset();
-  Run({"DEL", absl::StrCat("zeroshot:weights:", id)});
-  const auto two = Start(), three = Start();
-  std::vector<std::thread> clients;
+  const auto one = Start(), two = Start();
+  zeroshot::client::ClassifierSpec spec;
+  for (int i = 0; i < 2000; ++i) {
+    spec.classes.push_back({absl::StrCat("thing number ", i)});
+  }
+  std::vector<std::unique_ptr<zeroshot::Client>> clients;
+  std::vector<std::unique_ptr<zeroshot::client::Classifier>> classifiers;
   for (int i = 0; i < 20; ++i) {
-    clients.emplace_back([&, i] {
-      const auto status = (i % 2 ? two : three)->Classify(id);
-      EXPECT_TRUE(status.ok()) << status.error_message();
+    Replica& replica = i % 2 ? *one : *two;
+    clients.push_back(*zeroshot::Client::Connect(replica.address()));
+    classifiers.push_back(
+        *zeroshot::client::Classifier::Build(clients.back().get(), spec));
+  }
+  const std::string id = classifiers[0]->weight_set_id();
+  EXPECT_EQ(one->Metric(kBuilt) + two->Metric(kBuilt), 1);
+  // From both memories, and from Redis.
+  ASSERT_TRUE(one->Delete(id).ok());
+  (void)two->Delete(id);
+  const std::string picture = testing_certificates::ReadFile(
+      absl::StrCat(kModel, "/pictures/frog.png"));
+  std::vector<std::thread> callers;
+  for (const auto& classifier : classifiers) {
+    callers.emplace_back([&] {
+      const auto answer = classifier->Classify(picture);
+      EXPECT_TRUE(answer.ok()) << answer.status();
     });
   }
-  for (std::thread& client : clients) client.join();
-  EXPECT_EQ(two->Metric(kRebuilt) + three->Metric(kRebuilt), 1);
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(one->Metric(kBuilt) + two->Metric(kBuilt), 2);
 }
 
 }  // namespace

@@ -38,7 +38,8 @@ class Scripted : public zeroshot::ByteStream {
 
 void Check(const absl::Status& status) {
   FUZZ_CHECK(status.ok() || absl::IsNotFound(status) ||
-             absl::IsDataLoss(status) || absl::IsUnavailable(status));
+             absl::IsDataLoss(status) || absl::IsUnavailable(status) ||
+             absl::IsResourceExhausted(status) || absl::IsAborted(status));
   fuzz::CheckMessage(status.message());
 }
 
@@ -72,6 +73,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     case 'p':
       Check(store.Put(SmallSet()));
+      break;
+    case 'u':
+      Check(store.Touch("set"));
       break;
     case 'd':
       Check(store.Delete("set"));

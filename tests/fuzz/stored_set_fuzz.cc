@@ -61,6 +61,17 @@ void CheckDamage(const absl::Status& status) {
   fuzz::CheckMessage(status.message());
 }
 
+absl::StatusOr<std::shared_ptr<const zeroshot::WeightSet>> Read(
+    const std::string& file) {
+  return zeroshot::ReadWeightSet(
+      static_cast<int64_t>(file.size()), kId, {},
+      [&file](int64_t offset, absl::Span<char> out) {
+        FUZZ_CHECK(offset + out.size() <= file.size());
+        file.copy(out.data(), out.size(), offset);
+        return absl::OkStatus();
+      });
+}
+
 void CheckSet(const zeroshot::WeightSet& set) {
   FUZZ_CHECK(set.id == kId);
   FUZZ_CHECK(set.num_classes() > 0 && set.embedding_dim > 0);
@@ -68,8 +79,9 @@ void CheckSet(const zeroshot::WeightSet& set) {
              set.own_prompts.size() == set.class_names.size());
   FUZZ_CHECK(set.weights.size() == set.class_names.size() * set.embedding_dim);
   // Stored again it is the same.
-  const auto again = zeroshot::ParseWeightSet(zeroshot::SerializeHeader(set),
-                                              zeroshot::WeightBytes(set), kId);
+  const absl::string_view weights = zeroshot::WeightBytes(set);
+  const auto again = Read(
+      zeroshot::SerializeHeader(set).append(weights.data(), weights.size()));
   FUZZ_CHECK(again.ok());
   FUZZ_CHECK((*again)->class_names == set.class_names);
   FUZZ_CHECK((*again)->templates == set.templates);
@@ -112,8 +124,7 @@ void CheckFile(const std::string& file) {
     const absl::string_view header =
         absl::string_view(file).substr(0, *header_bytes);
     const auto parsed = zeroshot::ParseHeader(header, kId);
-    const auto set = zeroshot::ParseWeightSet(
-        header, absl::string_view(file).substr(*header_bytes), kId);
+    const auto set = Read(file);
     if (!parsed.ok()) CheckDamage(parsed.status());
     if (!set.ok()) CheckDamage(set.status());
     if (set.ok()) {

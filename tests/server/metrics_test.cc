@@ -117,12 +117,12 @@ TEST(MetricsTest, TokensSavedAreThoseSharedAndThoseOfSetsFound) {
 TEST(MetricsTest, ABuildThatOthersWaitedForIsCountedOnce) {
   Metrics metrics;
   BuildResult joined = Built(/*cached=*/false, 100, 30);
-  metrics.BuildEnded(joined, /*again=*/true);
+  metrics.BuildEnded(joined);
   joined.joined = true;
   metrics.BuildEnded(joined);
   const std::string text = metrics.Text({});
   EXPECT_THAT(text, HasSubstr("zeroshot_tokens_encoded_total 30\n"));
-  EXPECT_THAT(text, HasSubstr(R"(zeroshot_builds_total{result="rebuilt"} 1)"));
+  EXPECT_THAT(text, HasSubstr(R"(zeroshot_builds_total{result="built"} 1)"));
   EXPECT_THAT(text, HasSubstr(R"(zeroshot_builds_total{result="joined"} 1)"));
   EXPECT_THAT(text, HasSubstr("zeroshot_build_seconds_count 1\n"));
 }

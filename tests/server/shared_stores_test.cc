@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <future>
 #include <string>
@@ -10,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "client/classifier.h"
 #include "client/client.h"
 #include "tests/server/running_server.h"
 #include "tests/testing/make_png.h"
@@ -107,17 +109,13 @@ TEST_F(SharedStoresTest, BuiltOnOneClassifiedOnAny) {
   EXPECT_EQ(first.predictions(0).logit(), second.predictions(0).logit());
 }
 
-TEST_F(SharedStoresTest, ASetOfWhichOnlyTheHeaderIsLeftIsBuiltAgain) {
+TEST_F(SharedStoresTest, ASetIsToldOfWithoutItsWeights) {
   std::string id;
-  v1::ClassifyResponse first, second;
   {
     RunningServer one(Options());
     id = one.Build(BuildRequest({"cat", "dog"}));
-    ASSERT_TRUE(one.Classify(Request(id), &first).ok());
   }
-  Run({"DEL", "zeroshot:weights:" + id});
-  RunningServer two(Options()), three(Options());
-  // What is known of it is told without its weights.
+  RunningServer two(Options());
   v1::GetWeightSetRequest get;
   get.set_weight_set_id(id);
   v1::GetWeightSetResponse info;
@@ -126,56 +124,65 @@ TEST_F(SharedStoresTest, ASetOfWhichOnlyTheHeaderIsLeftIsBuiltAgain) {
   EXPECT_EQ(info.class_names(1), "dog");
   EXPECT_EQ(info.weight_set().size_bytes(), 2 * 64 * 4);
   EXPECT_EQ(two.text_calls(), 0);
-
-  const grpc::Status status = two.Classify(Request(id), &second);
-  ASSERT_TRUE(status.ok()) << status.error_message();
-  EXPECT_EQ(first.predictions(0).logit(), second.predictions(0).logit());
-  EXPECT_EQ(two.text_calls(), 1);
   EXPECT_THAT(two.server().status_source().metrics(),
-              HasSubstr(R"(zeroshot_builds_total{result="rebuilt"} 1)"));
-  // And is shared again.
-  EXPECT_TRUE(three.Classify(Request(id), &second).ok());
-  EXPECT_EQ(three.text_calls(), 0);
+              HasSubstr(R"(zeroshot_store_weight_sets{tier="memory"} 0)"));
 }
 
-TEST_F(SharedStoresTest, DamagedWeightsAreBuiltAgainAndNeverServed) {
-  std::string id;
+TEST_F(SharedStoresTest, ALostSetComesBackWithoutItsCallerNoticing) {
+  RunningServer one(Options());
+  const auto client =
+      *Client::Connect(absl::StrCat("127.0.0.1:", one.server().port()));
+  const auto classifier =
+      client::Classifier::Build(client.get(), {.classes = {{"cat"}, {"dog"}}});
+  ASSERT_TRUE(classifier.ok()) << classifier.status();
+  const auto before = (*classifier)->Classify(testing_images::MakePng(1));
+  ASSERT_TRUE(before.ok()) << before.status();
+  ASSERT_EQ(Delete(one, (*classifier)->weight_set_id()), grpc::StatusCode::OK);
+  const auto after = (*classifier)->Classify(testing_images::MakePng(1));
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_EQ(after->predictions[0].logit, before->predictions[0].logit);
+  // And is there for others.
+  RunningServer two(Options());
+  EXPECT_EQ(Classify(two, (*classifier)->weight_set_id()),
+            grpc::StatusCode::OK);
+  EXPECT_EQ(two.text_calls(), 0);
+}
+
+TEST_F(SharedStoresTest, ADamagedSetIsNeverServedAndIsBuiltAgain) {
   v1::ClassifyResponse first, second;
+  std::string id;
   {
     RunningServer one(Options());
     id = one.Build(BuildRequest({"cat", "dog"}));
     ASSERT_TRUE(one.Classify(Request(id), &first).ok());
   }
-  Run({"SETRANGE", "zeroshot:weights:" + id, "5", "\x7f"});
+  Run({"SETRANGE", "zeroshot:set:" + id, "1200", "\x7f"});
   RunningServer two(Options());
-  const grpc::Status status = two.Classify(Request(id), &second);
-  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(Classify(two, id), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(two.Build(BuildRequest({"cat", "dog"})), id);
+  ASSERT_TRUE(two.Classify(Request(id), &second).ok());
   EXPECT_EQ(first.predictions(0).logit(), second.predictions(0).logit());
   EXPECT_EQ(two.text_calls(), 1);
 }
 
-TEST_F(SharedStoresTest, ARebuildHoldsTheLease) {
-  std::string id;
-  {
-    RunningServer one(Options());
-    id = one.Build(BuildRequest({"cat", "dog"}));
-  }
-  Run({"DEL", "zeroshot:weights:" + id});
+TEST_F(SharedStoresTest, ABuildHoldsTheLease) {
   RunningServer two(Options()), three(Options());
   two.model().CloseGate();
   auto call = std::async(std::launch::async, [&] {
-    v1::ClassifyResponse response;
-    return two.Classify(Request(id), &response).ok();
+    return two.Build(BuildRequest({"cat", "dog"}));
   });
   ASSERT_TRUE(two.model().WaitForCallsAtGate(1));
   // The caller's deadline counts while another server builds.
-  v1::ClassifyResponse response;
-  EXPECT_EQ(three.Classify(Request(id), &response, absl::Milliseconds(300))
-                .error_code(),
-            grpc::StatusCode::DEADLINE_EXCEEDED);
+  v1::BuildClassifierResponse response;
+  Context context(absl::Milliseconds(300));
+  EXPECT_EQ(
+      three.stub()
+          .BuildClassifier(&context, BuildRequest({"cat", "dog"}), &response)
+          .error_code(),
+      grpc::StatusCode::DEADLINE_EXCEEDED);
   two.model().OpenGate();
-  EXPECT_TRUE(call.get());
-  EXPECT_TRUE(three.Classify(Request(id), &response).ok());
+  const std::string id = call.get();
+  EXPECT_EQ(Classify(three, id), grpc::StatusCode::OK);
   EXPECT_EQ(three.text_calls(), 0);
 }
 
@@ -290,6 +297,49 @@ TEST_F(SharedStoresTest, DeleteWinsAgainstAReadUnderWay) {
   link.SetRate(0);
   (void)call.get();
   EXPECT_EQ(Classify(two, id), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(SharedStoresTest, ALargeSetOnASlowLinkTakesRedisFromNobody) {
+  std::vector<std::string> small;
+  std::string large;
+  {
+    RunningServer one(Options());
+    large = Import(one, 190'000);  // 49 MB, and its names
+    for (int i = 0; i < 40; ++i) {
+      small.push_back(Import(one, 10, absl::StrCat("set ", i)));
+    }
+  }
+  testing::SlowProxy link(redis_.port(), 30'000'000);
+  ServerOptions options = Options();
+  options.redis->port = link.port();
+  options.memory_store_bytes = 4 << 20;  // so that it is read again and again
+  RunningServer two(options);
+  std::atomic<bool> over{false};
+  auto caller = std::async(std::launch::async, [&] {
+    int answered = 0;
+    while (!over || answered == 0) {
+      const grpc::StatusCode code = Classify(two, large);
+      EXPECT_EQ(code, grpc::StatusCode::OK);
+      if (code != grpc::StatusCode::OK) break;
+      ++answered;
+    }
+    return answered;
+  });
+  const int64_t before = link.bytes_from_server();
+  ASSERT_TRUE(
+      Becomes([&] { return link.bytes_from_server() > before + 1'000'000; }));
+  for (const std::string& id : small) {
+    EXPECT_EQ(Classify(two, id), grpc::StatusCode::OK);
+  }
+  over = true;
+  EXPECT_GT(caller.get(), 0);
+  // It is shared from there, too.
+  Run({"FLUSHALL"});
+  options.memory_store_bytes = 1 << 30;
+  RunningServer three(options);
+  EXPECT_EQ(Import(three, 190'000), large);
+  RunningServer four(Options());
+  EXPECT_EQ(Classify(four, large), grpc::StatusCode::OK);
 }
 
 TEST_F(SharedStoresTest, WhileRedisIsAwayEachServesOnItsOwn) {

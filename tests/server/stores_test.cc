@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 
@@ -124,6 +125,43 @@ TEST_F(StoresTest, ASetThatMemoryAnswersWithIsNotTheFirstToGoFromDisk) {
   request.set_weight_set_id(other);
   EXPECT_TRUE(after.Classify(request, &response).ok());
   EXPECT_EQ(after.text_calls(), 0);
+}
+
+TEST_F(StoresTest, WithAKeyOnlyWhatItSignedIsServed) {
+  testing::TemporaryFolder keys;
+  const auto with_key = [&](const std::string& lines) {
+    ServerOptions options = WithDisk();
+    options.store_key_file = keys.path() + "/keys";
+    std::ofstream(options.store_key_file) << lines;
+    return options;
+  };
+  const std::string one = "# of May\n" + std::string(32, '1') + "\n",
+                    two = std::string(32, '2') + "\n";
+  v1::ClassifyRequest request;
+  request.set_image(testing_images::MakePng(1));
+  v1::ClassifyResponse response;
+  {
+    RunningServer bare(WithDisk());
+    request.set_weight_set_id(bare.Build(BuildRequest({"cat", "dog"})));
+  }
+  {
+    RunningServer server(with_key(one));
+    EXPECT_EQ(server.Classify(request, &response).error_code(),
+              grpc::StatusCode::NOT_FOUND);
+    server.Build(BuildRequest({"cat", "dog"}));
+  }
+  {
+    RunningServer server(with_key(two + one));
+    EXPECT_TRUE(server.Classify(request, &response).ok());
+    EXPECT_EQ(server.text_calls(), 0);
+  }
+  RunningServer other(with_key(two));
+  EXPECT_EQ(other.Classify(request, &response).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  for (const char* wrong : {"", "# none\n", "short\n"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(Stores::Open(with_key(wrong)).status()))
+        << wrong;
+  }
 }
 
 TEST_F(StoresTest, ADiskStoreThatIsNoFolderEndsTheStart) {

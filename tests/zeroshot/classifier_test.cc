@@ -181,8 +181,7 @@ class ClassifierTest : public ::testing::Test {
   clip::Tokenizer tokenizer_;
   MemoryStore store_{1 << 20};
   Embedder embedder_{&model_, &tokenizer_, EmbedderOptions()};
-  WeightSetFinder sets_{&store_};
-  Classifier classifier_{&model_, &embedder_, &sets_};
+  Classifier classifier_{&model_, &embedder_, &store_};
 };
 
 TEST_F(ClassifierTest, FindsTheClassWhoseVectorIsThePictures) {

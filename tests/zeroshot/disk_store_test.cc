@@ -64,9 +64,6 @@ class DiskStoreTest : public ::testing::Test {
   std::string File(const std::string& id) {
     return folder_.path() + "/" + id + ".safetensors";
   }
-  std::string HeaderFile(const std::string& id) {
-    return folder_.path() + "/" + id + ".header";
-  }
   int64_t SizeOfOne() {
     EXPECT_TRUE(Open()->Put(MakeWeightSet("a")).ok());
     const int64_t size = static_cast<int64_t>(fs::file_size(File("a")));
@@ -174,64 +171,34 @@ TEST_F(DiskStoreTest, ADamagedFileIsNeverServedAndIsDropped) {
   EXPECT_TRUE(absl::IsDataLoss(store->Get("a").status()));
 }
 
-TEST_F(DiskStoreTest, TheHeaderOutlivesTheWeightsAlsoARestart) {
-  auto large = std::make_shared<WeightSet>(*MakeWeightSet("a"));
-  large->embedding_dim = 10'000;
-  large->weights.resize(20'000);
-  {
-    const auto store = Open(100'000);
-    ASSERT_TRUE(store->Put(large).ok());
-    large = std::make_shared<WeightSet>(*large);
-    large->id = "b";
-    ASSERT_TRUE(store->Put(large).ok());
-    EXPECT_TRUE(absl::IsNotFound(store->Get("a").status()));
-    EXPECT_TRUE(store->GetHeader("a").ok());
-    EXPECT_EQ(store->List("", 10)->size(), 1);
-  }
-  const auto store = Open(100'000);
-  const auto header = store->GetHeader("a");
-  ASSERT_TRUE(header.ok()) << header.status();
-  EXPECT_EQ((*header)->templates, large->templates);
-  EXPECT_EQ(store->size().sets, 1);
-  // Built again it needs no file of its own.
-  large = std::make_shared<WeightSet>(*large);
-  large->id = "a";
-  ASSERT_TRUE(store->Put(large).ok());
-  EXPECT_FALSE(fs::exists(HeaderFile("a")));
-  EXPECT_TRUE(fs::exists(HeaderFile("b")));
-  EXPECT_TRUE(store->Delete("b").ok());
-  EXPECT_FALSE(fs::exists(HeaderFile("b")));
-  EXPECT_TRUE(absl::IsNotFound(store->Delete("b")));
-}
-
-TEST_F(DiskStoreTest, HeadersHaveABoundOfTheirOwnAndTheOldestGo) {
+TEST_F(DiskStoreTest, WhatWasUsedAboveOrTouchedIsNotTheFirstToGo) {
   const int64_t size = SizeOfOne();
-  const auto store = Open(3 * kHeaderShare * size);
-  for (int i = 100; i < 160; ++i) {
-    ASSERT_TRUE(store->Put(MakeWeightSet(std::to_string(i))).ok());
+  {
+    const auto store = Open(2 * size);
+    ASSERT_TRUE(store->Put(MakeWeightSet("a")).ok());
+    ASSERT_TRUE(store->Put(MakeWeightSet("b")).ok());
+    store->NoteUse("a");
+    ASSERT_TRUE(store->Put(MakeWeightSet("c")).ok());
+    EXPECT_TRUE(store->GetHeader("a").ok());
+    EXPECT_TRUE(absl::IsNotFound(store->GetHeader("b").status()));
+    MakeOld(File("a"), 2);
+    MakeOld(File("c"), 1);
+    ASSERT_TRUE(store->Touch("a").ok());
   }
-  int64_t bytes = 0, headers = 0;
-  for (const auto& file : fs::directory_iterator(folder_.path())) {
-    if (file.path().extension() != ".header") continue;
-    ++headers;
-    bytes += static_cast<int64_t>(file.file_size());
-  }
-  EXPECT_GE(headers, 3);
-  EXPECT_LT(headers, 12);
-  EXPECT_LE(bytes, 3 * size);
-  EXPECT_TRUE(absl::IsNotFound(store->GetHeader("100").status()));
+  // A touch counts after a restart too.
+  const auto store = Open(2 * size);
+  ASSERT_TRUE(store->Put(MakeWeightSet("d")).ok());
+  EXPECT_TRUE(store->GetHeader("a").ok());
+  EXPECT_TRUE(absl::IsNotFound(store->GetHeader("c").status()));
 }
 
-TEST_F(DiskStoreTest, OfDamagedWeightsTheHeaderStays) {
+TEST_F(DiskStoreTest, AHeaderThatIsDamagedIsNotToldOf) {
   const auto store = Open();
   ASSERT_TRUE(store->Put(MakeWeightSet("a")).ok());
-  Flip(File("a"), 1);
-  EXPECT_TRUE(absl::IsDataLoss(store->Get("a").status()));
-  EXPECT_TRUE(store->GetHeader("a").ok());
-  Flip(HeaderFile("a"), 100);
+  Flip(File("a"), 200);
   EXPECT_TRUE(absl::IsDataLoss(store->GetHeader("a").status()));
-  EXPECT_FALSE(fs::exists(HeaderFile("a")));
-  EXPECT_TRUE(absl::IsNotFound(store->GetHeader("a").status()));
+  EXPECT_FALSE(fs::exists(File("a")));
+  EXPECT_TRUE(store->List("", 10)->empty());
 }
 
 TEST_F(DiskStoreTest, FindsWhatAnotherServerWrote) {

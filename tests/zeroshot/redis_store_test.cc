@@ -13,6 +13,7 @@
 #include "tests/testing/certificates.h"
 #include "tests/testing/fake_model.h"
 #include "tests/testing/redis_server.h"
+#include "tests/testing/slow_proxy.h"
 #include "tests/zeroshot/make_weight_set.h"
 #include "tests/zeroshot/weight_store_suite.h"
 #include "zeroshot/memory_store.h"
@@ -122,39 +123,31 @@ TEST_F(RedisStoreTest, ASetInUseLivesOnAndAnUnusedOneExpires) {
 
 TEST_F(RedisStoreTest, DamagedBytesAreNeverServedAndAreDropped) {
   Client client(server_);
-  for (const char* key : {"zeroshot:header:a", "zeroshot:weights:a"}) {
+  const int64_t size = [&] {
+    EXPECT_TRUE(client.store.Put(MakeWeightSet("a")).ok());
+    return client.Number({"STRLEN", "zeroshot:set:a"});
+  }();
+  // In the header, and in the weights.
+  for (const int64_t at : {int64_t{30}, size - 3}) {
     ASSERT_TRUE(client.store.Put(MakeWeightSet("a")).ok());
-    client.Number({"SETRANGE", key, "13", "\x55"});
+    const std::string offset = absl::StrCat(at);
+    client.Number({"SETRANGE", "zeroshot:set:a", offset, "\x55"});
     EXPECT_TRUE(absl::IsDataLoss(client.store.Get("a").status()));
     EXPECT_TRUE(absl::IsNotFound(client.store.Get("a").status()));
-    EXPECT_EQ(client.Number({"EXISTS", key}), 0);
+    EXPECT_EQ(client.Number({"EXISTS", "zeroshot:set:a"}), 0);
   }
 }
 
-TEST_F(RedisStoreTest, TheHeaderOutlivesTheWeights) {
-  RedisStoreOptions options;
-  options.ttl = absl::Milliseconds(500);
-  Client client(server_, kTimeout, options);
-  ASSERT_TRUE(client.store.Put(MakeWeightSet("a")).ok());
-  absl::SleepFor(absl::Milliseconds(700));
-  EXPECT_TRUE(absl::IsNotFound(client.store.Get("a").status()));
-  const auto header = client.store.GetHeader("a");
-  ASSERT_TRUE(header.ok()) << header.status();
-  EXPECT_EQ((*header)->templates, MakeWeightSet("a")->templates);
-  EXPECT_TRUE(client.store.List("", 10)->empty());
-  EXPECT_TRUE(client.store.Delete("a").ok());
-  EXPECT_TRUE(absl::IsNotFound(client.store.GetHeader("a").status()));
-}
-
-TEST_F(RedisStoreTest, OfDamagedWeightsTheHeaderStays) {
-  Client client(server_);
-  ASSERT_TRUE(client.store.Put(MakeWeightSet("a")).ok());
-  client.Number({"SETRANGE", "zeroshot:weights:a", "3", "\x55"});
-  EXPECT_TRUE(absl::IsDataLoss(client.store.Get("a").status()));
-  EXPECT_TRUE(client.store.GetHeader("a").ok());
-  client.Number({"SETRANGE", "zeroshot:header:a", "30", "\x55"});
-  EXPECT_TRUE(absl::IsDataLoss(client.store.GetHeader("a").status()));
-  EXPECT_TRUE(absl::IsNotFound(client.store.GetHeader("a").status()));
+TEST_F(RedisStoreTest, AMarkOfDeletionStaysUntilTheSetIsPutAgain) {
+  Client one(server_), two(server_);
+  ASSERT_TRUE(one.store.Put(MakeWeightSet("a")).ok());
+  ASSERT_TRUE(one.store.Delete("a").ok());
+  EXPECT_TRUE(absl::IsNotFound(two.store.Touch("a")));
+  ASSERT_TRUE(one.store.MarkDeleted("a").ok());
+  EXPECT_TRUE(absl::IsAborted(two.store.Touch("a")));
+  EXPECT_TRUE(absl::IsNotFound(two.store.Get("a").status()));
+  ASSERT_TRUE(two.store.Put(MakeWeightSet("a")).ok());
+  EXPECT_TRUE(one.store.Touch("a").ok());
 }
 
 TEST_F(RedisStoreTest, ATooLargeSetIsRefusedWithNumbers) {
@@ -175,6 +168,27 @@ TEST_F(RedisStoreTest, ALargeSetTravelsWhole) {
   ASSERT_TRUE(client.store.Put(set).ok());
   const auto got = client.store.Get("a");
   ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ((*got)->weights, set->weights);
+  // Nothing half written is left.
+  EXPECT_EQ(client.Number({"DBSIZE"}), 2);
+}
+
+TEST_F(RedisStoreTest, OnASlowLinkASetTakesLongerThanTheTimeoutBothWays) {
+  testing::SlowProxy link(server_.port(), 2'000'000);
+  RedisOptions options = Client::Options(server_, absl::Seconds(1));
+  options.port = link.port();
+  Client slow(options);
+  auto set = std::make_shared<WeightSet>(*MakeWeightSet("a"));
+  set->embedding_dim = 1 << 19;
+  set->weights.assign(1 << 20, 0.5f);
+  absl::Time start = absl::Now();
+  absl::Status put = slow.store.Put(set);
+  ASSERT_TRUE(put.ok()) << put;
+  EXPECT_GT(absl::Now() - start, options.timeout);
+  start = absl::Now();
+  const auto got = slow.store.Get("a");
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_GT(absl::Now() - start, options.timeout);
   EXPECT_EQ((*got)->weights, set->weights);
 }
 

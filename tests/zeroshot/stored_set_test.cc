@@ -17,17 +17,18 @@ std::shared_ptr<WeightSet> MakeFullSet() {
 }
 
 absl::StatusOr<std::shared_ptr<const WeightSet>> Parse(
-    const std::string& file, absl::string_view id = "a") {
-  const auto size = HeaderBytes(file);
-  if (!size.ok()) return size.status();
-  if (*size > file.size()) return absl::DataLossError("truncated");
-  const absl::string_view bytes(file);
-  return ParseWeightSet(bytes.substr(0, *size), bytes.substr(*size), id);
+    const std::string& file, absl::string_view id = "a",
+    const StoreKeys& keys = {}) {
+  return ReadWeightSet(static_cast<int64_t>(file.size()), id, keys,
+                       [&file](int64_t offset, absl::Span<char> out) {
+                         file.copy(out.data(), out.size(), offset);
+                         return absl::OkStatus();
+                       });
 }
 
-std::string Serialize(const WeightSet& set) {
+std::string Serialize(const WeightSet& set, const StoreKeys& keys = {}) {
   const absl::string_view weights = WeightBytes(set);
-  return SerializeHeader(set).append(weights.data(), weights.size());
+  return SerializeHeader(set, keys).append(weights.data(), weights.size());
 }
 
 TEST(StoredSetTest, GivesBackEverything) {
@@ -92,6 +93,32 @@ TEST(StoredSetTest, NoTruncatedFileIsServed) {
 
 TEST(StoredSetTest, AnothersFileIsNotServed) {
   EXPECT_TRUE(absl::IsDataLoss(Parse(Serialize(*MakeFullSet()), "b").status()));
+}
+
+TEST(StoredSetTest, WithAKeyOnlyWhatItSignedIsServed) {
+  const auto set = MakeFullSet();
+  const std::string bare = Serialize(*set), old = Serialize(*set, {"old"}),
+                    now = Serialize(*set, {"new", "old"});
+  EXPECT_TRUE(Parse(now, "a", {"new"}).ok());
+  EXPECT_TRUE(Parse(old, "a", {"new", "old"}).ok());
+  for (const std::string& file : {bare, old}) {
+    const absl::Status refused = Parse(file, "a", {"new"}).status();
+    EXPECT_TRUE(absl::IsDataLoss(refused));
+    EXPECT_THAT(std::string(refused.message()),
+                ::testing::HasSubstr("not signed"));
+  }
+  // Whoever changes a set makes a right checksum, but no signature.
+  WeightSet forged = *set;
+  forged.weights[0] = -1;
+  std::string file = Serialize(forged, {"guessed"});
+  EXPECT_TRUE(absl::IsDataLoss(Parse(file, "a", {"new"}).status()));
+  const std::string mine = R"("hmac":")", field = now.substr(now.find(mine));
+  file.replace(file.find(mine), mine.size() + 64,
+               field.substr(0, mine.size() + 64));
+  EXPECT_TRUE(absl::IsDataLoss(Parse(file, "a", {"new"}).status()));
+  // Servers without keys read both.
+  EXPECT_TRUE(Parse(now).ok());
+  EXPECT_TRUE(Parse(file).ok());
 }
 
 TEST(StoredSetTest, AnIdThatIsAPathIsNotPlain) {

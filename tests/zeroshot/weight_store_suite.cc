@@ -57,9 +57,16 @@ TEST_P(WeightStoreTest, TheHeaderIsThereWithTheSetAndGoesWithIt) {
   ASSERT_TRUE(header.ok()) << header.status();
   EXPECT_EQ((*header)->class_names, MakeWeightSet("a")->class_names);
   EXPECT_EQ((*header)->templates, MakeWeightSet("a")->templates);
-  EXPECT_TRUE((*header)->has_specification());
   ASSERT_TRUE(store_->Delete("a").ok());
   EXPECT_TRUE(absl::IsNotFound(store_->GetHeader("a").status()));
+}
+
+TEST_P(WeightStoreTest, TouchTellsWhatIsThere) {
+  EXPECT_TRUE(absl::IsNotFound(store_->Touch("a")));
+  ASSERT_TRUE(store_->Put(MakeWeightSet("a")).ok());
+  EXPECT_TRUE(store_->Touch("a").ok());
+  ASSERT_TRUE(store_->Delete("a").ok());
+  EXPECT_TRUE(absl::IsNotFound(store_->Touch("a")));
 }
 
 TEST_P(WeightStoreTest, ListsByIdInPages) {
