@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/little_endian.h"
 #include "clip/checkpoint/mapped_file.h"
 #include "clip/quoted.h"
 #include "clip/safetensors_header.h"
@@ -93,8 +94,7 @@ absl::StatusOr<TensorMap> ParseSafetensors(absl::Span<const uint8_t> file) {
         absl::StrCat("not a safetensors file: ", file.size(),
                      " bytes, expected at least 8"));
   }
-  uint64_t header_size = 0;
-  for (int i = 0; i < 8; ++i) header_size |= uint64_t{file[i]} << (8 * i);
+  const uint64_t header_size = base::LittleEndian(file.first(8));
   if (header_size > kMaxHeaderBytes || header_size > file.size() - 8) {
     return absl::InvalidArgumentError(
         absl::StrCat("not a safetensors file, or truncated: a header of ",

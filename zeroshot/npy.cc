@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "base/little_endian.h"
 #include "clip/quoted.h"
 
 namespace zeroshot {
@@ -27,14 +28,6 @@ constexpr size_t kMaxAxes = 64;
 
 absl::Status NotNpy(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("not a .npy file: ", what));
-}
-
-uint64_t LittleEndian(absl::string_view bytes) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    value |= uint64_t{static_cast<uint8_t>(bytes[i])} << (8 * i);
-  }
-  return value;
 }
 
 // Reads the little of Python's syntax that stands in headers.
@@ -161,7 +154,8 @@ absl::StatusOr<NpyArray> ParseNpy(absl::string_view file) {
   const size_t length_bytes = version == 1 ? 2 : 4;
   file.remove_prefix(kVersionEnd);
   if (file.size() < length_bytes) return NotNpy("it is truncated");
-  const uint64_t header_bytes = LittleEndian(file.substr(0, length_bytes));
+  const uint64_t header_bytes =
+      base::LittleEndian(file.substr(0, length_bytes));
   file.remove_prefix(length_bytes);
   if (header_bytes > kMaxHeaderBytes) {
     return NotNpy(absl::StrCat("its header has ", header_bytes, " bytes, ",

@@ -13,6 +13,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/little_endian.h"
 #include "clip/json_reader.h"
 #include "clip/safetensors_header.h"
 #include "clip/sha256.h"
@@ -264,10 +265,8 @@ absl::Status CheckMetadata(const Metadata& metadata) {
 
 absl::StatusOr<int64_t> HeaderBytes(absl::string_view prefix) {
   if (prefix.size() < kHeaderPrefixBytes) return Damaged("is truncated");
-  uint64_t size = 0;
-  for (int i = 0; i < kHeaderPrefixBytes; ++i) {
-    size |= uint64_t{static_cast<uint8_t>(prefix[i])} << (8 * i);
-  }
+  const uint64_t size =
+      base::LittleEndian(prefix.substr(0, kHeaderPrefixBytes));
   if (size > uint64_t{kMaxHeaderBytes}) return Damaged("has no header");
   return static_cast<int64_t>(size) + kHeaderPrefixBytes;
 }

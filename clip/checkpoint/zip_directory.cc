@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/little_endian.h"
 #include "clip/quoted.h"
 
 namespace clip {
@@ -31,12 +32,9 @@ std::optional<Bytes> Part(Bytes bytes, uint64_t begin, uint64_t size) {
   return bytes.subspan(begin, size);
 }
 
-// A little-endian number. REQUIRES: offset + size <= bytes.size().
+// REQUIRES: offset + size <= bytes.size().
 uint64_t Number(Bytes bytes, int offset, int size) {
-  uint64_t number = 0;
-  for (int i = 0; i < size; ++i)
-    number |= uint64_t{bytes[offset + i]} << (8 * i);
-  return number;
+  return base::LittleEndian(bytes.subspan(offset, size));
 }
 
 struct Directory {

@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "base/little_endian.h"
 #include "clip/image/codecs.h"
 #include "clip/image/row_cropper.h"
 #include "clip/image/vp8l.h"
@@ -33,10 +34,6 @@ absl::string_view Reason(VP8StatusCode code) {
     default:
       return "its bit stream is broken";
   }
-}
-
-uint32_t LittleEndian32(const uint8_t* p) {
-  return p[0] | p[1] << 8 | p[2] << 16 | uint32_t{p[3]} << 24;
 }
 
 absl::Status FirstFrameIsBroken() {
@@ -75,7 +72,7 @@ absl::string_view FindLossless(absl::string_view bytes) {
   constexpr size_t kHeader = 8;
   if (absl::ConsumePrefix(&bytes, "RIFF")) bytes.remove_prefix(kHeader);
   while (bytes.size() >= kHeader) {
-    const uint64_t size = LittleEndian32(Data(bytes) + 4);
+    const uint64_t size = base::LittleEndian(bytes.substr(4, 4));
     const bool found = absl::StartsWith(bytes, "VP8L");
     bytes.remove_prefix(kHeader);
     if (size > bytes.size()) break;
@@ -92,11 +89,11 @@ absl::Status Open(absl::string_view bytes, const DecodeRun& run, File* file) {
       WebPGetFeatures(Data(bytes), bytes.size(), &features);
   if (code != VP8_STATUS_OK) return DamagedImage("WebP", Reason(code));
   // The RIFF header counts the bytes after its first eight.
-  if (LittleEndian32(Data(bytes) + 4) > bytes.size() - 8) {
+  if (base::LittleEndian(bytes.substr(4, 4)) > bytes.size() - 8) {
     return DamagedImage(
         "WebP",
         absl::StrCat("it has ", bytes.size(), " of ",
-                     uint64_t{LittleEndian32(Data(bytes) + 4)} + 8, " bytes"));
+                     base::LittleEndian(bytes.substr(4, 4)) + 8, " bytes"));
   }
   file->width = features.width;
   file->height = features.height;
