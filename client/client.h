@@ -5,9 +5,9 @@
 //   auto answer = (*client)->Classify(jpeg_bytes, built->weight_set_id);
 //   // answer->predictions[0].class_name, .probability
 //
-// Errors are the server's gRPC status: the same code and message. Its binary
-// details, if there are any, are the payload of kErrorDetailsUrl. Besides,
-// any call may fail with
+// Errors are the server's gRPC status: the same code and message, and its
+// reason, for programs, in client/error_info.h. Its binary details are the
+// payload of kErrorDetailsUrl. Besides, any call may fail with
 //   Unavailable        the server cannot be reached or is stopping; this is
 //                      after max_attempts attempts,
 //   DeadlineExceeded   no answer within ClientOptions' timeout,

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "client/grpc_status.h"
 #include "client/utf8.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
@@ -106,13 +107,11 @@ absl::StatusOr<std::vector<absl::StatusOr<Embedding>>> Embeddings(
   std::vector<absl::StatusOr<Embedding>> results;
   results.reserve(count);
   for (int i = 0; i < count; ++i) {
-    const v1::ItemStatus& status = response.statuses(i);
-    if (status.code() == 0) {
+    if (response.statuses(i).code() == 0) {
       const auto begin = response.embeddings().begin() + i * dim;
       results.emplace_back(Embedding(begin, begin + dim));
     } else {
-      results.emplace_back(absl::Status(
-          static_cast<absl::StatusCode>(status.code()), status.message()));
+      results.emplace_back(FromItemStatus(response.statuses(i)));
     }
   }
   return results;

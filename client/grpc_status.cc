@@ -5,18 +5,21 @@
 #include <google/protobuf/unknown_field_set.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "client/client.h"
+#include "client/error_info.h"
 
 namespace zeroshot::client {
 namespace {
 
 // Calls `visit` with each field of that number that holds bytes.
-// google/rpc/*.proto are not among protobuf's own, and only two tiny messages
-// of them are needed, so these are read field by field.
+// google/rpc/*.proto are not among protobuf's own, and only three tiny
+// messages of them are needed, so these are read field by field.
 template <typename Visit>
 void ForEachField(const std::string& message, int number, Visit visit) {
   google::protobuf::UnknownFieldSet fields;
@@ -28,6 +31,19 @@ void ForEachField(const std::string& message, int number, Visit visit) {
       visit(field.length_delimited());
     }
   }
+}
+
+// Calls `visit` with each detail of that type of a google.rpc.Status:
+// message Status { ...; repeated Any details = 3; }
+template <typename Visit>
+void ForEachDetail(const std::string& status, const char* type, Visit visit) {
+  ForEachField(status, 3, [&](const std::string& bytes) {
+    google::protobuf::Any detail;
+    if (detail.ParseFromString(bytes) &&
+        absl::EndsWith(detail.type_url(), absl::StrCat("/google.rpc.", type))) {
+      visit(detail.value());
+    }
+  });
 }
 
 }  // namespace
@@ -48,24 +64,49 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
   return result;
 }
 
-// message Status { ...; repeated Any details = 3; }
+absl::Status FromItemStatus(const v1::ItemStatus& status) {
+  return FromGrpcStatus(
+      {static_cast<grpc::StatusCode>(status.code()), status.message(),
+       status.details().empty() ? "" : status.SerializeAsString()});
+}
+
+std::optional<ErrorInfo> ErrorInfoOf(const absl::Status& status) {
+  const auto details = status.GetPayload(kErrorDetailsUrl);
+  if (!details.has_value()) return std::nullopt;
+  std::optional<ErrorInfo> info;
+  ForEachDetail(std::string(*details), "ErrorInfo", [&](const std::string& in) {
+    info.emplace();
+    ForEachField(in, 1, [&](const std::string& v) { info->reason = v; });
+    ForEachField(in, 2, [&](const std::string& v) { info->domain = v; });
+    // map<string, string> metadata = 3: entries { key = 1; value = 2; }.
+    ForEachField(in, 3, [&](const std::string& entry) {
+      std::string key, value;
+      ForEachField(entry, 1, [&](const std::string& v) { key = v; });
+      ForEachField(entry, 2, [&](const std::string& v) { value = v; });
+      info->metadata[key] = value;
+    });
+  });
+  return info;
+}
+
+std::string ReasonOf(const absl::Status& status) {
+  const std::optional<ErrorInfo> info = ErrorInfoOf(status);
+  return info.has_value() ? info->reason : "";
+}
+
 // message RetryInfo { Duration retry_delay = 1; }
 absl::Duration RetryDelay(const grpc::Status& status) {
   absl::Duration delay;
-  ForEachField(status.error_details(), 3, [&](const std::string& bytes) {
-    google::protobuf::Any detail;
-    if (!detail.ParseFromString(bytes) ||
-        !absl::EndsWith(detail.type_url(), "/google.rpc.RetryInfo")) {
-      return;
-    }
-    ForEachField(detail.value(), 1, [&](const std::string& value) {
-      google::protobuf::Duration asked;
-      if (!asked.ParseFromString(value)) return;
-      delay =
-          std::max(absl::ZeroDuration(), absl::Seconds(asked.seconds()) +
-                                             absl::Nanoseconds(asked.nanos()));
-    });
-  });
+  ForEachDetail(status.error_details(), "RetryInfo",
+                [&](const std::string& info) {
+                  ForEachField(info, 1, [&](const std::string& value) {
+                    google::protobuf::Duration asked;
+                    if (!asked.ParseFromString(value)) return;
+                    delay = std::max(absl::ZeroDuration(),
+                                     absl::Seconds(asked.seconds()) +
+                                         absl::Nanoseconds(asked.nanos()));
+                  });
+                });
   return delay;
 }
 

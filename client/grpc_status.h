@@ -5,12 +5,16 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "grpcpp/support/status.h"
+#include "zeroshot/v1/zeroshot.pb.h"
 
 namespace zeroshot::client {
 
 // Code, message, and the binary details as the payload of kErrorDetailsUrl. A
 // status without a message gets one.
 absl::Status FromGrpcStatus(const grpc::Status& status);
+
+// The same of one item of a batch.
+absl::Status FromItemStatus(const v1::ItemStatus& status);
 
 // When the server wants the call again (google.rpc.RetryInfo), from now; zero
 // if it does not say.

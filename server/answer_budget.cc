@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "base/error_info.h"
 #include "server/after_answer.h"
 #include "server/metrics.h"
 #include "zeroshot/door.h"
@@ -16,9 +17,11 @@ constexpr absl::Duration kRetryDelay = absl::Milliseconds(500);
 
 absl::Status AnswerBudget::Take(int64_t bytes) {
   if (bytes > max_answer_bytes_) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the answer would have ", bytes, " bytes; at most ",
-                     max_answer_bytes_, " are allowed (--max_answer_bytes)"));
+    return base::WithReason(
+        absl::InvalidArgumentError(absl::StrCat(
+            "the answer would have ", bytes, " bytes; at most ",
+            max_answer_bytes_, " are allowed (--max_answer_bytes)")),
+        base::kInvalidRequest);
   }
   if (bytes <= kSmallBytes) return absl::OkStatus();
   // Gives them back when the answer has been sent, or is not made.
@@ -29,7 +32,7 @@ absl::Status AnswerBudget::Take(int64_t bytes) {
         "the answer would have ", bytes,
         " bytes, and those on their way take too many; try again later"));
     SetRetryDelay(full, kRetryDelay);
-    return Because("answers", full);
+    return base::WithReason(full, base::kOverloaded, {{"cause", "answers"}});
   }
   KeepUntilSent(share);
   return absl::OkStatus();

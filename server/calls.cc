@@ -6,6 +6,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
+#include "base/error_info.h"
 #include "clip/monotonic.h"
 #include "clip/no_throw.h"
 #include "server/grpc_status.h"
@@ -64,8 +65,8 @@ int Calls::WaitUntilIdle(absl::Time deadline) {
 
 absl::StatusOr<Engine*> Calls::OpenEngine() {
   if (closed_) {
-    return Because("stopping",
-                   absl::UnavailableError("the server is stopping"));
+    return base::WithReason(absl::UnavailableError("the server is stopping"),
+                            base::kStopping, {{"cause", "stopping"}});
   }
   if (engine_ == nullptr) {
     absl::Status loading =
@@ -73,7 +74,7 @@ absl::StatusOr<Engine*> Calls::OpenEngine() {
     // What has taken long will: a gRPC client tries five times at most.
     SetRetryDelay(loading, std::clamp(clip::MonotonicNow() - created_,
                                       kShortestLoad, kLongestPause));
-    return Because("loading", loading);
+    return base::WithReason(loading, base::kLoading, {{"cause", "loading"}});
   }
   return engine_;
 }

@@ -1,15 +1,18 @@
 #include "server/grpc_status.h"
 
-#include <google/protobuf/any.pb.h>
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/wire_format_lite.h>
 
+#include <algorithm>
 #include <string>
+#include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "base/error_info.h"
 #include "server/wire.h"
 #include "zeroshot/door.h"
 
@@ -20,9 +23,70 @@ using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedOutputStream;
 using google::protobuf::io::StringOutputStream;
 
-// google/rpc/*.proto are not among protobuf's own, and only two tiny messages
+constexpr char kDomain[] = "zeroshot";
+
+// Of one value. gRPC's clients take 8 KiB of metadata, the details among them.
+constexpr size_t kMaxValueBytes = 128;
+
+// For errors that say no more than their code does.
+absl::string_view ReasonOfCode(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kCancelled:
+      return base::kCancelled;
+    case absl::StatusCode::kInvalidArgument:
+      return base::kInvalidRequest;
+    case absl::StatusCode::kDeadlineExceeded:
+      return base::kDeadlineExceeded;
+    case absl::StatusCode::kNotFound:
+      return base::kWeightSetNotFound;
+    case absl::StatusCode::kPermissionDenied:
+      return base::kPermissionDenied;
+    case absl::StatusCode::kUnauthenticated:
+      return base::kUnauthenticated;
+    case absl::StatusCode::kResourceExhausted:
+      return base::kOutOfMemory;
+    case absl::StatusCode::kFailedPrecondition:
+      return base::kWrongModel;
+    case absl::StatusCode::kUnavailable:
+      return base::kUnavailable;
+    default:
+      return base::kInternal;
+  }
+}
+
+// Strangers' text may be among the metadata: the id that was asked for.
+bool IsFit(const std::string& value) {
+  return value.size() <= kMaxValueBytes &&
+         std::all_of(value.begin(), value.end(), absl::ascii_isprint);
+}
+
+// google/rpc/*.proto are not among protobuf's own, and only three tiny messages
 // of them are needed, so these are written field by field. (A message within
 // a message is written like bytes.)
+
+// message ErrorInfo { string reason = 1; string domain = 2;
+// map<string, string> metadata = 3; }; a map's entries are messages
+// { key = 1; value = 2; }.
+std::string SerializedErrorInfo(const base::ErrorInfo& info) {
+  std::string bytes;
+  StringOutputStream stream(&bytes);
+  CodedOutputStream out(&stream);
+  WireFormatLite::WriteString(1, info.reason, &out);
+  WireFormatLite::WriteString(2, kDomain, &out);
+  for (const auto& [key, value] : info.metadata) {
+    if (!IsFit(value)) continue;
+    std::string entry;
+    {
+      StringOutputStream entry_stream(&entry);
+      CodedOutputStream entry_out(&entry_stream);
+      WireFormatLite::WriteString(1, key, &entry_out);
+      WireFormatLite::WriteString(2, value, &entry_out);
+    }
+    WireFormatLite::WriteBytes(3, entry, &out);
+  }
+  out.Trim();
+  return bytes;
+}
 
 // message RetryInfo { Duration retry_delay = 1; }
 std::string SerializedRetryInfo(absl::Duration delay) {
@@ -32,34 +96,49 @@ std::string SerializedRetryInfo(absl::Duration delay) {
   StringOutputStream stream(&bytes);
   CodedOutputStream out(&stream);
   WireFormatLite::WriteBytes(1, retry_delay.SerializeAsString(), &out);
+  out.Trim();
   return bytes;
 }
 
 // message Status { int32 code = 1; string message = 2; repeated Any details =
 // 3; }
-std::string SerializedStatus(const absl::Status& status,
-                             const google::protobuf::Any& detail) {
+std::string SerializedStatus(const absl::Status& status) {
   std::string bytes;
   StringOutputStream stream(&bytes);
   CodedOutputStream out(&stream);
   WireFormatLite::WriteInt32(1, status.raw_code(), &out);
   WireFormatLite::WriteString(2, std::string(status.message()), &out);
-  WireFormatLite::WriteBytes(3, detail.SerializeAsString(), &out);
+  for (const google::protobuf::Any& detail : ErrorDetails(status)) {
+    WireFormatLite::WriteBytes(3, detail.SerializeAsString(), &out);
+  }
+  out.Trim();
   return bytes;
 }
 
 }  // namespace
 
+google::protobuf::RepeatedPtrField<google::protobuf::Any> ErrorDetails(
+    const absl::Status& status) {
+  google::protobuf::RepeatedPtrField<google::protobuf::Any> details;
+  const auto add = [&](const char* type, std::string value) {
+    google::protobuf::Any* const detail = details.Add();
+    detail->set_type_url(absl::StrCat("type.googleapis.com/google.rpc.", type));
+    detail->set_value(std::move(value));
+  };
+  const base::ErrorInfo of_code{std::string(ReasonOfCode(status.code())), {}};
+  add("ErrorInfo",
+      SerializedErrorInfo(base::ErrorInfoOf(status).value_or(of_code)));
+  const absl::Duration delay = RetryDelay(status);
+  if (delay > absl::ZeroDuration()) {
+    add("RetryInfo", SerializedRetryInfo(delay));
+  }
+  return details;
+}
+
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  const auto code = static_cast<grpc::StatusCode>(status.code());
-  const std::string message(status.message());
-  const absl::Duration delay = RetryDelay(status);
-  if (delay <= absl::ZeroDuration()) return {code, message};
-  google::protobuf::Any detail;
-  detail.set_type_url("type.googleapis.com/google.rpc.RetryInfo");
-  detail.set_value(SerializedRetryInfo(delay));
-  return {code, message, SerializedStatus(status, detail)};
+  return {static_cast<grpc::StatusCode>(status.code()),
+          std::string(status.message()), SerializedStatus(status)};
 }
 
 void AddRetryPushback(const absl::Status& status,

@@ -1,8 +1,11 @@
-// absl::Status -> grpc::Status: the codes are the same, and a retry delay
-// (zeroshot/door.h) travels in the two ways in which clients look for it.
+// absl::Status -> grpc::Status: the codes are the same; reason and metadata
+// (base/error_info.h) travel as google.rpc.ErrorInfo, and a retry delay
+// (zeroshot/door.h) in the two ways in which clients look for it.
 #ifndef ZEROSHOT_SERVER_GRPC_STATUS_H_
 #define ZEROSHOT_SERVER_GRPC_STATUS_H_
 
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/repeated_field.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
 
@@ -10,9 +13,12 @@
 
 namespace zeroshot::server {
 
-// The details of a status with a retry delay are a serialised
-// google.rpc.Status that holds one google.rpc.RetryInfo, which is what programs
-// read.
+// Of an error: google.rpc.ErrorInfo and, with a retry delay,
+// google.rpc.RetryInfo. An error without a reason of its own has its code's.
+google::protobuf::RepeatedPtrField<google::protobuf::Any> ErrorDetails(
+    const absl::Status& status);
+
+// Its details are a serialised google.rpc.Status with the details above.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
 // Sends the status' retry delay, if it has one, also as the trailing metadata

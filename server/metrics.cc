@@ -17,6 +17,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
 #include "absl/time/clock.h"
+#include "base/error_info.h"
 
 namespace zeroshot::server {
 namespace {
@@ -27,8 +28,6 @@ using prometheus::ClientMetric;
 using prometheus::Histogram;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
-
-constexpr char kCauseUrl[] = "zeroshot/cause";
 
 Histogram::BucketBoundaries CallSeconds() {
   return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
@@ -260,14 +259,10 @@ void ReadServer(const Readings& readings, Snapshot* out) {
 
 }  // namespace
 
-absl::Status Because(absl::string_view cause, absl::Status status) {
-  status.SetPayload(kCauseUrl, absl::Cord(cause));
-  return status;
-}
-
 std::string CauseOf(const absl::Status& status) {
-  if (const auto cause = status.GetPayload(kCauseUrl)) {
-    return std::string(*cause);
+  if (const auto info = base::ErrorInfoOf(status)) {
+    const auto cause = info->metadata.find("cause");
+    if (cause != info->metadata.end()) return cause->second;
   }
   return absl::AsciiStrToLower(absl::StatusCodeToString(status.code()));
 }

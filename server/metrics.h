@@ -83,9 +83,8 @@ class Metrics {
   prometheus::Counter& tokens_saved_;
 };
 
-// Why a call failed, finer than its code: refusals differ by what was full.
-// Without a cause of its own a status has its code's name in lower case.
-absl::Status Because(absl::string_view cause, absl::Status status);
+// Why a call failed: the "cause" in the status' error info, by which refusals
+// differ, else its code's name in lower case.
 std::string CauseOf(const absl::Status& status);
 
 }  // namespace zeroshot::server

@@ -8,16 +8,17 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "base/error_info.h"
 #include "clip/quoted.h"
 
 namespace zeroshot::server {
 
 absl::Status RequireWeightSetId(absl::string_view id, absl::string_view field) {
   if (!id.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(field,
-                   " is empty; expected the id that BuildClassifier or "
-                   "ImportWeightSet returned"));
+  return base::InvalidField(
+      field, absl::StrCat(field,
+                          " is empty; expected the id that BuildClassifier or "
+                          "ImportWeightSet returned"));
 }
 
 absl::Status CheckWeightSetIds(const v1::ClassifyRequest& request,
@@ -26,9 +27,11 @@ absl::Status CheckWeightSetIds(const v1::ClassifyRequest& request,
   if (!named.ok()) return named;
   const int more = request.more_weight_set_ids_size();
   if (more > max_weight_sets - 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "weight_set_id and more_weight_set_ids name ", more + 1,
-        " weight sets; at most ", max_weight_sets, " are allowed"));
+    return base::InvalidField(
+        "more_weight_set_ids",
+        absl::StrCat("weight_set_id and more_weight_set_ids name ", more + 1,
+                     " weight sets; at most ", max_weight_sets,
+                     " are allowed"));
   }
   for (int i = 0; i < more; ++i) {
     named = RequireWeightSetId(request.more_weight_set_ids(i),
@@ -38,7 +41,8 @@ absl::Status CheckWeightSetIds(const v1::ClassifyRequest& request,
   std::set<absl::string_view> ids = {request.weight_set_id()};
   for (const std::string& id : request.more_weight_set_ids()) {
     if (ids.insert(id).second) continue;
-    return absl::InvalidArgumentError(
+    return base::InvalidField(
+        "more_weight_set_ids",
         absl::StrCat("weight_set_id and more_weight_set_ids name ",
                      clip::Quoted(id), " twice; each id may be named once"));
   }
@@ -47,9 +51,10 @@ absl::Status CheckWeightSetIds(const v1::ClassifyRequest& request,
 
 absl::Status CheckTopK(uint32_t top_k, int max_top_k) {
   if (top_k <= static_cast<uint32_t>(max_top_k)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "top_k is ", top_k, "; at most ", max_top_k,
-      " are allowed (--max_top_k); return_probabilities gives all classes"));
+  return base::InvalidField(
+      "top_k", absl::StrCat("top_k is ", top_k, "; at most ", max_top_k,
+                            " are allowed (--max_top_k); return_probabilities "
+                            "gives all classes"));
 }
 
 int64_t DescriptionBytes(const WeightSet& set) {
@@ -65,23 +70,25 @@ absl::Status CheckBatch(absl::string_view field, int items,
                         const ServerOptions& options,
                         const clip::ModelInfo& model) {
   if (items > options.max_batch_items) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(field, " has ", items, " items; at most ",
-                     options.max_batch_items, " are allowed"));
+    return base::InvalidField(
+        field, absl::StrCat(field, " has ", items, " items; at most ",
+                            options.max_batch_items, " are allowed"));
   }
   const int64_t bytes =
       int64_t{items} * model.embedding_dim * int64_t{sizeof(float)};
   if (bytes <= options.max_answer_bytes) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "the vectors of ", items, " ", field, " take ", bytes, " bytes; at most ",
-      options.max_answer_bytes, " are allowed (--max_answer_bytes)"));
+  return base::InvalidField(
+      field, absl::StrCat("the vectors of ", items, " ", field, " take ", bytes,
+                          " bytes; at most ", options.max_answer_bytes,
+                          " are allowed (--max_answer_bytes)"));
 }
 
 absl::Status CheckPage(const v1::ListWeightSetsRequest& request) {
   if (request.page_size() < 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "page_size is ", request.page_size(), "; allowed are 0 (meaning ",
-        kDefaultPageSize, ") and more"));
+    return base::InvalidField(
+        "page_size", absl::StrCat("page_size is ", request.page_size(),
+                                  "; allowed are 0 (meaning ", kDefaultPageSize,
+                                  ") and more"));
   }
   const std::string& token = request.page_token();
   absl::string_view hash = token;
@@ -89,9 +96,11 @@ absl::Status CheckPage(const v1::ListWeightSetsRequest& request) {
   const bool is_id = hash.size() == 64 && std::all_of(hash.begin(), hash.end(),
                                                       absl::ascii_isxdigit);
   if (token.empty() || is_id) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "page_token of ", token.size(),
-      " bytes is none that this server gave; expected a next_page_token"));
+  return base::InvalidField(
+      "page_token",
+      absl::StrCat(
+          "page_token of ", token.size(),
+          " bytes is none that this server gave; expected a next_page_token"));
 }
 
 }  // namespace zeroshot::server

@@ -6,6 +6,7 @@
 #include <grpcpp/support/proto_buffer_reader.h>
 
 #include "absl/strings/str_cat.h"
+#include "base/error_info.h"
 #include "zeroshot/v1/zeroshot.pb.h"
 
 namespace zeroshot::server {
@@ -64,6 +65,41 @@ bool Count(const Descriptor* type, CodedInputStream* in, Counts* counts) {
   return in->ConsumedEntireMessage();
 }
 
+// The first text in a message of `type` that is not UTF-8, such as
+// "classes[3].name"; empty if there is none. REQUIRES: Count took the message.
+std::string BadText(const Descriptor* type, CodedInputStream* in) {
+  std::map<const FieldDescriptor*, int64_t> seen;
+  while (const uint32_t tag = in->ReadTag()) {
+    const FieldDescriptor* const field =
+        type->FindFieldByNumber(WireFormatLite::GetTagFieldNumber(tag));
+    if (field == nullptr || WireFormatLite::GetTagWireType(tag) !=
+                                WireFormatLite::WIRETYPE_LENGTH_DELIMITED) {
+      WireFormatLite::SkipField(in, tag);
+      continue;
+    }
+    std::string name = field->name();
+    if (field->is_repeated()) absl::StrAppend(&name, "[", seen[field]++, "]");
+    uint32_t size = 0;
+    in->ReadVarint32(&size);
+    if (field->type() == FieldDescriptor::TYPE_MESSAGE) {
+      const auto outer = in->PushLimit(static_cast<int>(size));
+      const std::string inner = BadText(field->message_type(), in);
+      if (!inner.empty()) return absl::StrCat(name, ".", inner);
+      in->PopLimit(outer);
+    } else if (field->type() == FieldDescriptor::TYPE_STRING) {
+      std::string text;
+      in->ReadString(&text, static_cast<int>(size));
+      if (!google::protobuf::internal::IsStructurallyValidUTF8(
+              text.data(), static_cast<int>(text.size()))) {
+        return name;
+      }
+    } else {
+      in->Skip(static_cast<int>(size));
+    }
+  }
+  return "";
+}
+
 }  // namespace
 
 RequestLimits::RequestLimits(const ServerOptions& options) {
@@ -107,9 +143,11 @@ absl::Status RequestLimits::Parse(grpc::ByteBuffer* bytes,
   for (const auto& [field, count] : counts) {
     const auto limit = limits_.find(field);
     if (limit != limits_.end() && count > limit->second.most) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          field->name(), " has ", count, " items; at most ", limit->second.most,
-          " are allowed (--", limit->second.flag, ")"));
+      return base::InvalidField(
+          field->name(),
+          absl::StrCat(field->name(), " has ", count, " items; at most ",
+                       limit->second.most, " are allowed (--",
+                       limit->second.flag, ")"));
     }
     if (field == nullptr && count > kMaxUnknownFields) {
       return absl::InvalidArgumentError(
@@ -118,16 +156,27 @@ absl::Status RequestLimits::Parse(grpc::ByteBuffer* bytes,
                        kMaxUnknownFields, " are allowed"));
     }
   }
+  std::string bad_text;
   if (good) {
+    const grpc::ByteBuffer kept = *bytes;
     good = grpc::SerializationTraits<google::protobuf::Message>::Deserialize(
                bytes, request)
                .ok();
+    if (!good) {
+      grpc::ByteBuffer again = kept;
+      grpc::ProtoBufferReader reader(&again);
+      CodedInputStream in(&reader);
+      bad_text = BadText(type, &in);
+    }
   }
   bytes->Clear();
   if (good) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("the request is no ", type->full_name(),
-                   ": it is damaged, or a text in it is not UTF-8"));
+  if (!bad_text.empty()) {
+    return base::InvalidField(bad_text,
+                              absl::StrCat(bad_text, " is not UTF-8"));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the request is damaged: its bytes are no ", type->full_name()));
 }
 
 }  // namespace zeroshot::server

@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "server/metrics.h"
+#include "base/error_info.h"
 #include "server/options.h"
 #include "zeroshot/door.h"
 
@@ -57,7 +57,8 @@ class RequestMemory {
         "the request has ", bytes, " bytes and those inside have ", before,
         "; at most ", capacity_, " are allowed together; try again later"));
     SetRetryDelay(full, absl::Seconds(1));
-    return Because("request_memory", full);
+    return base::WithReason(full, base::kOverloaded,
+                            {{"cause", "request_memory"}});
   }
 
  private:

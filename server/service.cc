@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "base/error_info.h"
 #include "clip/monotonic.h"
 #include "server/request_checks.h"
 #include "server/transfers.h"
@@ -21,8 +22,19 @@ constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
 
 // Of what is inside the doors only the builds' own say when to return.
 absl::Status BuildFailure(const absl::Status& status) {
-  return RetryDelay(status) > absl::ZeroDuration() ? Because("builds", status)
-                                                   : status;
+  if (RetryDelay(status) == absl::ZeroDuration()) return status;
+  return base::WithReason(status, base::kTooManyBuilds, {{"cause", "builds"}});
+}
+
+// `cause` says in the metrics what was full.
+absl::Status Overloaded(const absl::Status& refusal, const char* cause) {
+  return base::WithReason(refusal, base::kOverloaded, {{"cause", cause}});
+}
+
+absl::Status Stopping(absl::string_view what_next) {
+  return base::WithReason(absl::UnavailableError(absl::StrCat(
+                              "the server is stopping: ", what_next)),
+                          base::kStopping, {{"cause", "stopping"}});
 }
 
 std::vector<absl::string_view> Views(
@@ -98,13 +110,13 @@ absl::Status Service::BuildClassifierStream(
 
 absl::StatusOr<Door::Place> Service::AdmitAdmin() {
   absl::StatusOr<Door::Place> place = admin_door_.Enter();
-  if (!place.ok()) return Because("admin_calls", place.status());
+  if (!place.ok()) return Overloaded(place.status(), "admin_calls");
   return place;
 }
 
 absl::StatusOr<Door::Place> Service::Admit(const Call& call, int images) {
   absl::StatusOr<Door::Place> place = door_.Enter(images);
-  if (!place.ok()) return Because("inflight", place.status());
+  if (!place.ok()) return Overloaded(place.status(), "inflight");
   Embedder& embedder = call.engine.embedder;
   const int ahead = embedder.pending();
   const absl::Duration wait = embedder.TimeToStart();
@@ -117,7 +129,8 @@ absl::StatusOr<Door::Place> Service::Admit(const Call& call, int images) {
       absl::FormatDuration(absl::Trunc(wait, absl::Milliseconds(1))),
       "; try again later"));
   SetRetryDelay(refusal, wait);
-  return Because("deadline", refusal);
+  return base::WithReason(refusal, base::kDeadlineTooShort,
+                          {{"cause", "deadline"}});
 }
 
 absl::Status Service::Build(const Call& call,
@@ -125,16 +138,17 @@ absl::Status Service::Build(const Call& call,
                             const WeightSetBuilder::OnProgress& on_progress,
                             v1::BuildClassifierResponse* response) {
   const absl::StatusOr<Door::Place> place = build_door_.Enter();
-  if (!place.ok()) return Because("build_calls", place.status());
+  if (!place.ok()) {
+    return base::WithReason(place.status(), base::kTooManyBuilds,
+                            {{"cause", "build_calls"}});
+  }
   // A build may take longer than a server that stops has left.
   Caller caller = call.caller;
   caller.gone = [&] { return calls_->closed() || call.caller.gone(); };
   const absl::StatusOr<BuildResult> result =
       call.engine.builder.Build(FromProto(request), caller, on_progress);
   if (absl::IsCancelled(result.status()) && calls_->closed()) {
-    return Because("stopping",
-                   absl::UnavailableError(
-                       "the server is stopping: ask for the build again"));
+    return Stopping("ask for the build again");
   }
   if (!result.ok()) return BuildFailure(result.status());
   metrics_->BuildEnded(*result);
@@ -219,7 +233,7 @@ absl::Status Service::ExportWeightSet(
     const Call& call, const v1::ExportWeightSetRequest& request,
     grpc::ServerWriter<v1::ExportWeightSetResponse>* writer) {
   const absl::StatusOr<Door::Place> place = transfer_door_.Enter();
-  if (!place.ok()) return Because("transfers", place.status());
+  if (!place.ok()) return Overloaded(place.status(), "transfers");
   absl::Status named = RequireWeightSetId(request.weight_set_id());
   if (!named.ok()) return named;
   absl::Status stalled;
@@ -238,7 +252,7 @@ absl::Status Service::ImportWeightSet(
     const Call& call, grpc::ServerReader<grpc::ByteBuffer>* reader,
     v1::ImportWeightSetResponse* response) {
   const absl::StatusOr<Door::Place> place = transfer_door_.Enter();
-  if (!place.ok()) return Because("transfers", place.status());
+  if (!place.ok()) return Overloaded(place.status(), "transfers");
   absl::Status stalled;
   const absl::Status imported = server::ImportWeightSet(
       call, options_,
@@ -257,9 +271,7 @@ absl::Status Service::ImportWeightSet(
       },
       [&]() -> absl::Status {
         if (!calls_->closed()) return absl::OkStatus();
-        return Because("stopping",
-                       absl::UnavailableError("the server is stopping: import "
-                                              "the file again"));
+        return Stopping("import the file again");
       },
       response);
   return stalled.ok() ? imported : stalled;
@@ -288,7 +300,7 @@ absl::Status Service::EmbedTexts(const Call& call,
                                  const v1::EmbedTextsRequest& request,
                                  v1::EmbedTextsResponse* response) {
   const absl::StatusOr<Door::Place> place = door_.Enter();
-  if (!place.ok()) return Because("inflight", place.status());
+  if (!place.ok()) return Overloaded(place.status(), "inflight");
   const clip::ModelInfo& model = call.engine.model->info();
   absl::Status batch =
       CheckBatch("texts", request.texts_size(), options_, model);

@@ -7,11 +7,17 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/error_info.h"
 #include "clip/monotonic.h"
 #include "server/after_answer.h"
 
 namespace zeroshot::server {
 namespace {
+
+absl::Status TooSlow(absl::Status (*error)(absl::string_view),
+                     const std::string& message) {
+  return base::WithReason(error(message), base::kClientTooSlow);
+}
 
 // Between two looks at those that wait.
 constexpr absl::Duration kLookInterval = absl::Milliseconds(500);
@@ -88,17 +94,20 @@ std::vector<StalledCalls::Place> StalledCalls::FindStalled() {
         absl::FormatDuration(absl::Trunc(waited, absl::Milliseconds(100)));
     const bool crowding = of_crowd(*call) && surplus > 0;
     if (waited > options_.patience) {
-      call->ended = absl::DeadlineExceededError(absl::StrCat(
-          "the server waited ", time,
-          " for the client to take its answer or to send more of its request, ",
-          "at most ", absl::FormatDuration(options_.patience),
-          " are allowed (--client_patience)"));
+      call->ended = TooSlow(
+          absl::DeadlineExceededError,
+          absl::StrCat("the server waited ", time,
+                       " for the client to take its answer or to send more of "
+                       "its request, ",
+                       "at most ", absl::FormatDuration(options_.patience),
+                       " are allowed (--client_patience)"));
     } else if (crowding) {
-      call->ended = absl::ResourceExhaustedError(absl::StrCat(
-          "more than ", options_.crowd,
-          " calls wait for clients that take no answer; this one had waited "
-          "longest, ",
-          time));
+      call->ended = TooSlow(absl::ResourceExhaustedError,
+                            absl::StrCat("more than ", options_.crowd,
+                                         " calls wait for clients that take no "
+                                         "answer; this one had waited "
+                                         "longest, ",
+                                         time));
     } else {
       continue;
     }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/error_info.h"
 #include "clip/monotonic.h"
 #include "server/wire.h"
 #include "zeroshot/stored_set.h"
@@ -27,8 +28,9 @@ absl::StatusOr<Layout> LayoutOf(v1::MatrixLayout layout) {
     case v1::MATRIX_LAYOUT_CLASS_COLUMNS:
       return Layout::kClassColumns;
     default:
-      return absl::InvalidArgumentError(absl::StrCat(
-          "layout is ", static_cast<int>(layout), "; known are 0 to 2"));
+      return base::InvalidField(
+          "layout", absl::StrCat("layout is ", static_cast<int>(layout),
+                                 "; known are 0 to 2"));
   }
 }
 
@@ -40,8 +42,9 @@ absl::StatusOr<FileFormat> FormatOf(v1::WeightSetFormat format) {
     case v1::WEIGHT_SET_FORMAT_NPY:
       return FileFormat::kNpy;
     default:
-      return absl::InvalidArgumentError(absl::StrCat(
-          "format is ", static_cast<int>(format), "; known are 0 to 2"));
+      return base::InvalidField(
+          "format", absl::StrCat("format is ", static_cast<int>(format),
+                                 "; known are 0 to 2"));
   }
 }
 
@@ -59,11 +62,13 @@ class LeastRate {
                                                 bytes_per_second_)) {
       return absl::OkStatus();
     }
-    return absl::DeadlineExceededError(absl::StrCat(
-        "the transfer moved ", bytes, " bytes in ",
-        absl::FormatDuration(absl::Trunc(took, absl::Milliseconds(100))),
-        "; at least ", bytes_per_second_,
-        " bytes a second are needed (--min_transfer_rate)"));
+    return base::WithReason(
+        absl::DeadlineExceededError(absl::StrCat(
+            "the transfer moved ", bytes, " bytes in ",
+            absl::FormatDuration(absl::Trunc(took, absl::Milliseconds(100))),
+            "; at least ", bytes_per_second_,
+            " bytes a second are needed (--min_transfer_rate)")),
+        base::kClientTooSlow);
   }
 
  private:
@@ -89,7 +94,8 @@ absl::Status Take(v1::ImportWeightSetRequest piece,
     out->file.model_fingerprint = piece.model_fingerprint();
     out->any = true;
   } else if (piece.layout() != 0 || !piece.model_fingerprint().empty()) {
-    return absl::InvalidArgumentError(
+    return base::InvalidField(
+        piece.layout() != 0 ? "layout" : "model_fingerprint",
         "layout and model_fingerprint may stand in the first message only");
   }
   out->total_bytes += piece.data().size();
@@ -97,7 +103,8 @@ absl::Status Take(v1::ImportWeightSetRequest piece,
     out->total_bytes += name.size() + sizeof(std::string);
   }
   if (out->total_bytes > options.max_import_bytes) {
-    return absl::InvalidArgumentError(
+    return base::InvalidField(
+        "data",
         absl::StrCat("the file and its class names have more than ",
                      options.max_import_bytes, " bytes (--max_import_bytes)"));
   }
@@ -119,7 +126,8 @@ absl::Status ExportWeightSet(
   const absl::StatusOr<Layout> layout = LayoutOf(request.layout());
   if (!layout.ok()) return layout.status();
   if (*format == FileFormat::kSafetensors && *layout == Layout::kClassColumns) {
-    return absl::InvalidArgumentError(
+    return base::InvalidField(
+        "layout",
         "layout MATRIX_LAYOUT_CLASS_COLUMNS is for WEIGHT_SET_FORMAT_NPY only");
   }
   const auto set = call.engine.store.Get(request.weight_set_id());
@@ -173,6 +181,9 @@ absl::Status ImportWeightSet(
   arrived.file.bytes = arrived.bytes;
   absl::StatusOr<ImportedSet> imported =
       ReadWeightSetFile(arrived.file, call.engine.model->info(), options.build);
+  if (absl::IsInvalidArgument(imported.status())) {
+    return base::WithReason(imported.status(), base::kInvalidFile);
+  }
   if (!imported.ok()) return imported.status();
   arrived = {};  // storing takes memory of its own
   response->set_cached(call.engine.store.Get(imported->set->id).ok());

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "server/grpc_status.h"
 #include "zeroshot/named_sets.h"
 
 namespace zeroshot::server {
@@ -29,6 +30,7 @@ void EmbeddingsToProto(const Embeddings& embeddings, int embedding_dim,
     v1::ItemStatus* item = out->add_statuses();
     item->set_code(status.raw_code());
     item->set_message(std::string(status.message()));
+    if (!status.ok()) *item->mutable_details() = ErrorDetails(status);
   }
 }
 

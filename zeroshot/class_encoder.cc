@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/error_info.h"
 #include "clip/finite.h"
 #include "clip/monotonic.h"
 #include "clip/quoted.h"
@@ -99,9 +100,8 @@ class PromptReader {
   absl::StatusOr<Prompt> Next() {
     absl::StatusOr<std::vector<int32_t>> tokens = Tokens();
     if (!tokens.ok()) {
-      return absl::Status(tokens.status().code(),
-                          absl::StrCat(ClassName(*spec_, class_), ": ",
-                                       tokens.status().message()));
+      return base::WithPrefix(absl::StrCat(ClassName(*spec_, class_), ": "),
+                              tokens.status());
     }
     Prompt next{class_, prompt_, *std::move(tokens)};
     if (++prompt_ == spec_->num_prompts(class_)) {

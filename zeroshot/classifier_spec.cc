@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "base/error_info.h"
 #include "clip/quoted.h"
 #include "clip/sha256.h"
 #include "zeroshot/named_sets.h"
@@ -14,24 +15,26 @@
 namespace zeroshot {
 namespace {
 
+using base::InvalidField;
 using clip::Quoted;
 
 constexpr size_t kMaxWarnings = 20;
 
-absl::Status TooMany(absl::string_view what, int64_t found, int64_t allowed) {
-  return absl::InvalidArgumentError(absl::StrCat(
-      "too many ", what, ": ", found, " given, ", allowed, " allowed"));
+absl::Status TooMany(absl::string_view what, int64_t found, int64_t allowed,
+                     absl::string_view field) {
+  return InvalidField(field, absl::StrCat("too many ", what, ": ", found,
+                                          " given, ", allowed, " allowed"));
 }
 
 absl::Status CheckText(absl::string_view field, absl::string_view text,
                        const BuildLimits& limits) {
   if (text.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(field, " is empty"));
+    return InvalidField(field, absl::StrCat(field, " is empty"));
   }
   if (text.size() > limits.max_text_bytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(field, " has ", text.size(), " bytes, ",
-                     limits.max_text_bytes, " are allowed: ", Quoted(text)));
+    return InvalidField(field, absl::StrCat(field, " has ", text.size(),
+                                            " bytes, ", limits.max_text_bytes,
+                                            " are allowed: ", Quoted(text)));
   }
   return absl::OkStatus();
 }
@@ -39,7 +42,8 @@ absl::Status CheckText(absl::string_view field, absl::string_view text,
 absl::StatusOr<std::vector<ClassDefinition>> ResolveClasses(
     ClassifierSpec& spec) {
   if (spec.classes.empty() == spec.class_set.empty()) {
-    return absl::InvalidArgumentError(
+    return InvalidField(
+        spec.classes.empty() ? "classes" : "class_set",
         spec.classes.empty()
             ? "no classes: give `classes` or `class_set`"
             : "both `classes` and `class_set` are given: give one of them");
@@ -47,9 +51,10 @@ absl::StatusOr<std::vector<ClassDefinition>> ResolveClasses(
   if (spec.class_set.empty()) return std::move(spec.classes);
   const std::vector<std::string>* names = FindClassSet(spec.class_set);
   if (names == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "class_set ", Quoted(spec.class_set),
-        " is unknown; known are: ", absl::StrJoin(ClassSetNames(), ", ")));
+    return InvalidField("class_set",
+                        absl::StrCat("class_set ", Quoted(spec.class_set),
+                                     " is unknown; known are: ",
+                                     absl::StrJoin(ClassSetNames(), ", ")));
   }
   std::vector<ClassDefinition> classes;
   for (const std::string& name : *names) classes.push_back({name, {}});
@@ -59,7 +64,8 @@ absl::StatusOr<std::vector<ClassDefinition>> ResolveClasses(
 absl::StatusOr<std::vector<std::string>> ResolveTemplates(
     ClassifierSpec& spec) {
   if (!spec.templates.empty() && !spec.template_set.empty()) {
-    return absl::InvalidArgumentError(
+    return InvalidField(
+        "template_set",
         "both `templates` and `template_set` are given: give one of them");
   }
   if (!spec.templates.empty()) return std::move(spec.templates);
@@ -67,9 +73,10 @@ absl::StatusOr<std::vector<std::string>> ResolveTemplates(
       spec.template_set.empty() ? "simple" : spec.template_set;
   const std::vector<std::string>* templates = FindTemplateSet(name);
   if (templates == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "template_set ", Quoted(name),
-        " is unknown; known are: ", absl::StrJoin(TemplateSetNames(), ", ")));
+    return InvalidField(
+        "template_set",
+        absl::StrCat("template_set ", Quoted(name), " is unknown; known are: ",
+                     absl::StrJoin(TemplateSetNames(), ", ")));
   }
   return *templates;
 }
@@ -100,9 +107,9 @@ absl::Status CheckTemplate(size_t index, absl::string_view text,
     return status;
   }
   if (text.find("{}") == text.npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(field, " is ", Quoted(text),
-                     ": it must hold {} where the class name goes"));
+    return InvalidField(
+        field, absl::StrCat(field, " is ", Quoted(text),
+                            ": it must hold {} where the class name goes"));
   }
   return absl::OkStatus();
 }
@@ -127,7 +134,8 @@ absl::Status CheckPromptSizes(const std::vector<ClassDefinition>& classes,
       size += static_cast<int64_t>(longest->size()) - 2;
     }
     if (size > limits.max_text_bytes) {
-      return absl::InvalidArgumentError(
+      return InvalidField(
+          absl::StrCat("templates[", i, "]"),
           absl::StrCat("templates[", i, "] with class ", Quoted(*longest),
                        " makes a prompt of ", size, " bytes, ",
                        limits.max_text_bytes, " are allowed"));
@@ -141,10 +149,12 @@ absl::Status CheckPromptSizes(const std::vector<ClassDefinition>& classes,
 absl::StatusOr<ResolvedSpec> ResolvedSpec::Resolve(ClassifierSpec spec,
                                                    const BuildLimits& limits) {
   if (spec.classes.size() > limits.max_classes) {
-    return TooMany("classes", spec.classes.size(), limits.max_classes);
+    return TooMany("classes", spec.classes.size(), limits.max_classes,
+                   "classes");
   }
   if (spec.templates.size() > limits.max_templates) {
-    return TooMany("templates", spec.templates.size(), limits.max_templates);
+    return TooMany("templates", spec.templates.size(), limits.max_templates,
+                   "templates");
   }
   absl::StatusOr<std::vector<ClassDefinition>> classes = ResolveClasses(spec);
   if (!classes.ok()) return classes.status();
@@ -175,7 +185,7 @@ absl::StatusOr<ResolvedSpec> ResolvedSpec::Resolve(ClassifierSpec spec,
   }
   if (resolved.total_prompts_ > limits.max_prompts) {
     return TooMany("prompts (classes x templates)", resolved.total_prompts_,
-                   limits.max_prompts);
+                   limits.max_prompts, "classes");
   }
   return resolved;
 }

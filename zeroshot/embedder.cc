@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/error_info.h"
 #include "clip/finite.h"
 #include "clip/monotonic.h"
 #include "clip/no_throw.h"
@@ -20,12 +21,18 @@ absl::StatusOr<std::vector<int32_t>> EncodePrompt(
   if (tokens.ok() && tokens->size() <= context_length) return tokens;
   const std::string quoted = absl::StrCat("prompt ", clip::Quoted(text));
   if (!tokens.ok()) {
-    return absl::Status(tokens.status().code(),
-                        absl::StrCat(quoted, ": ", tokens.status().message()));
+    return base::WithReason(
+        absl::Status(tokens.status().code(),
+                     absl::StrCat(quoted, ": ", tokens.status().message())),
+        base::kInvalidField);
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      quoted, " has ", tokens->size(),
-      " tokens, start and end included; the model takes ", context_length));
+  return base::WithReason(
+      absl::InvalidArgumentError(absl::StrCat(
+          quoted, " has ", tokens->size(),
+          " tokens, start and end included; the model takes ", context_length)),
+      base::kPromptTooLong,
+      {{"tokens", absl::StrCat(tokens->size())},
+       {"max_tokens", absl::StrCat(context_length)}});
 }
 
 namespace {
@@ -155,7 +162,8 @@ absl::StatusOr<Embeddings> Embedder::EmbedTexts(
   std::vector<size_t> items;
   for (size_t i = 0; i < texts.size(); ++i) {
     if (texts[i].size() > options_.max_text_bytes) {
-      result.statuses[i] = absl::InvalidArgumentError(
+      result.statuses[i] = base::InvalidField(
+          absl::StrCat("texts[", i, "]"),
           absl::StrCat("the text has ", texts[i].size(), " bytes, ",
                        options_.max_text_bytes, " are allowed"));
       continue;
@@ -196,9 +204,10 @@ absl::StatusOr<Embeddings> Embedder::EmbedTexts(
 
 absl::Status Embedder::CheckSize(absl::string_view bytes) const {
   if (bytes.size() <= options_.max_image_bytes) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("the image has ", bytes.size(), " bytes, ",
-                   options_.max_image_bytes, " are allowed"));
+  return base::WithReason(absl::InvalidArgumentError(absl::StrCat(
+                              "the image has ", bytes.size(), " bytes, ",
+                              options_.max_image_bytes, " are allowed")),
+                          base::kImageTooLarge);
 }
 
 // Hashed is all that the row depends on, but for the model, with which the

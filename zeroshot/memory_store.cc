@@ -1,6 +1,7 @@
 #include "zeroshot/memory_store.h"
 
 #include "absl/strings/str_cat.h"
+#include "base/error_info.h"
 
 namespace zeroshot {
 
@@ -23,11 +24,12 @@ absl::StatusOr<std::shared_ptr<const WeightSet>> MemoryStore::GetHeader(
 absl::Status MemoryStore::CheckSize(int64_t bytes) {
   clip::MutexLock lock(&mu_);
   if (bytes <= sets_.max_bytes()) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat("the weight set takes ", bytes,
-                   " bytes, but all weight sets in memory "
-                   "may take ",
-                   sets_.max_bytes(), " (--memory_store_bytes)"));
+  return base::WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                              "the weight set takes ", bytes,
+                              " bytes, but all weight sets in memory "
+                              "may take ",
+                              sets_.max_bytes(), " (--memory_store_bytes)")),
+                          base::kWeightSetTooLarge);
 }
 
 absl::Status MemoryStore::Put(std::shared_ptr<const WeightSet> set) {

@@ -1,6 +1,7 @@
 #include "zeroshot/weight_set.h"
 
 #include "absl/strings/str_cat.h"
+#include "base/error_info.h"
 #include "clip/quoted.h"
 #include "zeroshot/huge_pages.h"
 
@@ -24,10 +25,14 @@ int64_t WeightSet::SizeBytes() const {
 
 absl::Status CheckModel(const WeightSet& set, absl::string_view fingerprint) {
   if (set.model_fingerprint == fingerprint) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("the weight set ", clip::Quoted(set.id),
-                   " was built with model ", set.model_fingerprint,
-                   ", this server has ", fingerprint, ": build it again"));
+  return base::WithReason(
+      absl::FailedPreconditionError(
+          absl::StrCat("the weight set ", clip::Quoted(set.id),
+                       " was built with model ", set.model_fingerprint,
+                       ", this server has ", fingerprint, ": build it again")),
+      base::kWrongModel,
+      {{"weight_set_id", set.id},
+       {"model_fingerprint", set.model_fingerprint}});
 }
 
 WeightSetSummary SummaryOf(const WeightSet& set) {
@@ -42,13 +47,18 @@ WeightSetSummary SummaryOf(const WeightSet& set) {
 
 absl::Status WeightSetNotFound(absl::string_view id) {
   if (IsImported(id)) {
-    return absl::NotFoundError(absl::StrCat(
-        "no weight set ", clip::Quoted(id),
-        ": it was imported and cannot be built again; import its file again"));
+    return base::WithReason(
+        absl::NotFoundError(absl::StrCat("no weight set ", clip::Quoted(id),
+                                         ": it was imported and cannot be "
+                                         "built again; import its file "
+                                         "again")),
+        base::kWeightSetNotRebuildable, {{"weight_set_id", std::string(id)}});
   }
-  return absl::NotFoundError(
-      absl::StrCat("no weight set ", clip::Quoted(id),
-                   ": call BuildClassifier again, it is idempotent"));
+  return base::WithReason(
+      absl::NotFoundError(
+          absl::StrCat("no weight set ", clip::Quoted(id),
+                       ": call BuildClassifier again, it is idempotent")),
+      base::kWeightSetNotFound, {{"weight_set_id", std::string(id)}});
 }
 
 std::vector<float> MakeWeights(size_t count) {

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/types/span.h"
+#include "base/error_info.h"
 #include "clip/json_reader.h"
 #include "clip/quoted.h"
 #include "clip/safetensors.h"
@@ -193,9 +194,11 @@ absl::Status CheckFingerprint(const std::string& fingerprint,
   if (fingerprint.empty() || fingerprint == model.fingerprint) {
     return absl::OkStatus();
   }
-  return absl::FailedPreconditionError(
-      absl::StrCat("the file was made with model ", clip::Quoted(fingerprint),
-                   ", this server has ", model.fingerprint));
+  return base::WithReason(
+      absl::FailedPreconditionError(absl::StrCat(
+          "the file was made with model ", clip::Quoted(fingerprint),
+          ", this server has ", model.fingerprint)),
+      base::kWrongModel, {{"model_fingerprint", fingerprint}});
 }
 
 // kClassRows or kClassColumns.
@@ -287,7 +290,7 @@ absl::StatusOr<ImportedSet> ReadWeightSetFile(const FileToImport& file,
 
   ImportedSet imported{set, resolved->Warnings()};
   if (content->model_fingerprint.empty() && file.model_fingerprint.empty()) {
-    imported.warnings.push_back(
+    imported.warnings.emplace_back(
         "the file does not say which model made it: only the dimension was "
         "compared with this server's");
   }

@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/json.h"
+#include "client/error_info.h"
 
 namespace zeroshot::client {
 
@@ -78,10 +79,11 @@ int CallFailed(const Invocation& run, const absl::Status& status) {
 }
 
 std::string JsonError(const absl::Status& status) {
-  return JsonObject()
-      .Text("code", absl::StatusCodeToString(status.code()))
-      .Text("message", status.message())
-      .str();
+  JsonObject error;
+  error.Text("code", absl::StatusCodeToString(status.code()));
+  const std::string reason = ReasonOf(status);
+  if (!reason.empty()) error.Text("reason", reason);
+  return error.Text("message", status.message()).str();
 }
 
 std::string HumanError(const absl::Status& status) {

@@ -3,6 +3,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/error_info.h"
 #include "clip/image.h"
 #include "clip/image/codecs.h"
 #include "clip/monotonic.h"
@@ -10,15 +11,22 @@
 namespace clip {
 namespace {
 
+absl::Status Refused(absl::string_view message, absl::string_view reason) {
+  return base::WithReason(absl::InvalidArgumentError(message), reason);
+}
+
 absl::StatusOr<Image> DecodeAsStored(absl::string_view bytes, DecodeRun* run) {
   if (IsJpeg(bytes)) return DecodeJpeg(bytes, run);
   if (IsPng(bytes)) return DecodePng(bytes, run);
   if (IsWebp(bytes)) return DecodeWebp(bytes, run);
-  if (bytes.empty()) return absl::InvalidArgumentError("image is empty");
-  return absl::InvalidArgumentError(
+  if (bytes.empty()) {
+    return Refused("image is empty", base::kImageNotSupported);
+  }
+  return Refused(
       absl::StrCat("image of ", bytes.size(),
                    " bytes is not a JPEG, PNG or WebP file: it starts with 0x",
-                   absl::BytesToHexString(bytes.substr(0, 4))));
+                   absl::BytesToHexString(bytes.substr(0, 4))),
+      base::kImageNotSupported);
 }
 
 }  // namespace
@@ -62,13 +70,14 @@ bool IsWebp(absl::string_view bytes) {
 
 absl::Status DecodeRun::CheckSize(int64_t width, int64_t height) const {
   if (width < 1 || height < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("image has no pixels: ", width, " x ", height));
+    return Refused(absl::StrCat("image has no pixels: ", width, " x ", height),
+                   base::kImageDamaged);
   }
   if (width > options_.max_pixels / height) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "image of ", width, " x ", height, " pixels is too large: at most ",
-        options_.max_pixels, " are allowed"));
+    return Refused(absl::StrCat("image of ", width, " x ", height,
+                                " pixels is too large: at most ",
+                                options_.max_pixels, " are allowed"),
+                   base::kImageTooLarge);
   }
   return absl::OkStatus();
 }
@@ -81,9 +90,9 @@ absl::Status DecodeRun::Begin(int64_t width, int64_t height, int64_t bytes) {
       options_.budget->Take(bytes, caller_);
   timing.wait += MonotonicNow() - start;
   if (absl::IsInvalidArgument(share.status())) {
-    return absl::InvalidArgumentError(absl::StrCat("image of ", width, " x ",
-                                                   height, " pixels ",
-                                                   share.status().message()));
+    return Refused(absl::StrCat("image of ", width, " x ", height, " pixels ",
+                                share.status().message()),
+                   base::kImageTooLarge);
   }
   if (!share.ok()) return share.status();
   share_ = *std::move(share);
@@ -103,8 +112,8 @@ absl::StatusOr<Image> DecodeUpright(absl::string_view bytes, DecodeRun* run) {
 }
 
 absl::Status DamagedImage(absl::string_view format, absl::string_view reason) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("image is a damaged ", format, " file: ", reason));
+  return Refused(absl::StrCat("image is a damaged ", format, " file: ", reason),
+                 base::kImageDamaged);
 }
 
 Image NewImage(ImageMode mode, int width, int height) {

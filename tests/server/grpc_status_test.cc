@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "base/error_info.h"
 #include "zeroshot/door.h"
 
 namespace zeroshot::server {
@@ -22,19 +23,27 @@ TEST(GrpcStatusTest, KeepsEveryCodeAndTheMessage) {
         absl::Status(static_cast<absl::StatusCode>(code), "what happened"));
     EXPECT_EQ(status.error_code(), code);
     EXPECT_EQ(status.error_message(), "what happened");
-    EXPECT_EQ(status.error_details(), "");
   }
 }
 
 // The bytes are protoc --encode's for google.rpc.Status { code: 8 message:
-// "full" details { [type.googleapis.com/google.rpc.RetryInfo] { retry_delay {
+// "full" details { [type.googleapis.com/google.rpc.ErrorInfo] { reason:
+// "OVERLOADED" domain: "zeroshot" metadata { key: "cause" value: "inflight" } }
+// } details { [type.googleapis.com/google.rpc.RetryInfo] { retry_delay {
 // seconds: 1 nanos: 500000000 } } } }.
-TEST(GrpcStatusTest, RetryDelayTravelsAsGoogleRpcRetryInfo) {
-  absl::Status status = absl::ResourceExhaustedError("full");
+TEST(GrpcStatusTest, ReasonAndRetryDelayTravelAsGoogleRpcDetails) {
+  absl::Status status =
+      base::WithReason(absl::ResourceExhaustedError("full"), base::kOverloaded,
+                       {{"cause", "inflight"}});
   SetRetryDelay(status, absl::Milliseconds(1500));
   const std::string expected =
       "\x08\x08\x12\x04"
       "full"
+      "\x1a\x55\x0a\x28"
+      "type.googleapis.com/google.rpc.ErrorInfo"
+      "\x12\x29\x0a\x0aOVERLOADED\x12\x08zeroshot"
+      "\x1a\x11\x0a\x05"
+      "cause\x12\x08inflight"
       "\x1a\x36\x0a\x28"
       "type.googleapis.com/google.rpc.RetryInfo"
       "\x12\x0a\x0a\x08\x08\x01\x10\x80\xca\xb5\xee\x01";

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "base/error_info.h"
 
 namespace zeroshot::server {
 namespace {
@@ -32,9 +33,11 @@ BuildResult Built(bool cached, int64_t tokens, int64_t encoded) {
 // Metrics in which everything has happened once.
 void CountOneOfEach(Metrics* metrics) {
   metrics->CallEnded("Classify", absl::OkStatus(), absl::Milliseconds(3));
-  metrics->CallEnded("Classify",
-                     Because("inflight", absl::ResourceExhaustedError("full")),
-                     absl::Milliseconds(1));
+  metrics->CallEnded(
+      "Classify",
+      base::WithReason(absl::ResourceExhaustedError("full"), base::kOverloaded,
+                       {{"cause", "inflight"}}),
+      absl::Milliseconds(1));
   metrics->CallEnded("Classify", absl::InvalidArgumentError("no picture"),
                      absl::Milliseconds(1));
   metrics->PicturesTimed({absl::Milliseconds(1), absl::Milliseconds(2),

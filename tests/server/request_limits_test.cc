@@ -143,11 +143,15 @@ TEST_F(RequestLimitsTest, GroupsAndDamagedBytesAreRefused) {
   for (const std::string& bytes :
        {std::string("\xf3\x07\xf4\x07"), std::string("\x0c"),
         std::string("\x0a\x05x"), std::string("\x0a\xff\xff\xff\xff\xff\xff"),
-        std::string("\x0a\xff\xff\xff\xff\x0f"), std::string("\x00\x00", 2),
-        std::string("\x0a\x03\x0a\x01\xff")}) {
+        std::string("\x0a\xff\xff\xff\xff\x0f"), std::string("\x00\x00", 2)}) {
     EXPECT_THAT(Refusal<v1::BuildClassifierRequest>(bytes, false),
                 HasSubstr("zeroshot.v1.BuildClassifierRequest"));
   }
+}
+
+TEST_F(RequestLimitsTest, ATextThatIsNotUtf8IsNamed) {
+  EXPECT_EQ(Refusal<v1::BuildClassifierRequest>("\x0a\x03\x0a\x01\xff", false),
+            "classes[0].name is not UTF-8");
 }
 
 }  // namespace
