@@ -63,22 +63,51 @@ void DecodeBudget::GiveBack(int64_t bytes) {
   MutexLock lock(&mu_);
   bytes_ -= bytes;
   --running_;
+  if (!IsSmall(bytes)) {
+    large_bytes_ -= bytes;
+    --large_running_;
+  }
   Serve();
+}
+
+int DecodeBudget::PlacesOfSmall() const {
+  if (options_.small == 0 || options_.at_once == 1) return 0;
+  return std::max(1, options_.at_once / 4);
+}
+
+bool DecodeBudget::Fits(const Waiter& waiter, const Waiter* overtaken) const {
+  if (running_ == options_.at_once || waiter.bytes > options_.bytes - bytes_) {
+    return false;
+  }
+  const int places = PlacesOfSmall();
+  const int64_t for_large = options_.bytes - places * options_.small;
+  if (IsSmall(waiter.bytes)) {
+    // Beside one that was overtaken there are their own places, unless it needs
+    // their memory too.
+    return overtaken == nullptr || (running_ - large_running_ < places &&
+                                    overtaken->bytes <= for_large);
+  }
+  return overtaken == nullptr && large_running_ < options_.at_once - places &&
+         (large_running_ == 0 || waiter.bytes <= for_large - large_bytes_);
 }
 
 void DecodeBudget::Serve() {
   size_t kept = 0;
-  bool closed = false;  // to those behind one that was overtaken enough
+  const Waiter* overtaken = nullptr;
   for (Waiter* waiter : waiters_) {
-    const bool fits = !closed && running_ < options_.at_once &&
-                      waiter->bytes <= options_.bytes - bytes_;
-    if (!fits) {
-      closed = closed || waiter->overtaken >= kMaxOvertaken;
+    if (!Fits(*waiter, overtaken)) {
+      if (overtaken == nullptr && waiter->overtaken >= kMaxOvertaken) {
+        overtaken = waiter;
+      }
       waiters_[kept++] = waiter;
       continue;
     }
     bytes_ += waiter->bytes;
     ++running_;
+    if (!IsSmall(waiter->bytes)) {
+      large_bytes_ += waiter->bytes;
+      ++large_running_;
+    }
     for (size_t i = 0; i < kept; ++i) ++waiters_[i]->overtaken;
     waiter->served = true;
     waiter->changed.NotifyOne();

@@ -12,7 +12,8 @@
 // Shares are given first come, first served. A share that does not fit yet may
 // be overtaken by smaller ones that do, but by kMaxOvertaken at most: then the
 // others wait with it, so that neither many small images starve a large one nor
-// one large image stops all small ones for longer than it has to.
+// one large image stops all small ones for longer than it has to. Small images
+// have places of their own, so that many large ones do not stop them either.
 #ifndef ZEROSHOT_CLIP_DECODE_BUDGET_H_
 #define ZEROSHOT_CLIP_DECODE_BUDGET_H_
 
@@ -39,6 +40,11 @@ class DecodeBudget {
     // Decodes at once; 0: twice the cores that this process may use. More
     // would not be quicker and would only take memory.
     int at_once = 0;
+
+    // A decode of at most so many bytes is small. One in four of the places, or
+    // one, and their memory is for small ones alone, unless a large one needs
+    // all memory. 0: none is small.
+    int64_t small = 0;
 
     // What a refusal calls the limit, such as the flag that sets it.
     std::string name = "the decode budget";
@@ -99,7 +105,13 @@ class DecodeBudget {
   // How long a waiting caller may be gone before that is noticed.
   static constexpr absl::Duration kPatience = absl::Milliseconds(20);
 
+  bool IsSmall(int64_t bytes) const { return bytes <= options_.small; }
+  int PlacesOfSmall() const;
   void GiveBack(int64_t bytes);
+  // Whether a waiter may be served. `overtaken`: the first that was overtaken
+  // enough, if there is one before it.
+  bool Fits(const Waiter& waiter, const Waiter* overtaken) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Serves every waiter that may be served now.
   void Serve() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -107,6 +119,9 @@ class DecodeBudget {
   Mutex mu_;
   int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
   int running_ ABSL_GUARDED_BY(mu_) = 0;
+  // Of these the large ones'.
+  int64_t large_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  int large_running_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<Waiter*> waiters_ ABSL_GUARDED_BY(mu_);  // in their order
   absl::Duration waited_ ABSL_GUARDED_BY(mu_);
 };

@@ -48,6 +48,10 @@ EmbedderOptions Resolved(EmbedderOptions options, const clip::Model& model,
 // more. (The CPU has one batch at once.)
 constexpr size_t kEnoughShare = 4;
 
+// Most images are cropped row by row, or have a few megapixels. A decode that
+// takes no more than this share of the budget is small.
+constexpr int64_t kSmallDecodeShare = 64;
+
 // A lost device starts nothing, and needs no second batch.
 AtOnce AtOnceOn(const clip::Model& model, size_t max_batch) {
   const clip::ModelInfo& info = model.info();
@@ -64,6 +68,7 @@ Embedder::Embedder(clip::Model* model, const clip::Tokenizer* tokenizer,
     : model_(model),
       tokenizer_(tokenizer),
       decode_budget_({.bytes = options.decode_memory_bytes,
+                      .small = options.decode_memory_bytes / kSmallDecodeShare,
                       .name = "--decode_memory_bytes"}),
       options_(Resolved(options, *model, &decode_budget_)),
       on_batch_(std::move(on_batch)),

@@ -139,6 +139,62 @@ TEST(DecodeBudgetTest, WaitsForAPlaceAmongThoseAtOnce) {
   EXPECT_EQ(waiters.served().size(), 4);
 }
 
+TEST(DecodeBudgetTest, SmallOnesWaitForNoLargeOne) {
+  DecodeBudget budget({.bytes = 1'000, .at_once = 4, .small = 10});
+  Waiters waiters(&budget);
+  for (int i = 0; i < 5; ++i) waiters.Add(300);  // 0 to 4
+  EXPECT_EQ(budget.stats().running, 3);
+  for (int i = 5; i < 5 + 2 * DecodeBudget::kMaxOvertaken; ++i) {
+    waiters.Add(10);
+    EXPECT_TRUE(waiters.Served(i)) << i;
+    waiters.GiveBack(i);
+  }
+  // However often they were overtaken, large ones get their places.
+  waiters.GiveBack(0);
+  waiters.GiveBack(1);
+  while (!waiters.Served(3) || !waiters.Served(4)) std::this_thread::yield();
+  for (int i = 2; i < 5; ++i) waiters.GiveBack(i);
+}
+
+TEST(DecodeBudgetTest, SmallOnesStarveNoneThatNeedsAllMemory) {
+  DecodeBudget budget({.bytes = 1'000, .at_once = 4, .small = 10});
+  Waiters waiters(&budget);
+  waiters.Add(10);
+  waiters.Add(1'000);
+  for (int i = 2; i < 2 + DecodeBudget::kMaxOvertaken; ++i) {
+    waiters.Add(10);
+    waiters.GiveBack(i);
+  }
+  const int last = 2 + DecodeBudget::kMaxOvertaken;
+  waiters.Add(10);
+  EXPECT_FALSE(waiters.Served(last));
+  waiters.GiveBack(0);
+  waiters.GiveBack(1);
+  waiters.GiveBack(last);
+}
+
+TEST(DecodeBudgetTest,
+     BesideALargeOneOvertakenEnoughSmallOnesKeepToTheirPlace) {
+  DecodeBudget budget({.bytes = 1'000, .at_once = 4, .small = 10});
+  Waiters waiters(&budget);
+  waiters.Add(600);
+  waiters.Add(600);
+  const int held = 2 + DecodeBudget::kMaxOvertaken;
+  for (int i = 2; i < held; ++i) {
+    waiters.Add(10);
+    waiters.GiveBack(i);
+  }
+  waiters.Add(10);
+  EXPECT_TRUE(waiters.Served(held));
+  waiters.Add(10);
+  EXPECT_FALSE(waiters.Served(held + 1));
+  waiters.GiveBack(0);
+  while (!waiters.Served(1) || !waiters.Served(held + 1)) {
+    std::this_thread::yield();
+  }
+  for (const int i : {1, held, held + 1}) waiters.GiveBack(i);
+}
+
 TEST(DecodeBudgetTest, ACallerWaitsUntilItsDeadline) {
   DecodeBudget budget({.bytes = 100, .at_once = 8});
   const auto all = budget.Take(100, Forever());

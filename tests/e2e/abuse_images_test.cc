@@ -35,13 +35,13 @@ grpc::Status Classify(const AbusedServer& server, ZeroShot::Stub& stub,
                        &response);
 }
 
-// 128 callers at once, each with the dear images in turn from another one on.
-// The test waits for a number of answers, not for a time.
+// As many callers at once as leave a place for the neighbour, each with one of
+// the dear images. The test waits for a number of answers, not for a time.
 TEST(AbuseImagesTest, AllDecodesTogetherStayWithinTheirBudget) {
   AbusedServer server;
   ASSERT_TRUE(server.ok());
   const std::vector<DearImage> images = testing_images::DearImages();
-  constexpr int kCallers = 128;
+  constexpr int kCallers = 127;
   std::atomic<int> answered{0}, late{0}, refused{0};
   const Cost cost = server.Under([&] {
     std::vector<std::thread> callers;
@@ -67,6 +67,33 @@ TEST(AbuseImagesTest, AllDecodesTogetherStayWithinTheirBudget) {
   EXPECT_EQ(answered + late + refused, kCallers);
   EXPECT_GT(answered, 0);
   EXPECT_LT(cost.memory, kBudget + kBeside);
+  // Its image is small: it waits for none of the large ones.
+  AbusedServer::ExpectUndisturbed(cost);
+}
+
+// A row of 100,000,000 pixels needs more than the budget: refused, by as many
+// at once, before any of it is there.
+TEST(AbuseImagesTest, WhatIsRefusedTakesNoMemoryFirst) {
+  AbusedServer server;
+  ASSERT_TRUE(server.ok());
+  const std::string image = testing_images::FlatPng(100'000'000, 1, 8, 2);
+  std::atomic<int> refused{0};
+  constexpr int kCallers = 16;
+  const Cost cost = server.Under([&] {
+    std::vector<std::thread> callers;
+    for (int i = 0; i < kCallers; ++i) {
+      callers.emplace_back([&] {
+        const auto stub = ZeroShot::NewStub(server.Connect());
+        const grpc::Status status =
+            Classify(server, *stub, image, absl::Seconds(60));
+        if (status.error_code() == grpc::INVALID_ARGUMENT) ++refused;
+      });
+    }
+    for (std::thread& caller : callers) caller.join();
+  });
+  EXPECT_EQ(refused, kCallers);
+  EXPECT_LT(cost.memory, kBeside);
+  AbusedServer::ExpectUndisturbed(cost);
 }
 
 TEST(AbuseImagesTest, MemoryGoesBackAfterTheStorm) {
