@@ -155,7 +155,7 @@ echo '"0","1","AddNormKernel","3,000","1,000"'
 echo '"1","1","gemm","8000","4000"'
 echo '"2","1","AddNormKernel","3000","2000"'
 """)
-        self.write("pack/work/ViT-L-14.pt", "")
+        self.write("pack/checkpoints/ViT-L-14.pt", "")
         code, report, output = self.run_to_end("--only=kernels")
         self.assertEqual(code, 0, output)
         rows = [line for line in report.splitlines() if line.startswith("| gemm") or line.startswith("| AddNorm")]
