@@ -29,8 +29,7 @@ struct Engine {
         embedder(model.get(), &tokenizer, options.embedder,
                  [metrics](int pictures) { metrics->BatchRan(pictures); }),
         builder(model.get(), &tokenizer, &store, options.build,
-                options.max_builds, stores->lease(),
-                options.vector_cache_bytes),
+                options.max_builds, options.vector_cache_bytes),
         classifier(model.get(), &embedder, &store),
         gpus(model->info().devices, options.gpu_monitor) {
     store.SetCheck([info = model->info()](const WeightSet& set) {

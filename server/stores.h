@@ -31,9 +31,6 @@ class Stores {
 
   TieredStore& all() { return *all_; }
 
-  // By which servers agree on who builds; null if nothing is shared.
-  BuildLease* lease() { return redis_.get(); }
-
  private:
   explicit Stores(int64_t memory_bytes) : memory_(memory_bytes) {}
 

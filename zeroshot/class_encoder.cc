@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "base/error_info.h"
 #include "clip/finite.h"
 #include "clip/monotonic.h"
@@ -32,6 +33,19 @@ absl::string_view KeyOf(const std::vector<int32_t>& tokens) {
           tokens.size() * sizeof(int32_t)};
 }
 
+void AddTo(double* sum, absl::Span<const float> row) {
+  for (size_t d = 0; d < row.size(); ++d) sum[d] += row[d];
+}
+
+// The direction of the mean is the direction of the sum.
+void UnitRow(const double* sum, size_t dim, float* row) {
+  double square = 0;
+  for (size_t d = 0; d < dim; ++d) square += sum[d] * sum[d];
+  // Prompts that cancel out exactly leave zeros, not NaN.
+  const double scale = square > 0 ? 1 / std::sqrt(square) : 0;
+  for (size_t d = 0; d < dim; ++d) row[d] = static_cast<float>(sum[d] * scale);
+}
+
 absl::Status NobodyWaits() {
   return absl::CancelledError("nobody waits for the build any more");
 }
@@ -42,36 +56,6 @@ struct ClassEncoder::Batch {
   std::vector<std::vector<int32_t>> sequences;
   std::vector<int> classes;  // of each sequence
   std::vector<int> prompts;  // of each sequence: which one of its class's
-};
-
-// Of each class the sum of its prompts' unit rows so far.
-class ClassEncoder::Sums {
- public:
-  Sums(int num_classes, int dim)
-      : dim_(dim), sums_(static_cast<size_t>(num_classes) * dim) {}
-
-  void Add(int c, const float* row) {
-    double* sum = SumOf(c);
-    for (size_t d = 0; d < dim_; ++d) sum[d] += row[d];
-  }
-
-  // The direction of the mean is the direction of the sum.
-  void UnitRow(int c, float* row) {
-    const double* sum = SumOf(c);
-    double square = 0;
-    for (size_t d = 0; d < dim_; ++d) square += sum[d] * sum[d];
-    // Prompts that cancel out exactly leave zeros, not NaN.
-    const double scale = square > 0 ? 1 / std::sqrt(square) : 0;
-    for (size_t d = 0; d < dim_; ++d) {
-      row[d] = static_cast<float>(sum[d] * scale);
-    }
-  }
-
- private:
-  double* SumOf(int c) { return &sums_[static_cast<size_t>(c) * dim_]; }
-
-  const size_t dim_;
-  std::vector<double> sums_;  // [C, D]
 };
 
 namespace {
@@ -143,7 +127,7 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
   const size_t dim = model_->info().embedding_dim;
   const int64_t total = spec.total_prompts();
   EncodedClasses out;
-  Sums sums(spec.num_classes(), static_cast<int>(dim));
+  Sums sums(spec.num_classes() * dim);
   int64_t done = 0;
   absl::Time start = clip::MonotonicNow();
   PromptReader prompts(&spec, tokenizer_, model_->info().context_length);
@@ -176,7 +160,7 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
 
   out.weights = MakeWeights(spec.num_classes() * dim);
   for (int c = 0; c < spec.num_classes(); ++c) {
-    sums.UnitRow(c, &out.weights[c * dim]);
+    UnitRow(&sums[c * dim], dim, &out.weights[c * dim]);
   }
   return out;
 }
@@ -186,7 +170,7 @@ void ClassEncoder::AddKnown(Batch* batch, Sums* sums) {
   std::vector<float> row(model_->info().embedding_dim);
   for (size_t i = 0; i < batch->sequences.size(); ++i) {
     if (cache_.Find(KeyOf(batch->sequences[i]), row.data())) {
-      sums->Add(batch->classes[i], row.data());
+      AddTo(&(*sums)[batch->classes[i] * row.size()], row);
       continue;
     }
     if (kept != i) {
@@ -222,7 +206,7 @@ absl::Status ClassEncoder::EncodeUnknown(const ResolvedSpec& spec,
                            clip::Quoted(spec.Prompt(c, batch.prompts[i]))));
           return;
         }
-        sums->Add(batch.classes[i], row.data());
+        AddTo(&(*sums)[batch.classes[i] * row.size()], row);
         cache_.Put(KeyOf(batch.sequences[i]), row);
       },
       [&](int64_t part, int64_t, int64_t positions) {

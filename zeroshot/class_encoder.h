@@ -47,8 +47,10 @@ class ClassEncoder {
   VectorCache::Stats cache_stats() { return cache_.stats(); }
 
  private:
-  class Sums;
   struct Batch;
+
+  // Of each class the sum of its prompts' unit rows so far.
+  using Sums = std::vector<double>;  // [C, D]
 
   // Adds the prompts of a batch that are known and takes them out of it.
   void AddKnown(Batch* batch, Sums* sums);

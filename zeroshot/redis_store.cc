@@ -18,9 +18,8 @@ constexpr absl::string_view kIds = "zeroshot:ids";
 // What goes over the wire at once of a set, and is waited for by others.
 constexpr int64_t kPieceBytes = 1 << 20;
 
-// While sets are listed, of each: most headers are smaller.
+// What is asked for at first of a header: most are smaller.
 constexpr int64_t kFirstBytes = 16 << 10;
-constexpr int kSetsAtOnce = 64;
 
 // How long a set may stay half written.
 constexpr absl::string_view kUnfinishedMs = "60000";
@@ -252,72 +251,47 @@ absl::Status RedisStore::MarkDeleted(absl::string_view id) {
   return client_->Run({"SET", key, "", "PX", ttl_ms_}).status();
 }
 
-absl::Status RedisStore::ListPage(const std::vector<std::string>& ids,
-                                  std::vector<WeightSetSummary>* sets) {
-  std::vector<std::string> keys;
-  for (const std::string& id : ids) keys.push_back(SetKey(id));
-  const std::string last = absl::StrCat(kFirstBytes - 1);
-  std::vector<RedisClient::Command> commands;
-  for (const std::string& key : keys) {
-    commands.push_back({"STRLEN", key});
-    commands.push_back({"GETRANGE", key, "0", last});
-  }
-  const auto replies = client_->Run(commands);
-  if (!replies.ok()) return replies.status();
-  for (size_t i = 0; i < ids.size(); ++i) {
-    const redisReply& first = *(*replies)[2 * i + 1];
-    const Value value{.key = keys[i],
-                      .size = (*replies)[2 * i]->integer,
-                      .first = IsText(&first) ? std::string(Text(first)) : ""};
-    if (value.size == 0) {
-      (void)client_->Run({"ZREM", kIds, ids[i]});
-      continue;
-    }
-    const auto header = ReadHeader(value.size, ids[i], options_.keys,
-                                   [&](int64_t offset, absl::Span<char> out) {
-                                     return Read(value, offset, out);
-                                   });
-    if (header.ok()) sets->push_back(SummaryOf(*header->set));
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::vector<WeightSetSummary>> RedisStore::List(
     absl::string_view after, int limit) {
   std::vector<WeightSetSummary> sets;
   std::string last(after);
   while (sets.size() < limit) {
     const std::string from = last.empty() ? "-" : absl::StrCat("(", last);
-    const std::string count =
-        absl::StrCat(std::min<int64_t>(limit - sets.size(), kSetsAtOnce));
+    const std::string count = absl::StrCat(limit - sets.size());
     const auto page =
         client_->Run({"ZRANGEBYLEX", kIds, from, "+", "LIMIT", "0", count});
     if (!page.ok()) return page.status();
     if ((*page)->type != REDIS_REPLY_ARRAY) return Unexpected();
-    std::vector<std::string> ids;
     for (size_t i = 0; i < (*page)->elements; ++i) {
       if (!IsText((*page)->element[i])) return Unexpected();
-      ids.emplace_back(Text(*(*page)->element[i]));
+      const std::string id(Text(*(*page)->element[i]));
       // What does not go on from there would go on for ever.
-      if (ids.back() <= last) return Unexpected();
-      last = ids.back();
+      if (id <= last) return Unexpected();
+      last = id;
+      const auto header = GetHeader(id);
+      if (header.ok()) {
+        sets.push_back(SummaryOf(**header));
+      } else if (absl::IsNotFound(header.status())) {
+        (void)client_->Run({"ZREM", kIds, id});  // it has expired
+      } else if (!absl::IsDataLoss(header.status()) &&
+                 !absl::IsResourceExhausted(header.status())) {
+        return header.status();
+      }
     }
-    if (ids.empty()) break;
-    absl::Status status = ListPage(ids, &sets);
-    if (!status.ok()) return status;
+    if ((*page)->elements == 0) break;
   }
   return sets;
 }
 
-absl::StatusOr<bool> RedisStore::Take(absl::string_view id) {
-  const std::string key = LeaseKey(id), lasts = Milliseconds(kLasts);
+absl::StatusOr<bool> RedisStore::TakeLease(absl::string_view id) {
+  const std::string key = LeaseKey(id), lasts = Milliseconds(kLeaseLasts);
   const auto reply =
       client_->Run({"EVAL", kTakeScript, "1", key, owner_, lasts});
   if (!reply.ok()) return reply.status();
   return (*reply)->integer == 1;
 }
 
-void RedisStore::Release(absl::string_view id) {
+void RedisStore::ReleaseLease(absl::string_view id) {
   const std::string key = LeaseKey(id);
   (void)client_->Run({"EVAL", kReleaseScript, "1", key, owner_});
 }

@@ -17,7 +17,6 @@
 
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "zeroshot/build_lease.h"
 #include "zeroshot/redis_client.h"
 #include "zeroshot/stored_set.h"
 #include "zeroshot/weight_store.h"
@@ -33,7 +32,7 @@ struct RedisStoreOptions {
 };
 
 // Thread rule: every method may be called from many threads at once.
-class RedisStore : public WeightStore, public BuildLease {
+class RedisStore : public WeightStore {
  public:
   // Borrows the client.
   RedisStore(RedisClient* client, const RedisStoreOptions& options);
@@ -54,8 +53,8 @@ class RedisStore : public WeightStore, public BuildLease {
   absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
                                                      int limit) override;
 
-  absl::StatusOr<bool> Take(absl::string_view id) override;
-  void Release(absl::string_view id) override;
+  absl::StatusOr<bool> TakeLease(absl::string_view id) override;
+  void ReleaseLease(absl::string_view id) override;
 
  private:
   // A set's value: its size, and its first bytes.
@@ -67,9 +66,6 @@ class RedisStore : public WeightStore, public BuildLease {
   };
   absl::StatusOr<Value> Open(absl::string_view id, bool is_used);
   absl::Status Read(const Value& value, int64_t offset, absl::Span<char> out);
-  // Adds the sets of a page of ids, forgetting ids whose set has expired.
-  absl::Status ListPage(const std::vector<std::string>& ids,
-                        std::vector<WeightSetSummary>* sets);
 
   RedisClient* const client_;
   const RedisStoreOptions options_;

@@ -83,6 +83,14 @@ class TieredStore : public WeightStore {
   absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
                                                      int limit) override;
 
+  // Of the last tier, which is the one that is shared if any is.
+  absl::StatusOr<bool> TakeLease(absl::string_view id) override {
+    return tiers_.back().store->TakeLease(id);
+  }
+  void ReleaseLease(absl::string_view id) override {
+    tiers_.back().store->ReleaseLease(id);
+  }
+
   std::vector<TierStats> stats();
 
  private:

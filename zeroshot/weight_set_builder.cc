@@ -18,13 +18,11 @@ WeightSetBuilder::WeightSetBuilder(clip::Model* model,
                                    const clip::Tokenizer* tokenizer,
                                    WeightStore* store,
                                    const BuildLimits& limits, int max_builds,
-                                   BuildLease* lease,
                                    int64_t vector_cache_bytes)
     : model_(model),
       store_(store),
       limits_(limits),
       encoder_(model, tokenizer, vector_cache_bytes),
-      lease_(lease),
       door_("builds", max_builds) {}
 
 absl::StatusOr<BuildResult> WeightSetBuilder::Build(
@@ -95,13 +93,6 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Lead(
     const Caller& caller, const OnProgress& on_progress) {
   const absl::StatusOr<Door::Place> place = door_.Enter();
   if (!place.ok()) return place.status();
-  // The flight before this one may have landed since the caller looked.
-  if (auto stored = store_->Get(id); stored.ok()) {
-    BuildResult result;
-    result.set = *std::move(stored);
-    result.cached = true;
-    return result;
-  }
   const absl::Time start = clip::MonotonicNow();
   const auto progress = [&](int64_t done, int64_t total, int64_t tokens) {
     BuildProgress now{done, total, tokens, absl::InfiniteDuration()};
@@ -126,7 +117,6 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Lead(
 absl::StatusOr<BuildResult> WeightSetBuilder::LeadWithLease(
     const ResolvedSpec& spec, const std::string& id,
     const clip::TextProgress& progress) {
-  if (lease_ == nullptr) return BuildNow(spec, id, progress);
   const absl::Time start = clip::MonotonicNow();
   const auto built_elsewhere = WaitForLease(spec, id, progress);
   if (!built_elsewhere.ok()) return built_elsewhere.status();
@@ -137,13 +127,13 @@ absl::StatusOr<BuildResult> WeightSetBuilder::LeadWithLease(
     result->timing.queue = clip::MonotonicNow() - start;
   } else {
     absl::Time taken = clip::MonotonicNow();
-    const absl::Cleanup release = [&] { lease_->Release(id); };
+    const absl::Cleanup release = [&] { store_->ReleaseLease(id); };
     result =
         BuildNow(spec, id, [&](int64_t done, int64_t total, int64_t tokens) {
-          if (clip::MonotonicNow() - taken > BuildLease::kLasts / 4) {
+          if (clip::MonotonicNow() - taken > WeightStore::kLeaseLasts / 4) {
             taken = clip::MonotonicNow();
             // Whatever the answer: what is begun is finished, and equal.
-            (void)lease_->Take(id);
+            (void)store_->TakeLease(id);
           }
           return progress(done, total, tokens);
         });
@@ -155,10 +145,11 @@ absl::StatusOr<std::shared_ptr<const WeightSet>> WeightSetBuilder::WaitForLease(
     const ResolvedSpec& spec, const std::string& id,
     const clip::TextProgress& progress) {
   while (true) {
-    const absl::StatusOr<bool> mine = lease_->Take(id);
-    // The one who had it may have put the set there since we looked.
+    const absl::StatusOr<bool> mine = store_->TakeLease(id);
+    // The flight before this one, or the server that had the lease, may have
+    // put the set there since the caller looked.
     if (auto stored = store_->Get(id); stored.ok()) {
-      if (mine.ok() && *mine) lease_->Release(id);
+      if (mine.ok() && *mine) store_->ReleaseLease(id);
       return stored;
     }
     if (!mine.ok() || *mine) return nullptr;

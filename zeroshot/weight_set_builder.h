@@ -16,7 +16,6 @@
 #include "clip/model.h"
 #include "clip/mutex.h"
 #include "clip/tokenizer.h"
-#include "zeroshot/build_lease.h"
 #include "zeroshot/caller.h"
 #include "zeroshot/class_encoder.h"
 #include "zeroshot/classifier_spec.h"
@@ -56,13 +55,12 @@ class WeightSetBuilder {
 
   using OnProgress = std::function<void(const BuildProgress&)>;
 
-  // Borrows model, tokenizer, store and lease. At most max_builds run at once.
-  // `lease` (may be null) is asked before a build, so that of the servers that
-  // share the store one builds and the others wait for what it puts there.
-  // Vectors of classes and prompts may take vector_cache_bytes.
+  // Borrows model, tokenizer and store. At most max_builds run at once. Of the
+  // servers that share the store one builds, and the others wait for what it
+  // puts there. Vectors of prompts may take vector_cache_bytes.
   WeightSetBuilder(clip::Model* model, const clip::Tokenizer* tokenizer,
                    WeightStore* store, const BuildLimits& limits,
-                   int max_builds, BuildLease* lease = nullptr,
+                   int max_builds,
                    int64_t vector_cache_bytes = kVectorCacheBytes);
 
   // Finds the set in the store or builds it. Equal specs asked for at once
@@ -109,7 +107,6 @@ class WeightSetBuilder {
   WeightStore* const store_;
   const BuildLimits limits_;
   ClassEncoder encoder_;
-  BuildLease* const lease_;  // may be null
   Door door_;
   Flights flights_;
   clip::Mutex mu_;

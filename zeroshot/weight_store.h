@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "zeroshot/weight_set.h"
 
 namespace zeroshot {
@@ -71,6 +72,18 @@ class WeightStore {
   // Holds one header at a time. To be listed is not to be used.
   virtual absl::StatusOr<std::vector<WeightSetSummary>> List(
       absl::string_view after, int limit) = 0;
+
+  // Of the servers that share the store, the one that holds a set's lease
+  // builds it. Takes the lease, or takes it again, which lets it last anew; it
+  // runs out by itself, so that a server that died keeps nobody from building.
+  // False: another server has it. Unavailable, DeadlineExceeded: nobody can
+  // tell; build without.
+  static constexpr absl::Duration kLeaseLasts = absl::Seconds(10);
+  virtual absl::StatusOr<bool> TakeLease(absl::string_view /*id*/) {
+    return true;
+  }
+  // Gives it back, if it is this server's.
+  virtual void ReleaseLease(absl::string_view /*id*/) {}
 
   virtual StoreSize size() { return {}; }
 };

@@ -111,7 +111,7 @@ void Build(const clip::Tokenizer& tokenizer, Stages* stages) {
 
   zeroshot::MemoryStore store(int64_t{64} << 20);
   zeroshot::WeightSetBuilder builder(&model, &tokenizer, &store,
-                                     zeroshot::BuildLimits(), 1, nullptr,
+                                     zeroshot::BuildLimits(), 1,
                                      absl::GetFlag(FLAGS_vector_cache_bytes));
   start = clip::MonotonicNow();
   const auto built = builder.Build(spec, zeroshot::Caller(), nullptr);

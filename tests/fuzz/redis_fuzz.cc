@@ -87,8 +87,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     }
     case 't':
-      Check(store.Take("set").status());
-      store.Release("set");
+      Check(store.TakeLease("set").status());
+      store.ReleaseLease("set");
       break;
     default:
       break;

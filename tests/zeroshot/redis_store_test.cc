@@ -247,17 +247,17 @@ TEST_F(RedisStoreTest, AsATierItIsPassedOverWhileItIsAway) {
 
 TEST_F(RedisStoreTest, ALeaseHasOneOwnerAndRunsOut) {
   Client one(server_), two(server_);
-  EXPECT_TRUE(*one.store.Take("a"));
-  EXPECT_TRUE(*one.store.Take("a"));
-  EXPECT_FALSE(*two.store.Take("a"));
-  EXPECT_TRUE(*two.store.Take("b"));
-  two.store.Release("a");  // not its own
-  EXPECT_FALSE(*two.store.Take("a"));
+  EXPECT_TRUE(*one.store.TakeLease("a"));
+  EXPECT_TRUE(*one.store.TakeLease("a"));
+  EXPECT_FALSE(*two.store.TakeLease("a"));
+  EXPECT_TRUE(*two.store.TakeLease("b"));
+  two.store.ReleaseLease("a");  // not its own
+  EXPECT_FALSE(*two.store.TakeLease("a"));
   const int64_t left = one.Number({"PTTL", "zeroshot:lease:a"});
   EXPECT_GT(left, 0);
-  EXPECT_LE(left, absl::ToInt64Milliseconds(BuildLease::kLasts));
-  one.store.Release("a");
-  EXPECT_TRUE(*two.store.Take("a"));
+  EXPECT_LE(left, absl::ToInt64Milliseconds(WeightStore::kLeaseLasts));
+  one.store.ReleaseLease("a");
+  EXPECT_TRUE(*two.store.TakeLease("a"));
 }
 
 // Servers that share a Redis, each with a model of its own.
@@ -275,8 +275,7 @@ class SharedBuildTest : public RedisStoreTest {
     MemoryStore memory{1 << 20};
     Client client;
     TieredStore store{{{"memory", &memory}, {"redis", &client.store}}, nullptr};
-    WeightSetBuilder builder{&model,        &tokenizer, &store,
-                             BuildLimits(), 4,          &client.store};
+    WeightSetBuilder builder{&model, &tokenizer, &store, BuildLimits(), 4};
   };
 };
 
@@ -306,7 +305,7 @@ TEST_F(SharedBuildTest, AnotherTakesOverFromABuilderThatDied) {
   Client dead(server_);
   const auto id = replica.Build()->set->id;
   ASSERT_TRUE(replica.store.Delete(id).ok());
-  ASSERT_TRUE(*dead.store.Take(id));
+  ASSERT_TRUE(*dead.store.TakeLease(id));
   std::thread caller([&] { EXPECT_TRUE(replica.Build().ok()); });
   absl::SleepFor(absl::Milliseconds(300));
   // As if its time had run out.
@@ -320,7 +319,7 @@ TEST_F(SharedBuildTest, WhoWaitsForAnothersBuildMayLeave) {
   Client other(server_);
   const auto id = replica.Build()->set->id;
   ASSERT_TRUE(replica.store.Delete(id).ok());
-  ASSERT_TRUE(*other.store.Take(id));
+  ASSERT_TRUE(*other.store.TakeLease(id));
   Caller caller;
   caller.deadline = clip::MonotonicNow() + absl::Milliseconds(300);
   EXPECT_TRUE(absl::IsDeadlineExceeded(replica.Build(caller).status()));

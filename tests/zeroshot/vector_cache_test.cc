@@ -217,7 +217,7 @@ TEST_F(EditsTest, RandomEditsAreAsBuiltFromScratch) {
 
 TEST_F(EditsTest, ASmallCacheIsNoLessRight) {
   WeightSetBuilder builder(&model_, &tokenizer_, &store_, BuildLimits(), 1,
-                           nullptr, /*vector_cache_bytes=*/3000);
+                           /*vector_cache_bytes=*/3000);
   for (int count : {5, 9, 7}) {
     const ClassifierSpec spec = Spec(Names(count), {"a {}", "the {}"});
     const auto built = builder.Build(spec, Caller(), nullptr);
