@@ -209,6 +209,7 @@ ModelInfo FromProto(const v1::GetModelResponse& response) {
           .class_sets = {response.class_sets().begin(),
                          response.class_sets().end()},
           .server_version = response.server_version(),
+          .activation = response.activation(),
           .is_demo = response.is_demo()};
 }
 

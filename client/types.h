@@ -148,7 +148,8 @@ struct ModelInfo {
   std::vector<std::string> template_sets;
   std::vector<std::string> class_sets;
   std::string server_version;
-  bool is_demo = false;  // the demo model, which knows next to nothing
+  std::string activation;  // of the text tower: "quick_gelu", "gelu"
+  bool is_demo = false;    // the demo model, which knows next to nothing
 };
 
 }  // namespace zeroshot::client

@@ -25,6 +25,9 @@ struct ModelOptions {
   // Images that go through the tower at once, more are split; 0: what suits
   // the device (32 on the CPU, 256 on a GPU).
   int max_batch = 0;
+  // "quick_gelu" or "gelu": of a checkpoint that does not say it. One that does
+  // must agree. "auto": see ReadCheckpoint.
+  std::string activation = "auto";
 };
 
 // One of the devices that a model computes on.
@@ -56,6 +59,9 @@ struct ModelInfo {
   // crops of the next batch cross the bus while one computes; 1 on the CPU.
   int batches_at_once = 1;
   std::string precision;   // "fp32", "fp16", ...
+  std::string activation;  // of the text tower: "quick_gelu", "gelu"
+  // What Load took for granted because no file says it, for the log.
+  std::vector<std::string> warnings;
   int threads = 0;         // of the CPU towers; 0 on a GPU
   int max_batch = 32;      // images that go through a tower at once
   std::string graphs;      // on a GPU: which batches run as CUDA graphs and the
@@ -93,9 +99,11 @@ using OnDeviceLost = std::function<void(const LostDevice& device)>;
 // device that is lost while others are left costs its calls time, no more.
 class Model {
  public:
-  // Loads a checkpoint and warms it up. `path` is an OpenAI .pt file
-  // (TorchScript archive or state dict), or a folder of Hugging Face
-  // (config.json) or open_clip (open_clip_config.json).
+  // Loads a checkpoint and warms it up. `path` is a folder of Hugging Face
+  // (config.json) or open_clip (open_clip_config.json), or one around it (a
+  // hub's cache, a sentence-transformers bundle); or a file of weights: an
+  // OpenAI TorchScript archive, or a state dict of PyTorch or safetensors with
+  // the names of OpenAI, open_clip or Hugging Face.
   //
   // NotFound: nothing at `path`. InvalidArgument: unsupported option or
   // checkpoint; the message names the tensor or key, what was found and what

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/little_endian.h"
-#include "clip/checkpoint/mapped_file.h"
 #include "clip/quoted.h"
 #include "clip/safetensors_header.h"
 
@@ -114,17 +114,6 @@ absl::StatusOr<TensorMap> ParseSafetensors(absl::Span<const uint8_t> file) {
   if (absl::Status status = CheckNoHoles(tensors, data); !status.ok())
     return status;
   return tensors;
-}
-
-absl::StatusOr<TensorFile> ReadSafetensors(const std::string& path) {
-  auto file = MappedFile::Open(path);
-  if (!file.ok()) return file.status();
-  absl::StatusOr<TensorMap> tensors = ParseSafetensors((*file)->bytes());
-  if (!tensors.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", BaseName(path), "': ", tensors.status().message()));
-  }
-  return TensorFile{*std::move(tensors), {*std::move(file)}};
 }
 
 }  // namespace clip

@@ -11,7 +11,6 @@
 #define ZEROSHOT_CLIP_SAFETENSORS_H_
 
 #include <cstdint>
-#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -24,10 +23,6 @@ namespace clip {
 // InvalidArgument: not a safetensors file, truncated, or ranges that overlap,
 // leave holes or do not fit type and shape; the message names the tensor.
 absl::StatusOr<TensorMap> ParseSafetensors(absl::Span<const uint8_t> file);
-
-// Maps the file into memory and parses it. Errors as above, with the file's
-// name, and NotFound.
-absl::StatusOr<TensorFile> ReadSafetensors(const std::string& path);
 
 }  // namespace clip
 

@@ -47,6 +47,10 @@ void DescribeModel(const clip::ModelInfo& info, Lines* lines) {
                                        info.image_size));
   lines->Add("texts", absl::StrFormat("up to %d tokens of %d",
                                       info.context_length, info.vocab_size));
+  lines->Add("activation", info.activation);
+  for (const std::string& warning : info.warnings) {
+    lines->Add("warning", warning);
+  }
   lines->Add("embeddings", absl::StrFormat("%d floats", info.embedding_dim));
   lines->Add("runs on", absl::StrCat(info.device, " in ", info.precision));
   lines->Add("memory", absl::StrFormat("about %.0f MiB for the weights",

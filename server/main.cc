@@ -161,6 +161,7 @@ int Run(const CommandLine& asked) {
   EndStartGuard();
   const bool is_demo = (*model)->info().is_demo;
   const std::string graphs = (*model)->info().graphs;
+  const std::vector<std::string> taken = (*model)->info().warnings;
   // A signal still ends the program at once, even if the device hangs.
   if (absl::Status ready = (*server)->Prepare(*std::move(model)); !ready.ok()) {
     spdlog::error("cannot serve: {}", std::string(ready.message()));
@@ -175,6 +176,9 @@ int Run(const CommandLine& asked) {
     spdlog::warn(
         "this is the demo model: it knows pictograms and simple objects, not "
         "the world; --model=PATH serves another one");
+  }
+  for (const std::string& warning : taken) {
+    spdlog::warn("the model: {}", warning);
   }
   if (!graphs.empty()) spdlog::info("{}", graphs);
 

@@ -17,9 +17,13 @@ constexpr absl::Duration kDay = absl::Hours(24);
 void DeclareModel(Flags* flags, Options* out) {
   flags->Topic("Model");
   flags->Text("model", "PATH", &out->model,
-              "Checkpoint to serve. An OpenAI .pt file, a Hugging Face or "
+              "Checkpoint to serve. A file of weights, a Hugging Face or "
               "open_clip folder, or the name of one in the models folder; the "
               "default is a demo model that knows little");
+  flags->Choice("activation", {"auto", "quick_gelu", "gelu"},
+                &out->tower.activation,
+                "Activation of a checkpoint that does not say it: a bare state "
+                "dict");
   flags->Text("device", "DEVICES", &out->tower.device,
               "Where it computes: auto, cpu, cuda or cuda:N[,N...]. auto is "
               "every GPU, else the CPU; cuda is every GPU");

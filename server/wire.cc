@@ -171,6 +171,7 @@ void ToProto(const clip::ModelInfo& info, const ServerOptions& options,
   out->set_precision(info.precision);
   out->set_device(info.device);
   out->set_embedding_dim(info.embedding_dim);
+  out->set_activation(info.activation);
   out->set_image_size(info.image_size);
   out->set_context_length(info.context_length);
   out->set_vocab_size(info.vocab_size);

@@ -44,6 +44,7 @@ std::string ToJson(const ModelInfo& model) {
       .Json("template_sets", JsonArray(model.template_sets))
       .Json("class_sets", JsonArray(model.class_sets))
       .Text("server_version", model.server_version)
+      .Text("activation", model.activation)
       .Bool("is_demo", model.is_demo)
       .str();
 }
@@ -72,6 +73,7 @@ int RunModel(const Invocation& run) {
                     model->embedding_dim, " floats"));
   line("texts", absl::StrCat("up to ", model->context_length, " tokens of ",
                              WithCommas(model->vocab_size)));
+  line("activation", model->activation);
   line("logit scale", absl::StrCat(model->logit_scale));
   line("template sets", absl::StrJoin(model->template_sets, ", "));
   line("class sets", absl::StrJoin(model->class_sets, ", "));

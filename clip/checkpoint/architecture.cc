@@ -184,11 +184,10 @@ Architecture KnownResNet(int embedding_dim, int image_size, int width,
 }
 
 std::string DescribeTransformer(const TransformerShape& shape) {
-  return absl::StrFormat(
-      "width=%d layers=%d heads=%d mlp=%d act=%s eps=%.9g", shape.width,
-      shape.layers, shape.heads, shape.mlp_width,
-      shape.activation == Activation::kGelu ? "gelu" : "quick_gelu",
-      shape.norm_epsilon);
+  return absl::StrFormat("width=%d layers=%d heads=%d mlp=%d act=%s eps=%.9g",
+                         shape.width, shape.layers, shape.heads,
+                         shape.mlp_width, ActivationName(shape.activation),
+                         shape.norm_epsilon);
 }
 
 // What makes a vision tower the known one; its activation does not.
@@ -204,6 +203,10 @@ std::string VisionKey(const Architecture& all) {
 }
 
 }  // namespace
+
+absl::string_view ActivationName(Activation activation) {
+  return activation == Activation::kGelu ? "gelu" : "quick_gelu";
+}
 
 absl::Status CheckArchitecture(const Architecture& all) {
   absl::Status status = FirstError(

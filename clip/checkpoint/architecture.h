@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
 namespace clip {
@@ -19,6 +20,9 @@ enum class Activation {
   kQuickGelu,  // x * sigmoid(1.702 x)
   kGelu,       // x * Phi(x), by erf
 };
+
+// "quick_gelu" or "gelu".
+absl::string_view ActivationName(Activation activation);
 
 // A stack of pre-norm residual attention blocks.
 struct TransformerShape {

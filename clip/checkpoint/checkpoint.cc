@@ -8,10 +8,13 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "clip/checkpoint/checkpoint_folder.h"
 #include "clip/checkpoint/formats.h"
 #include "clip/checkpoint/mapped_file.h"
+#include "clip/checkpoint/state_dict.h"
+#include "clip/checkpoint/weights_file.h"
 #include "clip/quoted.h"
 #include "clip/sha256.h"
 #include "clip/tokenizer.h"
@@ -95,11 +98,17 @@ absl::StatusOr<Weight> TakeWeight(const TensorSpec& spec,
   for (const std::string& name : source.parts) {
     const auto found = tensors.find(name);
     if (found == tensors.end()) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor ", Quoted(name),
-                                                     " is missing, expected ",
-                                                     ShapeText(expected)));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "tensor ", Quoted(name), " is missing, expected ",
+          ShapeText(expected),
+          tensors.empty() ? ""
+                          : absl::StrCat("; first tensor found: ",
+                                         Quoted(tensors.begin()->first))));
     }
-    const TensorView& tensor = found->second;
+    TensorView tensor = found->second;
+    // A scalar; some trainers keep it as a vector of one.
+    if (expected.empty() && tensor.shape == std::vector<int64_t>{1})
+      tensor.shape = {};
     if (tensor.shape != expected || !IsWeightDType(tensor.dtype)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "tensor ", Quoted(name), " is ", DTypeName(tensor.dtype), " ",
@@ -137,31 +146,115 @@ absl::Status TakeWeights(TensorFile file, const WeightNaming& naming,
   return absl::OkStatus();
 }
 
-absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path) {
-  const std::string name = BaseName(path);
+namespace {
+
+// A file, with the configuration of its folder where that is for its names.
+absl::StatusOr<Checkpoint> ReadFile(const std::string& path,
+                                    const std::string& activation) {
+  absl::StatusOr<TensorFile> file = ReadWeightsFile(path);
+  if (!file.ok()) return file.status();
+  const fs::path folder = fs::path(path).parent_path();
+  const auto has = [&](const char* config) {
+    std::error_code error;
+    return fs::exists(folder / config, error);
+  };
+  const Naming naming = NamingOf(file->tensors);
+  const CheckpointSource source{folder.empty() ? "." : folder.string(),
+                                [&] { return file; }};
+  if (file->writer != Writer::kOpenAi) {
+    if (naming == Naming::kHuggingFace && has(kHuggingFaceConfig))
+      return ReadHuggingFace(source);
+    if (naming == Naming::kOpenAi && has(kOpenClipConfig))
+      return ReadOpenClip(source);
+  }
+  if (IsOpenClipsName(BaseName(path))) file->writer = Writer::kOpenClip;
+  return ReadBare(*std::move(file), activation);
+}
+
+absl::StatusOr<Checkpoint> ReadFolder(const CheckpointFolder& found,
+                                      const std::string& activation) {
+  const CheckpointSource source{
+      found.folder, [&]() -> absl::StatusOr<TensorFile> {
+        if (found.weights.empty())
+          return absl::InvalidArgumentError(found.no_weights);
+        return ReadWeightsFiles(found.folder, found.weights);
+      }};
+  switch (found.format) {
+    case CheckpointFormat::kHuggingFace:
+      return ReadHuggingFace(source);
+    case CheckpointFormat::kOpenClip:
+      return ReadOpenClip(source);
+    case CheckpointFormat::kBare:
+      break;
+  }
+  if (found.weights.size() == 1)
+    return ReadFile(found.folder + "/" + found.weights[0], activation);
+  absl::StatusOr<TensorFile> file = source.read_weights();
+  if (!file.ok()) return file.status();
+  return ReadBare(*std::move(file), activation);
+}
+
+absl::StatusOr<Checkpoint> ReadPath(const std::string& path,
+                                    const std::string& activation) {
   std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  absl::StatusOr<Checkpoint> checkpoint;
-  if (!fs::exists(status)) {
-    return absl::NotFoundError(absl::StrCat("no checkpoint '", name, "'"));
-  } else if (!fs::is_directory(status)) {
-    checkpoint = ReadOpenAi(path);
-  } else if (fs::exists(fs::path(path) / "open_clip_config.json", error)) {
-    checkpoint = ReadOpenClip(path);
-  } else if (fs::exists(fs::path(path) / "config.json", error)) {
-    checkpoint = ReadHuggingFace(path);
-  } else {
-    checkpoint = absl::InvalidArgumentError(
-        "the folder has neither config.json (Hugging Face) nor "
-        "open_clip_config.json (open_clip)");
+  if (!fs::is_directory(path, error)) {
+    absl::StatusOr<Checkpoint> checkpoint = ReadFile(path, activation);
+    if (checkpoint.ok()) checkpoint->name = BaseName(path);
+    return checkpoint;
   }
-  if (!checkpoint.ok()) {
-    return absl::Status(checkpoint.status().code(),
-                        absl::StrCat("checkpoint '", name,
-                                     "': ", checkpoint.status().message()));
-  }
-  checkpoint->name = name;
+  const absl::StatusOr<CheckpointFolder> found = FindCheckpoint(path);
+  if (!found.ok()) return found.status();
+  absl::StatusOr<Checkpoint> checkpoint = ReadFolder(*found, activation);
+  if (checkpoint.ok()) checkpoint->name = found->name;
   return checkpoint;
+}
+
+// Whether the towers compute as asked for.
+absl::Status CheckActivation(const Architecture& all,
+                             const std::string& activation) {
+  if (activation == "auto") return absl::OkStatus();
+  const auto* vit = std::get_if<VitShape>(&all.vision);
+  const bool as_asked =
+      ActivationName(all.text.activation) == activation &&
+      (vit == nullptr ||
+       ActivationName(vit->transformer.activation) == activation);
+  if (as_asked) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--activation=", activation,
+      " contradicts the checkpoint's configuration; leave it out"));
+}
+
+}  // namespace
+
+absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path,
+                                          const std::string& activation) {
+  const std::string name = ModelName(path);
+  std::error_code error;
+  if (!fs::exists(path, error)) {
+    return absl::NotFoundError(absl::StrCat("no checkpoint '", name, "'"));
+  }
+  absl::StatusOr<Checkpoint> checkpoint = ReadPath(path, activation);
+  absl::Status status =
+      checkpoint.ok() ? CheckActivation(checkpoint->architecture, activation)
+                      : checkpoint.status();
+  if (!status.ok()) {
+    // A file is named once.
+    const std::string where = absl::StrCat(Quoted(name), ": ");
+    return absl::Status(
+        status.code(),
+        absl::StrCat("checkpoint ", where,
+                     absl::StripPrefix(status.message(), where)));
+  }
+  return checkpoint;
+}
+
+absl::Status CheckVocabulary(const Checkpoint& checkpoint) {
+  const int size = checkpoint.architecture.vocab_size;
+  if (size == Tokenizer::kVocabSize) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "checkpoint '", checkpoint.name, "': its vocabulary has ", size,
+      " tokens, CLIP's tokenizer has ", Tokenizer::kVocabSize,
+      ": it is made for another tokenizer, which is not supported"));
 }
 
 absl::Status CheckFinite(const Checkpoint& checkpoint) {

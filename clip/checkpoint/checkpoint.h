@@ -31,18 +31,25 @@ struct Weight {
 struct Checkpoint {
   std::string name;      // the folder's or file's name
   bool is_demo = false;  // as open_clip's configuration says: zeroshot.demo
+  // What was taken for granted because no file says it, for the log.
+  std::vector<std::string> warnings;
   Architecture architecture;
   std::map<std::string, Weight, std::less<>> weights;  // RequiredTensors, all
   std::vector<std::shared_ptr<const void>> owners;     // of the weights' bytes
 };
 
-// Reads an OpenAI .pt file or a Hugging Face or open_clip folder; see
-// Model::Load for what they are.
+// Reads a file of weights, or a Hugging Face or open_clip folder; see
+// Model::Load for what they are. A file whose folder has the configuration for
+// its names of tensors is read with it. `activation` is ModelOptions' own.
 //
-// NotFound: nothing at `path`. InvalidArgument: damaged or unsupported; the
-// message names the file and the tensor or key, what was found and what was
-// expected.
-absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path);
+// NotFound: nothing at `path`. InvalidArgument: damaged or unsupported, or
+// `activation` is asked for or contradicted; the message names the file and the
+// tensor or key, what was found and what was expected.
+absl::StatusOr<Checkpoint> ReadCheckpoint(
+    const std::string& path, const std::string& activation = "auto");
+
+// InvalidArgument: the text tower has other tokens than clip::Tokenizer.
+absl::Status CheckVocabulary(const Checkpoint& checkpoint);
 
 // InvalidArgument: a weight holds NaN or infinite values; the message names the
 // tensor as the file does. Reads every byte of the weights.

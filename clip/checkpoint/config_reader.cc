@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "clip/checkpoint/mapped_file.h"
+#include "clip/checkpoint/weights_file.h"
 #include "clip/quoted.h"
 
 namespace clip {
@@ -53,7 +54,7 @@ std::optional<int> AsInt(const json& value) {
 
 }  // namespace
 
-absl::StatusOr<json> ReadJsonObject(const std::string& path) {
+absl::StatusOr<json> ReadJson(const std::string& path) {
   auto file = MappedFile::Open(path);
   if (!file.ok()) return file.status();
   const absl::Span<const uint8_t> bytes = (*file)->bytes();
@@ -61,13 +62,22 @@ absl::StatusOr<json> ReadJsonObject(const std::string& path) {
     return absl::InvalidArgumentError(absl::StrCat(
         "'", BaseName(path), "' is nested deeper than ", kMaxDepth, " levels"));
   }
-  json object = json::parse(bytes.begin(), bytes.end(), nullptr,
-                            /*allow_exceptions=*/false);
-  if (!object.is_object()) {
+  json value = json::parse(bytes.begin(), bytes.end(), nullptr,
+                           /*allow_exceptions=*/false);
+  if (!value.is_discarded()) return value;
+  const std::string kind = KindOfFile(bytes);
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", BaseName(path), "' is not JSON",
+                   kind.empty() ? "" : absl::StrCat(", it is ", kind)));
+}
+
+absl::StatusOr<json> ReadJsonObject(const std::string& path) {
+  absl::StatusOr<json> value = ReadJson(path);
+  if (value.ok() && !value->is_object()) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", BaseName(path), "' is not a JSON object"));
   }
-  return object;
+  return value;
 }
 
 ConfigReader::ConfigReader(const json& object, std::string where,
@@ -192,6 +202,12 @@ void ConfigReader::Expect(const std::string& key, const json& supported) {
     Fail(key, absl::StrCat("is ", Shown(*value), ", supported is only ",
                            Shown(supported)));
   }
+}
+
+void ConfigReader::Refuse(const std::string& key, const std::string& what) {
+  const json* value = Find(key);
+  if (value != nullptr && *value != false)
+    Fail(key, absl::StrCat("(", Shown(*value), ") ", what));
 }
 
 void ConfigReader::NoOthers(std::initializer_list<const char*> harmless) {

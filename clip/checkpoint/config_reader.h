@@ -19,7 +19,9 @@
 
 namespace clip {
 
-// Parses a file that holds one JSON object. NotFound, InvalidArgument.
+// Parses a file that holds JSON, or one JSON object. NotFound,
+// InvalidArgument.
+absl::StatusOr<nlohmann::json> ReadJson(const std::string& path);
 absl::StatusOr<nlohmann::json> ReadJsonObject(const std::string& path);
 
 class ConfigReader {
@@ -54,6 +56,10 @@ class ConfigReader {
 
   // An error unless `key` is absent, null or `supported`.
   void Expect(const std::string& key, const nlohmann::json& supported);
+
+  // An error that says so of `key` ("is of another kind"), unless `key` is
+  // absent, null or false.
+  void Refuse(const std::string& key, const std::string& what);
 
   // An error if the object has a key, other than null, that none of the calls
   // above has named, apart from `harmless`.

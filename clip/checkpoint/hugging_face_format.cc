@@ -1,10 +1,7 @@
-// Hugging Face folders: config.json, preprocessor_config.json (optional) and
-// model.safetensors, in one file or in shards that model.safetensors.index.json
-// lists. Keys and defaults: transformers' configuration_clip.py and
-// image_processing_clip.py; tensor names: modeling_clip.py.
-#include <filesystem>
-#include <set>
-#include <system_error>
+// Hugging Face folders: config.json beside the weights, and files that say the
+// preprocessing and the tokenizer. Keys and defaults: transformers'
+// configuration_clip.py; tensor names: modeling_clip.py.
+#include <map>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -15,18 +12,12 @@
 #include "clip/checkpoint/config_reader.h"
 #include "clip/checkpoint/formats.h"
 #include "clip/quoted.h"
-#include "clip/safetensors.h"
+#include "clip/tokenizer.h"
 
 namespace clip {
 namespace {
 
-namespace fs = std::filesystem;
 using nlohmann::json;
-
-constexpr char kConfig[] = "config.json";
-constexpr char kPreprocessor[] = "preprocessor_config.json";
-constexpr char kWeights[] = "model.safetensors";
-constexpr char kIndex[] = "model.safetensors.index.json";
 
 Activation ReadActivation(ConfigReader* config) {
   if (config->Text("hidden_act", "quick_gelu") == "quick_gelu")
@@ -62,7 +53,12 @@ json TowerConfig(const json& root, const std::string& key,
 Architecture ReadArchitecture(const json& root, absl::Status* status) {
   Architecture all;
   ConfigReader file(root, "", status);
-  if (file.Text("model_type", "") != "clip") file.Expect("model_type", "clip");
+  const std::string type = file.Text("model_type", "");
+  if (absl::StartsWith(type, "siglip"))
+    file.Refuse("model_type", "is a SigLIP, which is not supported");
+  if (type != "clip") file.Expect("model_type", "clip");
+  file.Refuse("quantization_config",
+              "says that the weights are quantized: not supported");
   all.embedding_dim = file.Int("projection_dim", 512);
 
   ConfigReader vision(TowerConfig(root, "vision_config", status),
@@ -77,37 +73,16 @@ Architecture ReadArchitecture(const json& root, absl::Status* status) {
   ConfigReader text(TowerConfig(root, "text_config", status), "text_config.",
                     status);
   all.context_length = text.Int("max_position_embeddings", 77);
-  all.vocab_size = text.Int("vocab_size", 49408);
+  all.vocab_size = text.Int("vocab_size", Tokenizer::kVocabSize);
+  // 2 is what old files say; transformers then looks for the highest id.
+  constexpr int kOldEnd = 2;
+  if (text.Int("eos_token_id", Tokenizer::kEndOfText) != kOldEnd)
+    text.Expect("eos_token_id", Tokenizer::kEndOfText);
   all.text = ReadTransformer(&text, 512, 2048, 8);
   return all;
 }
 
-// The parts of preprocessing that CropForModel and the towers do in one way
-// only must be asked for in that way.
-void ReadPreprocessing(const json& root, Architecture* all,
-                       absl::Status* status) {
-  ConfigReader config(root, "", status);
-  for (const char* key :
-       {"do_resize", "do_center_crop", "do_rescale", "do_normalize"}) {
-    config.Expect(key, true);
-  }
-  constexpr int kPillowBicubic = 3;
-  config.Expect("resample", kPillowBicubic);
-  const double scale = config.Number("rescale_factor", 1.0 / 255);
-  if (scale < 0.99 / 255 || scale > 1.01 / 255)
-    config.Expect("rescale_factor", 1.0 / 255);
-  all->mean = config.Triple("image_mean", all->mean);
-  all->std = config.Triple("image_std", all->std);
-  for (const char* key : {"size", "crop_size"}) {
-    if (config.Side(key, all->image_size) != all->image_size)
-      config.Expect(key, all->image_size);
-  }
-  // {"height", "width"} would stretch the image; only the shorter side counts.
-  const json size = config.Raw("size");
-  if (size.is_object() && !size.contains("shortest_edge")) {
-    config.Expect("size", json{{"shortest_edge", all->image_size}});
-  }
-}
+}  // namespace
 
 // transformers names the layers' tensors in its own way and keeps query, key
 // and value apart; its projections are Linear layers, ours plain matrices.
@@ -153,83 +128,22 @@ WeightSource HuggingFaceName(const std::string& required) {
            absl::StrCat(layer, "self_attn.v_proj.", kind)}};
 }
 
-// The files that hold the tensors. A shard lies beside its index: a name with a
-// folder in it is refused.
-absl::StatusOr<std::set<std::string>> WeightFiles(const fs::path& folder) {
-  std::error_code error;
-  if (fs::exists(folder / kWeights, error))
-    return std::set<std::string>{kWeights};
-  if (!fs::exists(folder / kIndex, error)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the folder has neither '", kWeights, "' nor '", kIndex,
-                     "'; weights in pytorch_model.bin alone must be saved "
-                     "again with save_pretrained"));
-  }
-  const absl::StatusOr<json> index = ReadJsonObject(folder / kIndex);
-  if (!index.ok()) return index.status();
-  std::set<std::string> files;
-  const json map = index->value("weight_map", json());
-  for (const json& name : map) {
-    if (!name.is_string() ||
-        name.get<std::string>().find('/') != std::string::npos) {
-      files.clear();
-      break;
-    }
-    files.insert(name.get<std::string>());
-  }
-  if (files.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "'", kIndex,
-        "': 'weight_map' must map tensors to files of the same folder"));
-  }
-  return files;
-}
-
-// The tensors of all files together.
-absl::StatusOr<TensorFile> ReadWeightFiles(const fs::path& folder) {
-  const absl::StatusOr<std::set<std::string>> names = WeightFiles(folder);
-  if (!names.ok()) return names.status();
-  TensorFile all;
-  for (const std::string& name : *names) {
-    absl::StatusOr<TensorFile> file = ReadSafetensors(folder / name);
-    if (!file.ok()) return file.status();
-    all.tensors.merge(file->tensors);
-    if (!file->tensors.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("tensor ", Quoted(file->tensors.begin()->first),
-                       " is in ", Quoted(name), " and in another shard"));
-    }
-    all.owners.insert(all.owners.end(), file->owners.begin(),
-                      file->owners.end());
-  }
-  return all;
-}
-
-}  // namespace
-
-absl::StatusOr<Checkpoint> ReadHuggingFace(const std::string& path) {
-  const fs::path folder(path);
-  const absl::StatusOr<json> config = ReadJsonObject(folder / kConfig);
+absl::StatusOr<Checkpoint> ReadHuggingFace(const CheckpointSource& source) {
+  const absl::StatusOr<json> config =
+      ReadJsonObject(absl::StrCat(source.folder, "/", kHuggingFaceConfig));
   if (!config.ok()) return config.status();
   Checkpoint checkpoint;
   absl::Status status;
   checkpoint.architecture = ReadArchitecture(*config, &status);
-  if (!status.ok())
+  if (!status.ok()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("'", kConfig, "': ", status.message()));
-
-  std::error_code error;
-  if (fs::exists(folder / kPreprocessor, error)) {
-    const absl::StatusOr<json> preprocessor =
-        ReadJsonObject(folder / kPreprocessor);
-    if (!preprocessor.ok()) return preprocessor.status();
-    ReadPreprocessing(*preprocessor, &checkpoint.architecture, &status);
-    if (!status.ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("'", kPreprocessor, "': ", status.message()));
-    }
+        absl::StrCat("'", kHuggingFaceConfig, "': ", status.message()));
   }
-  absl::StatusOr<TensorFile> file = ReadWeightFiles(folder);
+  status = ReadPreprocessingFiles(source.folder, &checkpoint.architecture);
+  if (!status.ok()) return status;
+  status = CheckTokenizerFiles(source.folder);
+  if (!status.ok()) return status;
+  absl::StatusOr<TensorFile> file = source.read_weights();
   if (!file.ok()) return file.status();
   status = TakeWeights(*std::move(file), HuggingFaceName, &checkpoint);
   if (!status.ok()) return status;

@@ -1,16 +1,15 @@
-// open_clip folders: open_clip_config.json and open_clip_model.safetensors.
+// open_clip folders: open_clip_config.json beside the weights.
 // Keys and defaults: open_clip's model.py (CLIPVisionCfg, CLIPTextCfg) and
 // transform.py (PreprocessCfg). Most keys change the maths, therefore a key
 // that is not known here is an error.
 #include <algorithm>
-#include <filesystem>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "clip/checkpoint/config_reader.h"
 #include "clip/checkpoint/formats.h"
-#include "clip/safetensors.h"
 #include "clip/tokenizer.h"
 
 namespace clip {
@@ -99,18 +98,32 @@ Architecture ReadArchitecture(const json& root, absl::Status* status) {
                                     ? Activation::kQuickGelu
                                     : Activation::kGelu;
   ConfigReader vision = model.Section("vision_cfg");
+  ConfigReader text = model.Section("text_cfg");
+  // First, because these have keys of their own that say nothing about why.
+  vision.Refuse("timm_model_name",
+                "is an image tower of timm, which is not supported");
+  text.Refuse("hf_model_name",
+              "is a text tower of Hugging Face, which is not supported");
+  text.Refuse("hf_tokenizer_name",
+              "is another tokenizer than CLIP's, which is not supported");
+  text.Refuse("tokenizer_kwargs", "changes the tokenizer: not supported");
+  model.Refuse("multimodal_cfg", "is of a CoCa model, which is not supported");
+  // Of a model that was made for timm, where this tower ignores it.
+  for (const char* key : {"timm_model_pretrained", "timm_pool", "timm_proj",
+                          "timm_proj_bias", "timm_drop", "timm_drop_path"}) {
+    vision.Raw(key);
+  }
   all.image_size = vision.Side("image_size", 224);
   if (vision.Raw("layers").is_array()) {
     all.vision = ReadResNet(&vision);
   } else {
     all.vision = ReadVit(&vision, activation);
   }
-  ConfigReader text = model.Section("text_cfg");
   ReadText(&text, activation, &all);
-  model.Expect("custom_text", false);
-  model.Expect("nonscalar_logit_scale", false);
-  // The checkpoint has its own logit scale.
-  model.NoOthers({"init_logit_scale", "output_dict", "cast_dtype"});
+  // Says how tensors are named and shaped, which the tensors do themselves;
+  // the checkpoint has its own logit scale.
+  model.NoOthers({"custom_text", "nonscalar_logit_scale", "init_logit_scale",
+                  "output_dict", "cast_dtype"});
 
   ConfigReader preprocess = file.Section("preprocess_cfg");
   all.mean = preprocess.Triple("mean", all.mean);
@@ -126,9 +139,9 @@ Architecture ReadArchitecture(const json& root, absl::Status* status) {
 
 }  // namespace
 
-absl::StatusOr<Checkpoint> ReadOpenClip(const std::string& folder) {
-  const std::filesystem::path path(folder);
-  absl::StatusOr<json> config = ReadJsonObject(path / "open_clip_config.json");
+absl::StatusOr<Checkpoint> ReadOpenClip(const CheckpointSource& source) {
+  absl::StatusOr<json> config =
+      ReadJsonObject(absl::StrCat(source.folder, "/", kOpenClipConfig));
   if (!config.ok()) return config.status();
   Checkpoint checkpoint;
   absl::Status status;
@@ -140,10 +153,9 @@ absl::StatusOr<Checkpoint> ReadOpenClip(const std::string& folder) {
                            .Bool("demo", false);
   if (!status.ok()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("'open_clip_config.json': ", status.message()));
+        absl::StrCat("'", kOpenClipConfig, "': ", status.message()));
   }
-  absl::StatusOr<TensorFile> file =
-      ReadSafetensors(path / "open_clip_model.safetensors");
+  absl::StatusOr<TensorFile> file = source.read_weights();
   if (!file.ok()) return file.status();
   status = TakeWeights(*std::move(file), SameName, &checkpoint);
   if (!status.ok()) return status;

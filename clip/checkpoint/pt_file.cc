@@ -9,8 +9,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
-#include "clip/checkpoint/mapped_file.h"
 #include "clip/checkpoint/pickle.h"
 #include "clip/checkpoint/zip_directory.h"
 #include "clip/quoted.h"
@@ -229,18 +227,63 @@ class TensorCollector {
   int values_seen_ = 0;
 };
 
-void StripModulePrefix(TensorMap* tensors) {
-  constexpr absl::string_view kPrefix = "module.";
-  const bool all =
-      std::all_of(tensors->begin(), tensors->end(), [&](const auto& entry) {
-        return absl::StartsWith(entry.first, kPrefix);
-      });
-  if (!all) return;
-  TensorMap stripped;
-  for (auto& [name, tensor] : *tensors) {
-    stripped[std::string(absl::StripPrefix(name, kPrefix))] = std::move(tensor);
+// The state dict inside a trainer's dictionaries.
+const PickleValue* Unwrapped(const PickleValue* root) {
+  constexpr int kMostWrappers = 4;
+  for (int i = 0; i < kMostWrappers; ++i) {
+    const PickleValue* inner = nullptr;
+    for (const char* key : {"state_dict", "model_state_dict", "model"}) {
+      if (inner == nullptr) inner = Find(*root, key);
+    }
+    if (inner == nullptr) break;
+    root = inner;
   }
-  *tensors = std::move(stripped);
+  return root;
+}
+
+// What an entry of a training checkpoint says about the activation: a setting
+// of open_clip's, or the name of one of its models.
+std::optional<bool> QuickGeluOf(const PickleValue& key,
+                                const PickleValue& value) {
+  if (key.kind != Kind::kText) return std::nullopt;
+  if (key.text == "quick_gelu" && value.kind == Kind::kInt)
+    return value.integer != 0;
+  // Without it the model's own configuration decides.
+  if (key.text == "force_quick_gelu" && value.kind == Kind::kInt &&
+      value.integer != 0) {
+    return true;
+  }
+  if ((key.text == "name" || key.text == "model") &&
+      value.kind == Kind::kText && absl::StrContains(value.text, "quickgelu")) {
+    return true;
+  }
+  return std::nullopt;
+}
+
+// The same of the checkpoint and of the settings in it, such as "args".
+// `budget` is how many more values are looked at.
+std::optional<bool> QuickGeluIn(const PickleValue& dict, int levels,
+                                int* budget) {
+  if (dict.kind != Kind::kDict) return std::nullopt;
+  for (size_t i = 0; i + 1 < dict.items.size() && --*budget > 0; i += 2) {
+    const PickleValue* value = dict.items[i + 1];
+    if (const auto found = QuickGeluOf(*dict.items[i], *value)) return found;
+    if (value->kind == Kind::kObject && value->state != nullptr)
+      value = value->state;
+    if (levels == 0) continue;
+    if (const auto found = QuickGeluIn(*value, levels - 1, budget))
+      return found;
+  }
+  return std::nullopt;
+}
+
+// open_clip's trainer writes {"epoch", "name", "state_dict", "optimizer"}, and
+// others who have only "state_dict" may have trained a model of its kind.
+Writer WriterOf(const PickleValue& root) {
+  return Find(root, "state_dict") != nullptr &&
+                 Find(root, "pytorch-lightning_version") == nullptr
+             ? Writer::kOpenClip
+             : Writer::kUnknown;
 }
 
 absl::StatusOr<std::string> FindTopFolder(const Records& records) {
@@ -250,19 +293,18 @@ absl::StatusOr<std::string> FindTopFolder(const Records& records) {
       return name.substr(0, name.find('/'));
     }
   }
-  return absl::InvalidArgumentError(
-      "a zip archive without data.pkl: not written by PyTorch");
+  return absl::InvalidArgumentError(absl::StrCat(
+      "a zip archive without data.pkl: not written by PyTorch",
+      records.empty() ? ""
+                      : absl::StrCat("; its first file is ",
+                                     Quoted(records.begin()->first))));
 }
 
 }  // namespace
 
 absl::StatusOr<TensorFile> ParsePtFile(absl::Span<const uint8_t> bytes) {
   const absl::StatusOr<Records> records = ReadZipDirectory(bytes);
-  if (!records.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        records.status().message(),
-        " (files of PyTorch before 1.6 must be saved again by a newer one)"));
-  }
+  if (!records.ok()) return records.status();
   const absl::StatusOr<std::string> folder = FindTopFolder(*records);
   if (!folder.ok()) return folder.status();
   if (const auto order = records->find(*folder + "/byteorder");
@@ -283,35 +325,31 @@ absl::StatusOr<TensorFile> ParsePtFile(absl::Span<const uint8_t> bytes) {
   const absl::StatusOr<Pickle> pickle = Pickle::Parse(data.bytes);
   if (!pickle.ok()) return pickle.status();
 
-  const PickleValue* root = &pickle->root();
-  if (const PickleValue* inner = Find(*root, "state_dict")) root = inner;
+  const PickleValue* root = Unwrapped(&pickle->root());
   TensorFile file;
   TensorCollector collector(*records, *folder, &file);
   absl::Status status;
   if (root->kind == Kind::kDict) {
+    file.writer = WriterOf(pickle->root());
+    constexpr int kLevelsOfSettings = 2;
+    int budget = kMaxValues;
+    file.quick_gelu = QuickGeluIn(pickle->root(), kLevelsOfSettings, &budget);
     status = collector.CollectEntries(*root, "", 0);
   } else if (root->kind == Kind::kObject &&
              absl::StartsWith(root->callee->text, "__torch__.")) {
+    file.writer = Writer::kOpenAi;
     status = collector.Collect(*root, "", 0);
   } else {
     return absl::InvalidArgumentError(
-        absl::StrCat("holds ",
-                     root->kind == Kind::kObject
-                         ? absl::StrCat("a ", Quoted(root->callee->text))
-                         : "no dictionary",
-                     "; expected a TorchScript archive or a state dict"));
+        root->kind == Kind::kObject
+            ? absl::StrCat("holds a ", Quoted(root->callee->text),
+                           ", an object of a program; save its state_dict() "
+                           "instead")
+            : "holds no dictionary; expected a TorchScript archive or a state "
+              "dict");
   }
   if (!status.ok()) return status;
-  StripModulePrefix(&file.tensors);
   return file;
-}
-
-absl::StatusOr<TensorFile> ReadPtFile(const std::string& path) {
-  auto file = MappedFile::Open(path);
-  if (!file.ok()) return file.status();
-  absl::StatusOr<TensorFile> parsed = ParsePtFile((*file)->bytes());
-  if (parsed.ok()) parsed->owners.push_back(*std::move(file));
-  return parsed;
 }
 
 }  // namespace clip

@@ -17,17 +17,15 @@
 namespace clip {
 
 // Tensors by their state dict's names ("visual.conv1.weight"). The file's bytes
-// must outlive them. A training checkpoint's {"state_dict": ...} and the
-// "module." in front of names that DataParallel adds are seen through.
+// must outlive them. The dictionaries that trainers put around a state dict
+// ("state_dict", "model_state_dict", "model") are seen through; what they add
+// in front of names is not (state_dict.h).
 //
 // Records that are used are read as a whole, to check their CRC-32.
 //
 // InvalidArgument: not such a file, truncated, damaged, or a tensor outside
 // its storage; the message names the tensor.
 absl::StatusOr<TensorFile> ParsePtFile(absl::Span<const uint8_t> file);
-
-// Maps the file into memory and parses it. Errors as above, and NotFound.
-absl::StatusOr<TensorFile> ReadPtFile(const std::string& path);
 
 }  // namespace clip
 

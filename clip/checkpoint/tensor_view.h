@@ -44,10 +44,20 @@ struct TensorView {
 
 using TensorMap = std::map<std::string, TensorView, std::less<>>;
 
-// The tensors of one file or several, with what owns their bytes.
+// Who wrote a file of tensors, as far as the file shows it.
+enum class Writer {
+  kUnknown,   // a state dict, alone or in a wrapper that anyone may write
+  kOpenAi,    // a TorchScript archive
+  kOpenClip,  // a training checkpoint, or names that only open_clip has
+};
+
+// The tensors of one file or several, with what owns their bytes and what else
+// the file says.
 struct TensorFile {
   TensorMap tensors;
   std::vector<std::shared_ptr<const void>> owners;
+  Writer writer = Writer::kUnknown;
+  std::optional<bool> quick_gelu;  // where a training checkpoint's words say it
 };
 
 // "[768, 512]".

@@ -54,6 +54,8 @@ ModelInfo Describe(const Checkpoint& checkpoint, const at::Device& device,
       {device.str(), device.is_cuda() ? CudaBusId(device.index()) : ""}};
   info.batches_at_once = device.is_cuda() ? 2 : 1;
   info.precision = precision;
+  info.activation = std::string(ActivationName(all.text.activation));
+  info.warnings = checkpoint.warnings;
   info.threads = device.is_cpu() ? ThreadsFor(options) : 0;
   info.image_size = all.image_size;
   info.context_length = all.context_length;
@@ -91,8 +93,11 @@ absl::StatusOr<Plan> MakePlan(const std::string& path,
   absl::StatusOr<std::string> precision =
       ChoosePrecision(options.precision, devices->front());
   if (!precision.ok()) return precision.status();
-  absl::StatusOr<Checkpoint> checkpoint = ReadCheckpoint(path);
+  absl::StatusOr<Checkpoint> checkpoint =
+      ReadCheckpoint(path, options.activation);
   if (!checkpoint.ok()) return checkpoint.status();
+  absl::Status vocabulary = CheckVocabulary(*checkpoint);
+  if (!vocabulary.ok()) return vocabulary;
   return Plan{*std::move(devices), *std::move(precision),
               *std::move(checkpoint)};
 }

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/testing/pickles.h"
 #include "tests/testing/zip.h"
 
 namespace clip {
@@ -17,39 +18,17 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Optional;
+using ::testing::Pair;
 
-using testing_files::Number;
 using testing_files::Zip;
 
-// Pieces of pickles.
-std::string Text(const std::string& text) {
-  return "X" + Number(text.size(), 4) + text;
-}
-std::string Int(int value) { return "J" + Number(value, 4); }
-std::string Ints(const std::vector<int>& values) {
-  std::string tuple = "(";
-  for (const int value : values) tuple += Int(value);
-  return tuple + "t";
-}
-std::string Tensor(const std::string& record, int offset,
-                   const std::vector<int>& shape,
-                   const std::vector<int>& strides,
-                   const std::string& storage = "FloatStorage") {
-  return "ctorch._utils\n_rebuild_tensor_v2\n((" + Text("storage") +
-         "ctorch\n" + storage + "\n" + Text(record) + Text("cpu") + Int(4) +
-         "tQ" + Int(offset) + Ints(shape) + Ints(strides) +
-         "\x89"
-         "ccollections\nOrderedDict\n)RtR";
-}
-std::string Dict(
-    const std::vector<std::pair<std::string, std::string>>& entries) {
-  std::string dict = "}(";
-  for (const auto& [key, value] : entries) dict += Text(key) + value;
-  return dict + "u";
-}
-std::string Module(const std::string& name, const std::string& state) {
-  return "c__torch__\n" + name + "\n)\x81" + state + "b";
-}
+using testing_files::Dict;
+using testing_files::Int;
+using testing_files::Module;
+using testing_files::Tensor;
+using testing_files::Text;
+
 std::string Pt(const std::string& value,
                const std::string& storage = std::string(
                    "\0\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17", 16)) {
@@ -98,14 +77,51 @@ TEST(PtFileTest, ReadsTheModulesOfATorchScriptArchive) {
   EXPECT_THAT(parsed->tensors.at("visual.proj").shape, ElementsAre(2, 2));
 }
 
-TEST(PtFileTest, SeesThroughTrainingCheckpointsParametersAndDataParallel) {
+TEST(PtFileTest, SeesThroughTrainingCheckpointsAndParameters) {
   const std::string parameter = "ctorch._utils\n_rebuild_parameter\n(" +
                                 Tensor("0", 0, {4}, {1}) + "\x88}tR";
-  const std::string file = Pt(Dict(
-      {{"epoch", Int(3)}, {"state_dict", Dict({{"module.a.b", parameter}})}}));
-  const auto parsed = Parse(file);
-  ASSERT_TRUE(parsed.ok()) << parsed.status();
-  EXPECT_TRUE(parsed->tensors.contains("a.b"));
+  const std::string state = Dict({{"a.b", parameter}});
+  for (const std::string& wrapped :
+       {Dict({{"epoch", Int(3)}, {"state_dict", state}}),
+        Dict({{"epoch", Int(3)}, {"model_state_dict", state}}),
+        Dict({{"model", state}, {"optimizer", Dict({})}}),
+        Dict({{"model", Dict({{"state_dict", state}})}})}) {
+    const std::string file = Pt(wrapped);
+    const auto parsed = Parse(file);
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_TRUE(parsed->tensors.contains("a.b"));
+  }
+}
+
+TEST(PtFileTest, TellsWhoWroteTheFileAndWhatItSaysOfTheActivation) {
+  const std::string state = Dict({{"w", Tensor("0", 0, {4}, {1})}});
+  const auto read = [](const std::string& value) {
+    const std::string file = Pt(value);  // the tensors point into it
+    const auto parsed = Parse(file);
+    EXPECT_TRUE(parsed.ok()) << parsed.status();
+    return std::pair(parsed->writer, parsed->quick_gelu);
+  };
+  EXPECT_THAT(read(state), Pair(Writer::kUnknown, std::nullopt));
+  EXPECT_THAT(read(Dict({{"model_state_dict", state}})),
+              Pair(Writer::kUnknown, std::nullopt));
+  EXPECT_THAT(read(Dict({{"state_dict", state},
+                         {"pytorch-lightning_version", Text("2.4.0")}})),
+              Pair(Writer::kUnknown, std::nullopt));
+  EXPECT_THAT(read(Module("CLIP", state)), Pair(Writer::kOpenAi, std::nullopt));
+  const auto training = [&](const std::string& key, const std::string& value) {
+    return read(Dict({{"epoch", Int(3)}, {"state_dict", state}, {key, value}}));
+  };
+  EXPECT_THAT(training("name", Text("2024-model_ViT-B-32-lr_0.1")),
+              Pair(Writer::kOpenClip, std::nullopt));
+  EXPECT_THAT(training("name", Text("2024-model_ViT-B-32-quickgelu-lr_0.1")),
+              Pair(Writer::kOpenClip, Optional(true)));
+  EXPECT_THAT(training("args", Dict({{"force_quick_gelu", "\x88"}})),
+              Pair(Writer::kOpenClip, Optional(true)));
+  // Says nothing of a model whose own configuration has it.
+  EXPECT_THAT(training("args", Dict({{"force_quick_gelu", "\x89"}})),
+              Pair(Writer::kOpenClip, std::nullopt));
+  EXPECT_THAT(training("model_cfg", Dict({{"quick_gelu", "\x89"}})),
+              Pair(Writer::kOpenClip, Optional(false)));
 }
 
 TEST(PtFileTest, PutsAStridedTensorInRowMajorOrder) {
@@ -147,7 +163,7 @@ TEST(PtFileTest, RefusesMalformedTensors) {
 }
 
 TEST(PtFileTest, SaysWhatItFoundInsteadOfACheckpoint) {
-  EXPECT_THAT(Error("\x80\2}."), HasSubstr("PyTorch before 1.6"));
+  EXPECT_THAT(Error("\x80\2}."), HasSubstr("not a zip archive"));
   EXPECT_THAT(Error(Zip({{"readme.txt", "hello"}})),
               HasSubstr("without data.pkl"));
   EXPECT_THAT(Error(Pt("cmy.module\nNet\n)\x81")),

@@ -186,14 +186,5 @@ INSTANTIATE_TEST_SUITE_P(
                 "a tensor's name has 5000 bytes"}),
     [](const auto& info) { return info.param.name; });
 
-TEST(SafetensorsTest, ErrorsOfFilesNameTheFileWithoutItsFolder) {
-  const auto missing = ReadSafetensors("/nowhere/model.safetensors");
-  EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(missing.status().message()),
-              HasSubstr("'model.safetensors'"));
-  EXPECT_THAT(std::string(missing.status().message()),
-              ::testing::Not(HasSubstr("nowhere")));
-}
-
 }  // namespace
 }  // namespace clip

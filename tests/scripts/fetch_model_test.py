@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -206,11 +207,30 @@ class FetchModelTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assert_files("some/clip", files)
 
+    def test_fetches_pytorch_weights_where_there_are_no_others(self):
+        for files in ({"config.json": b"{}", "pytorch_model.bin": WEIGHTS},
+                      {"open_clip_config.json": b"{}", "open_clip_pytorch_model.bin": WEIGHTS}):
+            with self.subTest(files=list(files)):
+                self.site.files.clear()
+                self.publish_repository(files)
+                shutil.rmtree(self.folder / "some", ignore_errors=True)
+                done = self.fetch("some/clip")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assert_files("some/clip", files)
+
+    def test_fetches_what_says_preprocessing_and_tokenizer(self):
+        files = {"config.json": b"{}", "model.safetensors": WEIGHTS, "processor_config.json": b"{}",
+                 "tokenizer_config.json": b"{}", "tokenizer.json": b"{}"}
+        self.publish_repository(files)
+        done = self.fetch("some/clip")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_files("some/clip", files)
+
     def test_says_what_a_repository_lacks(self):
-        self.publish_repository({"config.json": b"{}", "pytorch_model.bin": WEIGHTS})
+        self.publish_repository({"config.json": b"{}", "tf_model.h5": WEIGHTS})
         done = self.fetch("some/clip")
         self.assertNotEqual(done.returncode, 0)
-        self.assertIn("no safetensors weights", done.stderr)
+        self.assertIn("no safetensors or .bin weights", done.stderr)
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_refuses_what_it_cannot_verify_or_does_not_know(self):

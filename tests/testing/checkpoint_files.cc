@@ -16,6 +16,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "clip/tokenizer.h"
 #include "tests/testing/random_tensors.h"
 
 namespace clip::testing {
@@ -62,7 +63,7 @@ Architecture TinyVit() {
           .image_size = 16,
           .vision = VitShape{8, {64, 2, 1, 256}},
           .context_length = 12,
-          .vocab_size = 100,
+          .vocab_size = Tokenizer::kVocabSize,
           .text = {64, 2, 1, 256}};
 }
 

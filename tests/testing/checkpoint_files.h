@@ -17,7 +17,7 @@ struct RandomCheckpoint {
   bool half = false;  // float16 instead of float32
 };
 
-// Two layers of one head, for pictures of 16 x 16.
+// Two layers of one head, for images of 16 x 16; CLIP's vocabulary.
 Architecture TinyVit();
 
 // A TorchScript archive: a module for each dot in the names, saved by LibTorch.
