@@ -100,7 +100,7 @@ class Client {
   absl::StatusOr<BuildResult> Build(const ClassifierSpec& spec,
                                     const OnBuildProgress& on_progress = {});
 
-  // Classifies one encoded picture (JPEG, PNG, WebP). NotFound: the weight
+  // Classifies one encoded picture (JPEG, PNG, ...). NotFound: the weight
   // set is gone, Build brings it back.
   absl::StatusOr<Answer> Classify(absl::string_view image,
                                   absl::string_view weight_set_id,

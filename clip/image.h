@@ -19,10 +19,11 @@
 #include "absl/time/time.h"
 #include "clip/caller.h"
 #include "clip/decode_budget.h"
+#include "clip/image_formats.h"
 
 namespace clip {
 
-// Pillow's image modes, those that a JPEG, PNG or WebP file decodes to.
+// Pillow's image modes, those that the files we read decode to.
 enum class ImageMode {
   k1,   // 1-bit: 1 channel, 0 or 255
   kP,   // palette: 1 channel of indices
@@ -61,6 +62,17 @@ struct Image {
   std::vector<std::array<uint8_t, 3>> palette;  // kP only: RGB of all 256
 };
 
+// What a model sees of an image: a square, RGB [side, side, 3].
+struct CropShape {
+  // On purpose no explicit constructor: a number is the shape of most models.
+  CropShape(int side, bool squash = false) : side(side), squash(squash) {}
+
+  int side;
+  // Both sides of the image become `side`, and nothing is cut off; else the
+  // shorter one does, and the middle is cut out.
+  bool squash;
+};
+
 struct DecodeOptions {
   // width x height: a bound on the time of one decode, about a second of one
   // core. Memory is the budget's. (The largest photographs of phones that are
@@ -72,16 +84,19 @@ struct DecodeOptions {
 
   bool apply_exif_orientation = false;  // the reference does not
 
+  ImageFormats formats;  // others are refused unread
+
   // DecodeAndCrop of a JPEG whose shorter side is at least 4 times the crop's:
   // libjpeg decodes it at 1/2, 1/4 or 1/8 of its size, never below twice the
   // crop's. Not the reference's bits any more: docs/operations.md.
   bool fast = false;
 };
 
-// Decodes a JPEG, PNG or WebP file (told apart by its first bytes; the first
-// frame of an animation). Pixels equal Pillow's; transparency by PNG's tRNS is
-// ignored, as the reference drops it. Of 16-bit PNG samples the high byte is
-// kept: Pillow's way with colour, our choice for grey, where it would clip.
+// Decodes a file of a format of image_formats.h (told apart by its first bytes;
+// the first frame of an animation). Pixels equal Pillow's; transparency by
+// PNG's tRNS or of a GIF is ignored, as the reference drops it. Of 16-bit
+// samples the high byte is kept: Pillow's way with colour, our choice for grey,
+// where it would clip.
 //
 // Before memory for pixels is taken, the peak of what the decode will take is
 // computed from the header and asked of the budget. The caller is looked at
@@ -96,16 +111,17 @@ absl::StatusOr<Image> DecodeImage(absl::string_view bytes,
                                   const DecodeOptions& options = {},
                                   const Caller& caller = {});
 
-// The reference's Resize(size, BICUBIC), CenterCrop(size) and convert("RGB"),
-// to the last bit: returns RGB [size, size, 3]. The reference is Pillow 13,
-// which changed the order of the two passes for pictures over about twice as
-// tall as wide; for those the last bit may differ from an older Pillow's.
-// Fixed-point bicubic, nearest for k1 and kP, premultiplied alpha for kLA and
-// kRGBA (alpha is then dropped). Only the rows and columns that the crop keeps
-// are computed, so that extreme aspect ratios cost neither time nor memory.
+// The reference's Resize(side, BICUBIC), CenterCrop(side) and convert("RGB"),
+// to the last bit, or open_clip's Resize((side, side)) of a squash. The
+// reference is Pillow 13, which changed the order of the two passes for
+// pictures over about twice as tall as wide; for those the last bit may differ
+// from an older Pillow's. Fixed-point bicubic, nearest for k1 and kP,
+// premultiplied alpha for kLA and kRGBA (alpha is then dropped). Only the rows
+// and columns that the crop keeps are computed, so that extreme aspect ratios
+// cost neither time nor memory.
 //
-// REQUIRES: size > 0 and an image made by DecodeImage.
-std::vector<uint8_t> CropForModel(const Image& image, int size);
+// REQUIRES: shape.side > 0 and an image made by DecodeImage.
+std::vector<uint8_t> CropForModel(const Image& image, CropShape shape);
 
 // Where the time of DecodeAndCrop went; it adds to what is there.
 struct CropTiming {
@@ -120,7 +136,7 @@ struct CropTiming {
 // What the crop does not need is read all the same (damage there is an error as
 // well). `timing` may be null.
 absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(
-    absl::string_view bytes, int size, const DecodeOptions& options = {},
+    absl::string_view bytes, CropShape shape, const DecodeOptions& options = {},
     CropTiming* timing = nullptr, const Caller& caller = {});
 
 }  // namespace clip

@@ -67,10 +67,14 @@ struct ModelInfo {
   std::string graphs;      // on a GPU: which batches run as CUDA graphs and the
                            // memory they hold, or why there are none
   int image_size = 0;      // crops are [image_size, image_size, 3]
+  bool squash = false;     // how they are made: CropShape::squash
   int context_length = 0;  // longest token sequence
   int vocab_size = 0;
   int embedding_dim = 0;
   float logit_scale = 0;  // exp of the checkpoint's parameter
+  // Tokens that are nothing to the text tower, their embedding being all
+  // zeros, sorted: words that a small model was not trained on.
+  std::vector<int32_t> unseen_tokens;
   int64_t parameters = 0;
   std::string stored_as;  // "float16", or "float16, float32"
 };

@@ -43,8 +43,9 @@ void DescribeModel(const clip::ModelInfo& info, Lines* lines) {
              absl::StrFormat("%.1f million, stored as %s",
                              static_cast<double>(info.parameters) / 1e6,
                              info.stored_as));
-  lines->Add("images", absl::StrFormat("%d x %d pixels", info.image_size,
-                                       info.image_size));
+  lines->Add("images",
+             absl::StrFormat("%d x %d pixels%s", info.image_size,
+                             info.image_size, info.squash ? ", squashed" : ""));
   lines->Add("texts", absl::StrFormat("up to %d tokens of %d",
                                       info.context_length, info.vocab_size));
   lines->Add("activation", info.activation);

@@ -98,8 +98,10 @@ void DeclareStores(Flags* flags, ServerOptions* out, FlagExtras* extras) {
               "that one of them signed are used. Empty: none is signed");
 }
 
-void DeclareImages(Flags* flags, ServerOptions* out) {
+void DeclareImages(Flags* flags, ServerOptions* out, FlagExtras* extras) {
   flags->Topic("Images");
+  flags->Text("image_formats", "NAME,NAME,...", &extras->image_formats,
+              "Formats of images that are taken. Others are refused unread");
   flags->Size("image_cache_bytes", 0, kMaxInt64,
               &out->embedder.image_cache_bytes,
               "Memory for vectors of images sent before; 0: none. An image "
@@ -220,7 +222,7 @@ void DeclareFlags(Flags* flags, Options* options, FlagExtras* extras) {
   DeclareModel(flags, options);
   DeclareAddresses(flags, options);
   DeclareStores(flags, &options->server, extras);
-  DeclareImages(flags, &options->server);
+  DeclareImages(flags, &options->server, extras);
   DeclareLimits(flags, &options->server);
   DeclareRunning(flags, options);
   DeclareProgram(flags, extras);

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "clip/image_formats.h"
 #include "server/flags.h"
 #include "server/options.h"
 #include "zeroshot/redis_client.h"
@@ -14,6 +15,7 @@ namespace zeroshot::server {
 // What is set otherwise than by a field of Options.
 struct FlagExtras {
   std::string flagfile;
+  std::string image_formats = clip::ImageFormats().List();
   std::string redis_url;
   RedisOptions redis;  // ca_file and timeout
   bool check = false, help = false, version = false;

@@ -115,6 +115,17 @@ absl::Status CheckLimits(const Flags& flags, const ServerOptions& options) {
   return absl::OkStatus();
 }
 
+absl::Status ReadImageFormats(const Flags& flags, const FlagExtras& extras,
+                              ServerOptions* out) {
+  const auto formats = clip::ImageFormats::Parse(extras.image_formats);
+  if (!formats.ok()) {
+    return flags.Wrong("image_formats",
+                       absl::StrCat(": ", formats.status().message()));
+  }
+  out->embedder.decode.formats = *formats;
+  return absl::OkStatus();
+}
+
 // What no flag alone can tell. Completes `out`.
 absl::Status Finish(const Flags& flags, const FlagExtras& extras,
                     Options* out) {
@@ -127,6 +138,7 @@ absl::Status Finish(const Flags& flags, const FlagExtras& extras,
   status.Update(CheckSecurity(flags, out->server));
   status.Update(ReadRedis(flags, extras, &out->server));
   status.Update(CheckLimits(flags, out->server));
+  status.Update(ReadImageFormats(flags, extras, &out->server));
   out->tower.max_batch = out->server.embedder.max_batch;
   out->server.embedder.max_text_bytes = out->server.build.max_text_bytes;
   if (!status.ok()) return status;

@@ -232,8 +232,10 @@ absl::Status Embedder::MakeCrop(absl::string_view bytes, const Caller& caller,
                                 std::vector<uint8_t>* crop,
                                 EmbedTiming* timing) const {
   clip::CropTiming crop_timing;
-  absl::StatusOr<std::vector<uint8_t>> made = clip::DecodeAndCrop(
-      bytes, model_->info().image_size, options_.decode, &crop_timing, caller);
+  const clip::ModelInfo& info = model_->info();
+  absl::StatusOr<std::vector<uint8_t>> made =
+      clip::DecodeAndCrop(bytes, {info.image_size, info.squash},
+                          options_.decode, &crop_timing, caller);
   timing->queue += crop_timing.wait;
   timing->decode += crop_timing.decode;
   timing->preprocess += crop_timing.crop;

@@ -282,12 +282,12 @@ std::string Describe(const Architecture& all) {
   const auto triple = [](const std::array<float, 3>& v) {
     return absl::StrFormat("%.9g,%.9g,%.9g", v[0], v[1], v[2]);
   };
-  return absl::StrCat("dim=", all.embedding_dim, " image=", all.image_size,
-                      " mean=", triple(all.mean), " std=", triple(all.std),
-                      " vision: ", vision, " context=", all.context_length,
-                      " vocab=", all.vocab_size,
-                      " text: ", DescribeTransformer(all.text),
-                      all.causal_text ? "" : " causal=no");
+  return absl::StrCat(
+      "dim=", all.embedding_dim, " image=", all.image_size,
+      " mean=", triple(all.mean), " std=", triple(all.std), " vision: ", vision,
+      " context=", all.context_length, " vocab=", all.vocab_size,
+      " text: ", DescribeTransformer(all.text),
+      all.causal_text ? "" : " causal=no", all.squash ? " resize=squash" : "");
 }
 
 }  // namespace clip

@@ -65,6 +65,8 @@ struct Architecture {
   // of OpenAI's models. If not, it sees all up to the context length, padding
   // included.
   bool causal_text = true;
+  // How images become image_size x image_size: CropShape::squash.
+  bool squash = false;
   // Of the pixels in 0 ... 1, by channel (red, green, blue). OpenAI's values.
   std::array<float, 3> mean = {0.48145466f, 0.4578275f, 0.40821073f};
   std::array<float, 3> std = {0.26862954f, 0.26130258f, 0.27577711f};

@@ -273,6 +273,19 @@ absl::Status CheckFinite(const Checkpoint& checkpoint) {
   return absl::OkStatus();
 }
 
+std::vector<int32_t> UnseenTokens(const Checkpoint& checkpoint) {
+  const Weight& table = checkpoint.weights.at("token_embedding.weight");
+  const absl::Span<const uint8_t> bytes = table.parts[0].bytes;
+  const size_t row = bytes.size() / table.shape[0];
+  std::vector<int32_t> unseen;
+  for (int32_t id = 0; id < table.shape[0]; ++id) {
+    const uint8_t* const begin = &bytes[id * row];
+    if (std::all_of(begin, begin + row, [](uint8_t b) { return b == 0; }))
+      unseen.push_back(id);
+  }
+  return unseen;
+}
+
 std::string Fingerprint(const Checkpoint& checkpoint) {
   Sha256 hash;
   // The first field is raised when the meaning of the rest changes.

@@ -55,6 +55,9 @@ absl::Status CheckVocabulary(const Checkpoint& checkpoint);
 // tensor as the file does. Reads every byte of the weights.
 absl::Status CheckFinite(const Checkpoint& checkpoint);
 
+// The ids, sorted, of tokens whose embedding is all zeros.
+std::vector<int32_t> UnseenTokens(const Checkpoint& checkpoint);
+
 // SHA-256 in hex of all that determines the numbers: weights as stored,
 // architecture, preprocessing, tokenizer. Reads every byte of the weights.
 std::string Fingerprint(const Checkpoint& checkpoint);

@@ -132,7 +132,8 @@ Architecture ReadArchitecture(const json& root, absl::Status* status) {
     preprocess.Expect("size", all.image_size);
   preprocess.Expect("mode", "RGB");
   preprocess.Expect("interpolation", "bicubic");
-  preprocess.Expect("resize_mode", "shortest");
+  all.squash = preprocess.Text("resize_mode", "shortest") == "squash";
+  if (!all.squash) preprocess.Expect("resize_mode", "shortest");
   preprocess.NoOthers({"fill_color"});
   return all;
 }

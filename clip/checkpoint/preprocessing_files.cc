@@ -55,11 +55,12 @@ void ReadPreprocessing(const json& root, const std::string& where,
     if (config.Side(key, all->image_size) != all->image_size)
       config.Expect(key, all->image_size);
   }
-  // {"height", "width"} would stretch the image; only the shorter side counts.
+  // {"height", "width"} instead of {"shortest_edge"}: both sides become so.
   const json size = config.Raw("size");
-  if (size.is_object() && !size.contains("shortest_edge")) {
+  all->squash = size.is_object() && size.size() == 2 &&
+                size.contains("height") && size.contains("width");
+  if (size.is_object() && !all->squash && !size.contains("shortest_edge"))
     config.Expect("size", json{{"shortest_edge", all->image_size}});
-  }
   // Written along, and read by no step that is done.
   config.NoOthers({"processor_class", "_valid_processor_keys",
                    "_processor_class", "_name_or_path", "transformers_version",

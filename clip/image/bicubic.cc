@@ -57,7 +57,13 @@ double AddRepeatedly(double start, double step, int64_t times) {
 
 }  // namespace
 
-CropGeometry::CropGeometry(int width, int height, int size) {
+CropGeometry::CropGeometry(int width, int height, CropShape shape) {
+  const int size = shape.side;
+  if (shape.squash) {
+    columns = MakeAxis(width, size, size);
+    rows = MakeAxis(height, size, size);
+    return;
+  }
   // torchvision's Resize(size): the shorter side becomes `size`, the longer
   // int(size * long / short).
   const int shorter = std::min(width, height);

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "clip/image.h"
 #include "clip/kernels/resize_kernels.h"
 
 namespace clip {
@@ -33,9 +34,9 @@ struct Axis {
   }
 };
 
-// torchvision's Resize(size) and CenterCrop(size) of a picture.
+// torchvision's Resize and CenterCrop of a picture.
 struct CropGeometry {
-  CropGeometry(int width, int height, int size);
+  CropGeometry(int width, int height, CropShape shape);
 
   // From now on the picture is one decoded at `eighths` of its size, which
   // made it width x height.

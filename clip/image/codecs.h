@@ -77,23 +77,25 @@ Image NewImage(ImageMode mode, int width, int height);
 
 int ChannelsOf(ImageMode mode);
 
-// Whether Pillow would take the file for one of that format.
-bool IsJpeg(absl::string_view bytes);
-bool IsPng(absl::string_view bytes);
-bool IsWebp(absl::string_view bytes);
-
 absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes, DecodeRun* run);
 absl::StatusOr<Image> DecodePng(absl::string_view bytes, DecodeRun* run);
 absl::StatusOr<Image> DecodeWebp(absl::string_view bytes, DecodeRun* run);
+absl::StatusOr<Image> DecodeGif(absl::string_view bytes, DecodeRun* run);
+absl::StatusOr<Image> DecodeBmp(absl::string_view bytes, DecodeRun* run);
+absl::StatusOr<Image> DecodePnm(absl::string_view bytes, DecodeRun* run);
 
 // CropForModel of what the function above makes, cropped row by row as it is
 // decoded, where the file allows that.
-absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes, int size,
-                                              DecodeRun* run);
-absl::StatusOr<std::vector<uint8_t>> CropPng(absl::string_view bytes, int size,
-                                             DecodeRun* run);
-absl::StatusOr<std::vector<uint8_t>> CropWebp(absl::string_view bytes, int size,
-                                              DecodeRun* run);
+absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes,
+                                              CropShape shape, DecodeRun* run);
+absl::StatusOr<std::vector<uint8_t>> CropPng(absl::string_view bytes,
+                                             CropShape shape, DecodeRun* run);
+absl::StatusOr<std::vector<uint8_t>> CropWebp(absl::string_view bytes,
+                                              CropShape shape, DecodeRun* run);
+absl::StatusOr<std::vector<uint8_t>> CropBmp(absl::string_view bytes,
+                                             CropShape shape, DecodeRun* run);
+absl::StatusOr<std::vector<uint8_t>> CropPnm(absl::string_view bytes,
+                                             CropShape shape, DecodeRun* run);
 
 // Orientation (1 to 8) of the EXIF block of a JPEG, PNG or WebP file; 1,
 // upright, if there is none or it makes no sense.
@@ -103,10 +105,14 @@ int ExifOrientation(absl::string_view bytes);
 // was stopped.
 absl::StatusOr<Image> Upright(Image image, DecodeRun* run);
 
+// InvalidArgument unless the bytes are of a format that the run may read.
+absl::StatusOr<ImageFormat> CheckFormat(absl::string_view bytes,
+                                        const DecodeRun& run);
+
 // DecodeImage and CropForModel as parts of a run.
 absl::StatusOr<Image> DecodeUpright(absl::string_view bytes, DecodeRun* run);
-absl::StatusOr<std::vector<uint8_t>> CropImage(const Image& image, int size,
-                                               DecodeRun* run);
+absl::StatusOr<std::vector<uint8_t>> CropImage(const Image& image,
+                                               CropShape shape, DecodeRun* run);
 
 }  // namespace clip
 

@@ -28,9 +28,10 @@ std::vector<uint8_t> ResizeNearest(const Image& image,
 
 }  // namespace
 
-absl::StatusOr<std::vector<uint8_t>> CropImage(const Image& image, int size,
+absl::StatusOr<std::vector<uint8_t>> CropImage(const Image& image,
+                                               CropShape shape,
                                                DecodeRun* run) {
-  const CropGeometry geometry(image.width, image.height, size);
+  const CropGeometry geometry(image.width, image.height, shape);
   if (!geometry.cut_only() &&
       (image.mode == ImageMode::k1 || image.mode == ImageMode::kP)) {
     return ToRgb(image.mode, image.palette, ResizeNearest(image, geometry));
@@ -52,30 +53,43 @@ absl::StatusOr<std::vector<uint8_t>> CropImage(const Image& image, int size,
   return ToRgb(image.mode, image.palette, stream.Finish());
 }
 
-std::vector<uint8_t> CropForModel(const Image& image, int size) {
+std::vector<uint8_t> CropForModel(const Image& image, CropShape shape) {
   const DecodeOptions options;
   const Caller forever;
   DecodeRun run({}, options, forever);
-  return *CropImage(image, size, &run);
+  return *CropImage(image, shape, &run);
 }
 
 absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(absl::string_view bytes,
-                                                   int size,
+                                                   CropShape shape,
                                                    const DecodeOptions& options,
                                                    CropTiming* timing,
                                                    const Caller& caller) {
   DecodeRun run(bytes, options, caller);
   const absl::Time start = MonotonicNow();
   const auto crop = [&]() -> absl::StatusOr<std::vector<uint8_t>> {
+    const absl::StatusOr<ImageFormat> format = CheckFormat(bytes, run);
+    if (!format.ok()) return format.status();
     if (run.orientation() == 1) {
-      if (IsJpeg(bytes)) return CropJpeg(bytes, size, &run);
-      if (IsPng(bytes)) return CropPng(bytes, size, &run);
-      if (IsWebp(bytes)) return CropWebp(bytes, size, &run);
+      switch (*format) {
+        case ImageFormat::kJpeg:
+          return CropJpeg(bytes, shape, &run);
+        case ImageFormat::kPng:
+          return CropPng(bytes, shape, &run);
+        case ImageFormat::kWebp:
+          return CropWebp(bytes, shape, &run);
+        case ImageFormat::kBmp:
+          return CropBmp(bytes, shape, &run);
+        case ImageFormat::kPnm:
+          return CropPnm(bytes, shape, &run);
+        case ImageFormat::kGif:
+          break;
+      }
     }
     const absl::StatusOr<Image> image = DecodeUpright(bytes, &run);
     if (!image.ok()) return image.status();
     const absl::Time decoded = MonotonicNow();
-    absl::StatusOr<std::vector<uint8_t>> made = CropImage(*image, size, &run);
+    absl::StatusOr<std::vector<uint8_t>> made = CropImage(*image, shape, &run);
     run.timing.crop += MonotonicNow() - decoded;
     return made;
   };

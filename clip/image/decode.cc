@@ -1,7 +1,6 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/error_info.h"
 #include "clip/image.h"
@@ -16,17 +15,23 @@ absl::Status Refused(absl::string_view message, absl::string_view reason) {
 }
 
 absl::StatusOr<Image> DecodeAsStored(absl::string_view bytes, DecodeRun* run) {
-  if (IsJpeg(bytes)) return DecodeJpeg(bytes, run);
-  if (IsPng(bytes)) return DecodePng(bytes, run);
-  if (IsWebp(bytes)) return DecodeWebp(bytes, run);
-  if (bytes.empty()) {
-    return Refused("image is empty", base::kImageNotSupported);
+  const absl::StatusOr<ImageFormat> format = CheckFormat(bytes, *run);
+  if (!format.ok()) return format.status();
+  switch (*format) {
+    case ImageFormat::kJpeg:
+      return DecodeJpeg(bytes, run);
+    case ImageFormat::kPng:
+      return DecodePng(bytes, run);
+    case ImageFormat::kWebp:
+      return DecodeWebp(bytes, run);
+    case ImageFormat::kGif:
+      return DecodeGif(bytes, run);
+    case ImageFormat::kBmp:
+      return DecodeBmp(bytes, run);
+    case ImageFormat::kPnm:
+      return DecodePnm(bytes, run);
   }
-  return Refused(
-      absl::StrCat("image of ", bytes.size(),
-                   " bytes is not a JPEG, PNG or WebP file: it starts with 0x",
-                   absl::BytesToHexString(bytes.substr(0, 4))),
-      base::kImageNotSupported);
+  return absl::InternalError("a format without a decoder");
 }
 
 }  // namespace
@@ -48,12 +53,31 @@ int ChannelsOf(ImageMode mode) {
   return 0;  // Not reached: the switch names every mode.
 }
 
-bool IsJpeg(absl::string_view bytes) {
-  return absl::StartsWith(bytes, "\xff\xd8\xff");
-}
-
-bool IsPng(absl::string_view bytes) {
-  return absl::StartsWith(bytes, "\x89PNG\r\n\x1a\n");
+absl::StatusOr<ImageFormat> CheckFormat(absl::string_view bytes,
+                                        const DecodeRun& run) {
+  if (bytes.empty()) {
+    return Refused("image is empty", base::kImageNotSupported);
+  }
+  const ImageFormats& allowed = run.options().formats;
+  const std::optional<ImageFormat> format = FormatOf(bytes);
+  if (format.has_value() && allowed.Has(*format)) return *format;
+  const std::string what =
+      absl::StrCat("image of ", bytes.size(), " bytes is ");
+  if (format.has_value()) {
+    return Refused(
+        absl::StrCat(what, "a ", FormatName(*format),
+                     " file, which this server does not take; send a ",
+                     allowed.Names(), " file"),
+        base::kImageNotSupported);
+  }
+  const std::string kind = KindOfImage(bytes);
+  return Refused(
+      kind.empty()
+          ? absl::StrCat(what, "not a ", allowed.Names(),
+                         " file: it starts with 0x",
+                         absl::BytesToHexString(bytes.substr(0, 4)))
+          : absl::StrCat(what, kind, "; send a ", allowed.Names(), " file"),
+      base::kImageNotSupported);
 }
 
 DecodeRun::DecodeRun(absl::string_view bytes, const DecodeOptions& options,
@@ -62,11 +86,6 @@ DecodeRun::DecodeRun(absl::string_view bytes, const DecodeOptions& options,
       caller_(caller),
       orientation_(options.apply_exif_orientation ? ExifOrientation(bytes)
                                                   : 1) {}
-
-bool IsWebp(absl::string_view bytes) {
-  return bytes.size() >= 16 && absl::StartsWith(bytes, "RIFF") &&
-         absl::StartsWith(bytes.substr(8), "WEBPVP8");
-}
 
 absl::Status DecodeRun::CheckSize(int64_t width, int64_t height) const {
   if (width < 1 || height < 1) {

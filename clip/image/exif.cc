@@ -4,36 +4,13 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/strip.h"
+#include "clip/image/bytes.h"
 #include "clip/image/codecs.h"
 
 namespace clip {
 namespace {
 
 constexpr absl::string_view kExifPrefix("Exif\0\0", 6);
-
-// Unsigned integers at an offset of a file; 0 where it ends before.
-class ByteReader {
- public:
-  ByteReader(absl::string_view bytes, bool big_endian)
-      : bytes_(bytes), big_endian_(big_endian) {}
-
-  uint32_t U16(size_t at) const { return Unsigned(at, 2); }
-  uint32_t U32(size_t at) const { return Unsigned(at, 4); }
-
- private:
-  uint32_t Unsigned(size_t at, size_t size) const {
-    if (at > bytes_.size() || size > bytes_.size() - at) return 0;
-    uint32_t value = 0;
-    for (size_t i = 0; i < size; ++i) {
-      const size_t byte = big_endian_ ? at + i : at + size - 1 - i;
-      value = value << 8 | static_cast<uint8_t>(bytes_[byte]);
-    }
-    return value;
-  }
-
-  absl::string_view bytes_;
-  bool big_endian_;
-};
 
 // The EXIF blocks of the three containers; empty if there is none.
 
@@ -92,12 +69,15 @@ int ExifOrientation(absl::string_view bytes) {
   const uint32_t entries = tiff.U16(directory);
   for (uint32_t i = 0; i < entries; ++i) {
     const size_t entry = directory + 2 + 12 * i;
-    constexpr uint32_t kOrientation = 0x0112, kShort = 3;
+    // Some writers store it as LONG; Pillow reads either, and BYTE.
+    constexpr uint32_t kOrientation = 0x0112, kByte = 1, kShort = 3, kLong = 4;
     if (tiff.U16(entry) != kOrientation) continue;
-    const uint32_t value = tiff.U16(entry + 8);
-    const bool valid =
-        tiff.U16(entry + 2) == kShort && value >= 1 && value <= 8;
-    return valid ? value : 1;
+    const uint32_t type = tiff.U16(entry + 2);
+    const uint32_t value = type == kByte    ? tiff.U8(entry + 8)
+                           : type == kShort ? tiff.U16(entry + 8)
+                           : type == kLong  ? tiff.U32(entry + 8)
+                                            : 1;
+    return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
   }
   return 1;
 }

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
-#include <iterator>
+#include <string>
 #include <vector>
 
 // jpeglib.h needs FILE and size_t declared before it, jerror.h needs jpeglib.h.
@@ -15,8 +15,10 @@
 // clang-format on
 
 #include "absl/strings/str_cat.h"
+#include "base/error_info.h"
 #include "clip/image/codecs.h"
 #include "clip/image/crop_stream.h"
+#include "clip/image/jpeg_losses.h"
 #include "clip/image/row_cropper.h"
 #include "clip/monotonic.h"
 
@@ -32,15 +34,6 @@ constexpr int64_t kMaxPixelsOfScans = 2'000'000'000;
 
 constexpr int kRowsAtOnce = 16;
 
-// libjpeg warns and fills in grey where it cannot go on. These warnings mean
-// that pixels were lost; others (stray bytes between segments, say) do not.
-bool MeansLostPixels(int warning) {
-  static constexpr int kWarnings[] = {JWRN_HIT_MARKER, JWRN_HUFF_BAD_CODE,
-                                      JWRN_ARITH_BAD_CODE, JWRN_JPEG_EOF,
-                                      JWRN_MUST_RESYNC};
-  return std::count(std::begin(kWarnings), std::end(kWarnings), warning) > 0;
-}
-
 class JpegReader {
  public:
   // Borrows the run: a step that it stops fails.
@@ -53,7 +46,8 @@ class JpegReader {
       std::longjmp(reader->jump_, 1);
     };
     errors_.emit_message = [](j_common_ptr common, int level) {
-      if (level < 0 && MeansLostPixels(common->err->msg_code)) {
+      auto* reader = static_cast<JpegReader*>(common->client_data);
+      if (level < 0 && reader->losses_.MeansLoss(reader->decompress_)) {
         common->err->error_exit(common);
       }
     };
@@ -80,6 +74,7 @@ class JpegReader {
   bool ReadHeader(absl::string_view bytes) {
     if (setjmp(jump_)) return false;
     jpeg_create_decompress(&decompress_);
+    losses_ = JpegLosses(bytes);
     jpeg_mem_src(&decompress_,
                  reinterpret_cast<const unsigned char*>(bytes.data()),
                  bytes.size());
@@ -88,6 +83,7 @@ class JpegReader {
       return static_cast<JpegReader*>(decompress->client_data)->FillInput();
     };
     jpeg_read_header(&decompress_, TRUE);
+    losses_.HeaderWasRead();
     return true;
   }
 
@@ -103,7 +99,10 @@ class JpegReader {
     decompress_.progress = &progress_;
     jpeg_start_decompress(&decompress_);
     decompress_.progress = nullptr;
-    return true;
+    if (one_scan()) return true;
+    const char* missing = MissingScans(decompress_);
+    std::snprintf(reason_, sizeof(reason_), "%s", missing);
+    return *missing == '\0';
   }
 
   // Call after Start: rows are then the span of columns around `first` ...
@@ -187,6 +186,13 @@ class JpegReader {
   int row_width() const { return decompress_.output_width; }
   int row_count() const { return decompress_.output_height; }
   const char* reason() const { return reason_; }
+  // A process that libjpeg does not have, such as "lossless"; or empty.
+  std::string unsupported() const {
+    return decompress_.err->msg_code == JERR_SOF_UNSUPPORTED ||
+                   decompress_.err->msg_code == JERR_BAD_PRECISION
+               ? UnsupportedJpeg(decompress_)
+               : "";
+  }
 
  private:
   // Pixels that fancy upsampling of a pixel depends on, and more.
@@ -241,6 +247,7 @@ class JpegReader {
   }
 
   DecodeRun* const run_;
+  JpegLosses losses_;
   int max_scans_ = kMaxScans;  // known from Start on
   jpeg_decompress_struct decompress_ = {};
   boolean (*fill_at_end_)(j_decompress_ptr) = nullptr;  // libjpeg's own
@@ -256,7 +263,16 @@ class JpegReader {
 absl::Status Open(absl::string_view bytes, const DecodeRun& run,
                   JpegReader* reader, ImageMode* mode,
                   J_COLOR_SPACE* color_space) {
-  if (!reader->ReadHeader(bytes)) return DamagedImage("JPEG", reader->reason());
+  if (!reader->ReadHeader(bytes)) {
+    const std::string kind = reader->unsupported();
+    if (kind.empty()) return DamagedImage("JPEG", reader->reason());
+    return base::WithReason(
+        absl::InvalidArgumentError(
+            absl::StrCat("image is a ", kind,
+                         " JPEG file, which is not read: send "
+                         "a baseline or progressive one of 8 bits a sample")),
+        base::kImageNotSupported);
+  }
   if (absl::Status size = run.CheckSize(reader->width(), reader->height());
       !size.ok()) {
     return size;
@@ -335,8 +351,8 @@ absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes, DecodeRun* run) {
   return image;
 }
 
-absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes, int size,
-                                              DecodeRun* run) {
+absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes,
+                                              CropShape shape, DecodeRun* run) {
   JpegReader reader(run);
   ImageMode mode;
   J_COLOR_SPACE color_space;
@@ -346,11 +362,11 @@ absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes, int size,
   absl::Status begun = run->Begin(
       reader.width(), reader.height(),
       reader.BytesForReading(channels) +
-          RowCropper::BytesFor(mode, reader.width(), reader.height(), size));
+          RowCropper::BytesFor(mode, reader.width(), reader.height(), shape));
   if (!begun.ok()) return begun;
   const int eighths =
       run->options().fast
-          ? EighthsFor(std::min(reader.width(), reader.height()), size)
+          ? EighthsFor(std::min(reader.width(), reader.height()), shape.side)
           : 8;
   if (!reader.Start(color_space, eighths)) return WhyNotRead(reader, *run);
   absl::Time last = MonotonicNow();
@@ -360,7 +376,7 @@ absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes, int size,
     run->timing.crop += now - last;
     last = now;
   };
-  CropGeometry geometry(reader.width(), reader.height(), size);
+  CropGeometry geometry(reader.width(), reader.height(), shape);
   if (eighths < 8) {
     geometry.ShrinkTo(reader.row_width(), reader.row_count(), eighths);
   }

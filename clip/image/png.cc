@@ -106,8 +106,7 @@ class PngReader {
         png_read_row(png_, pixels + y * stride, nullptr);
       }
     }
-    ReadEnd();
-    return true;
+    return ReadEnd();
   }
 
   // The same row by row. REQUIRES: the file is not interlaced.
@@ -120,8 +119,7 @@ class PngReader {
       png_read_row(png_, cropper->row(), nullptr);
       cropper->RowDone();
     }
-    ReadEnd();
-    return true;
+    return ReadEnd();
   }
 
   // The file's palette, black after its end, as Pillow has it.
@@ -154,10 +152,13 @@ class PngReader {
     left_for_last_row_ = static_cast<int64_t>(row_bytes()) + kMostAfterRows;
   }
 
-  // Checksums of the pixels, and IEND.
-  void ReadEnd() {
+  // What follows the pixels, whose checksums were compared with the last row.
+  // Many files lack it or have it damaged; Pillow serves them too.
+  bool ReadEnd() {
     in_last_row_ = false;
+    if (setjmp(png_jmpbuf(png_))) return true;
     png_read_end(png_, nullptr);
+    return true;
   }
 
   // Of the encoded data. A byte inflates to 1,032 at most: about 0.1 s.
@@ -236,8 +237,8 @@ absl::StatusOr<Image> DecodePng(absl::string_view bytes, DecodeRun* run) {
   return ReadImage(&reader, run);
 }
 
-absl::StatusOr<std::vector<uint8_t>> CropPng(absl::string_view bytes, int size,
-                                             DecodeRun* run) {
+absl::StatusOr<std::vector<uint8_t>> CropPng(absl::string_view bytes,
+                                             CropShape shape, DecodeRun* run) {
   absl::Status header = CheckHeader(bytes, *run);
   if (!header.ok()) return header;
   PngReader reader(bytes);
@@ -245,16 +246,16 @@ absl::StatusOr<std::vector<uint8_t>> CropPng(absl::string_view bytes, int size,
   if (reader.interlaced()) {
     const absl::StatusOr<Image> image = ReadImage(&reader, run);
     if (!image.ok()) return image.status();
-    return CropImage(*image, size, run);
+    return CropImage(*image, shape, run);
   }
   const int width = reader.width(), height = reader.height();
   absl::Status begun =
       run->Begin(width, height,
                  reader.BytesForReading() +
-                     RowCropper::BytesFor(reader.mode(), width, height, size));
+                     RowCropper::BytesFor(reader.mode(), width, height, shape));
   if (!begun.ok()) return begun;
   if (!reader.Start()) return DamagedImage("PNG", reader.reason());
-  RowCropper cropper(reader.mode(), width, height, size);
+  RowCropper cropper(reader.mode(), width, height, shape);
   if (!reader.ReadRows(&cropper, run)) return WhyNotRead(reader, *run);
   std::vector<uint8_t> crop = cropper.Finish(
       reader.mode() == ImageMode::kP ? reader.ReadPalette() : Palette());

@@ -19,11 +19,11 @@ bool IsNearest(ImageMode mode, const CropGeometry& geometry) {
 
 }  // namespace
 
-RowCropper::RowCropper(ImageMode mode, int width, int height, int size)
+RowCropper::RowCropper(ImageMode mode, int width, int height, CropShape shape)
     : mode_(mode),
       channels_(ChannelsOf(mode)),
       stride_(size_t{1} * width * channels_) {
-  const CropGeometry geometry(width, height, size);
+  const CropGeometry geometry(width, height, shape);
   if (IsNearest(mode, geometry)) {
     block_.resize(stride_);
     xs_ = NearestSamples(geometry.columns);
@@ -35,10 +35,12 @@ RowCropper::RowCropper(ImageMode mode, int width, int height, int size)
   }
 }
 
-int64_t RowCropper::BytesFor(ImageMode mode, int width, int height, int size) {
-  const CropGeometry geometry(width, height, size);
+int64_t RowCropper::BytesFor(ImageMode mode, int width, int height,
+                             CropShape shape) {
+  const CropGeometry geometry(width, height, shape);
   const int64_t row = int64_t{width} * ChannelsOf(mode);
-  if (IsNearest(mode, geometry)) return row + int64_t{4} * size * size;
+  if (IsNearest(mode, geometry))
+    return row + int64_t{4} * shape.side * shape.side;
   return row * kRows + CropStream::BytesFor(ChannelsOf(mode), geometry);
 }
 

@@ -16,7 +16,7 @@
 
 namespace clip {
 
-//   RowCropper cropper(mode, width, height, size);
+//   RowCropper cropper(mode, width, height, shape);
 //   for (each row of the image, top to bottom) {
 //     ... write it to cropper.row() ...
 //     cropper.RowDone();
@@ -26,10 +26,11 @@ namespace clip {
 // Thread rule: use from one thread.
 class RowCropper {
  public:
-  RowCropper(ImageMode mode, int width, int height, int size);
+  RowCropper(ImageMode mode, int width, int height, CropShape shape);
 
   // What a cropper takes, within a few per cent.
-  static int64_t BytesFor(ImageMode mode, int width, int height, int size);
+  static int64_t BytesFor(ImageMode mode, int width, int height,
+                          CropShape shape);
 
   // Where the next row, [width, channels], is to be written. REQUIRES: fewer
   // than `height` were done.

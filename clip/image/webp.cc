@@ -234,8 +234,8 @@ absl::StatusOr<Image> DecodeWebp(absl::string_view bytes, DecodeRun* run) {
   return ReadImage(file, run);
 }
 
-absl::StatusOr<std::vector<uint8_t>> CropWebp(absl::string_view bytes, int size,
-                                              DecodeRun* run) {
+absl::StatusOr<std::vector<uint8_t>> CropWebp(absl::string_view bytes,
+                                              CropShape shape, DecodeRun* run) {
   File file;
   absl::Status opened = Open(bytes, *run, &file);
   if (!opened.ok()) return opened;
@@ -243,16 +243,16 @@ absl::StatusOr<std::vector<uint8_t>> CropWebp(absl::string_view bytes, int size,
     const absl::StatusOr<Image> image = ReadImage(file, run);
     if (!image.ok()) return image.status();
     const absl::Time start = MonotonicNow();
-    absl::StatusOr<std::vector<uint8_t>> crop = CropImage(*image, size, run);
+    absl::StatusOr<std::vector<uint8_t>> crop = CropImage(*image, shape, run);
     run->timing.crop += MonotonicNow() - start;
     return crop;
   }
   absl::Status begun = run->Begin(
       file.width, file.height,
       BytesForReading(file) +
-          RowCropper::BytesFor(file.mode, file.width, file.height, size));
+          RowCropper::BytesFor(file.mode, file.width, file.height, shape));
   if (!begun.ok()) return begun;
-  RowCropper cropper(file.mode, file.width, file.height, size);
+  RowCropper cropper(file.mode, file.width, file.height, shape);
   Vp8lReader reader(file.frame.pixels, file.width, file.height, run);
   const int channels = ChannelsOf(file.mode);
   const bool read = reader.Read([&](const uint32_t* row) {

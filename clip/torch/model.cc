@@ -58,6 +58,7 @@ ModelInfo Describe(const Checkpoint& checkpoint, const at::Device& device,
   info.warnings = checkpoint.warnings;
   info.threads = device.is_cpu() ? ThreadsFor(options) : 0;
   info.image_size = all.image_size;
+  info.squash = all.squash;
   info.context_length = all.context_length;
   info.vocab_size = all.vocab_size;
   info.embedding_dim = all.embedding_dim;
@@ -117,6 +118,7 @@ absl::StatusOr<std::unique_ptr<Model>> LoadOn(const at::Device& device,
     if (device.is_cuda()) SetUpCuda();
     ModelInfo info = Describe(checkpoint, device, precision, options);
     info.fingerprint = Fingerprint(checkpoint);
+    info.unseen_tokens = UnseenTokens(checkpoint);
     info.logit_scale = std::exp(
         WeightLoader(checkpoint, {}).Float("logit_scale").item<float>());
     return std::make_unique<SteppedModel>(

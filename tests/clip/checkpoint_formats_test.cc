@@ -345,6 +345,35 @@ TEST_F(CheckpointFormatsTest, ReadsPreprocessingFromEitherFile) {
   EXPECT_EQ(mean(), 0.25f);
 }
 
+TEST_F(CheckpointFormatsTest, SquashesWhereTheConfigurationSaysSo) {
+  const auto squash = [](const std::string& path) {
+    const auto read = ReadCheckpoint(path);
+    EXPECT_TRUE(read.ok()) << read.status();
+    return read.ok() && read->architecture.squash;
+  };
+  json config = json::parse(testing::OpenClipConfig(false));
+  Write("oc/open_clip_model.safetensors", SafetensorsFile(state_));
+  Write("oc/open_clip_config.json", config.dump());
+  EXPECT_FALSE(squash(Path("oc")));
+  const std::string before = Fingerprint(*ReadCheckpoint(Path("oc")));
+  config["preprocess_cfg"]["resize_mode"] = "squash";
+  Write("oc/open_clip_config.json", config.dump());
+  EXPECT_TRUE(squash(Path("oc")));
+  EXPECT_NE(Fingerprint(*ReadCheckpoint(Path("oc"))), before);
+  config["preprocess_cfg"]["resize_mode"] = "longest";
+  Write("oc/open_clip_config.json", config.dump());
+  EXPECT_THAT(Error(Path("oc")), HasSubstr("'preprocess_cfg.resize_mode'"));
+
+  Write("hf/preprocessor_config.json", R"({"size": {"shortest_edge": 16}})");
+  EXPECT_FALSE(squash(HuggingFace()));
+  Write("hf/preprocessor_config.json",
+        R"({"size": {"height": 16, "width": 16}})");
+  EXPECT_TRUE(squash(HuggingFace()));
+  Write("hf/preprocessor_config.json",
+        R"({"size": {"height": 16, "width": 12}})");
+  EXPECT_THAT(Error(HuggingFace()), HasSubstr("expected a square"));
+}
+
 TEST_F(CheckpointFormatsTest, RefusesPreprocessingThatIsNotClips) {
   for (const json& patch :
        {json{{"image_processor_type", "SiglipImageProcessor"}},
@@ -452,6 +481,20 @@ TEST_F(CheckpointFormatsTest, RefusesAVocabularyThatIsNotTheTokenizers) {
   }
   checkpoint.architecture.vocab_size = 49408;
   EXPECT_TRUE(CheckVocabulary(checkpoint).ok());
+}
+
+TEST_F(CheckpointFormatsTest, FindsTheTokensThatTrainingNeverSaw) {
+  State state = state_;
+  const auto read = [&] {
+    const auto checkpoint = ReadCheckpoint(Write("m.pt", PtFile(state)));
+    EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
+    return UnseenTokens(*checkpoint);
+  };
+  EXPECT_THAT(read(), IsEmpty());
+  std::vector<float>& rows = state["token_embedding.weight"].values;
+  for (const int id : {3, 7}) std::fill_n(rows.begin() + id * 64, 64, 0.f);
+  rows[9 * 64] = 0;  // not all of it
+  EXPECT_THAT(read(), ElementsAre(3, 7));
 }
 
 TEST_F(CheckpointFormatsTest, NamesATensorWithNumbersThatAreNotFinite) {

@@ -1,6 +1,6 @@
-// Reads lines "SIZE EXIF PATH" and writes, for each, one line of stdout: the
-// SHA-256 of the crop's bytes, or "error: " and what is wrong, a difference
-// between CropForModel and DecodeAndCrop included. EXIF is 0 or 1.
+// Reads lines "SIZE SQUASH EXIF PATH" and writes, for each, one line of stdout:
+// the SHA-256 of the crop's bytes, or "error: " and what is wrong, a difference
+// between CropForModel and DecodeAndCrop included. SQUASH and EXIF are 0 or 1.
 // tools/check_crops.py compares the lines with Pillow's.
 #include <cstdint>
 #include <fstream>
@@ -13,10 +13,12 @@
 #include "clip/sha256.h"
 
 int main() {
-  int size = 0;
+  int side = 0;
+  bool squash = false;
   clip::DecodeOptions options;
   std::string path;
-  while (std::cin >> size >> options.apply_exif_orientation >> path) {
+  while (std::cin >> side >> squash >> options.apply_exif_orientation >> path) {
+    const clip::CropShape shape(side, squash);
     std::ifstream file(path, std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(file), {}};
     const absl::StatusOr<clip::Image> image = clip::DecodeImage(bytes, options);
@@ -24,8 +26,8 @@ int main() {
       std::cout << "error: " << image.status() << std::endl;
       continue;
     }
-    const std::vector<uint8_t> crop = clip::CropForModel(*image, size);
-    const auto in_one_step = clip::DecodeAndCrop(bytes, size, options);
+    const std::vector<uint8_t> crop = clip::CropForModel(*image, shape);
+    const auto in_one_step = clip::DecodeAndCrop(bytes, shape, options);
     if (!in_one_step.ok() || *in_one_step != crop) {
       std::cout << "error: DecodeAndCrop differs" << std::endl;
       continue;

@@ -307,8 +307,8 @@ TEST_F(ModelTest, RefusesAnotherPreprocessing) {
   EXPECT_THAT(preprocess_cfg({{"interpolation", "bilinear"}}),
               HasSubstr("'preprocess_cfg.interpolation' is \"bilinear\", "
                         "supported is only \"bicubic\""));
-  EXPECT_THAT(preprocess_cfg({{"resize_mode", "squash"}}),
-              HasSubstr("'preprocess_cfg.resize_mode' is \"squash\""));
+  EXPECT_THAT(preprocess_cfg({{"resize_mode", "longest"}}),
+              HasSubstr("'preprocess_cfg.resize_mode' is \"longest\""));
   EXPECT_THAT(preprocess_cfg({{"std", {1, 0, 1}}}),
               HasSubstr("image std is 0"));
 
@@ -322,7 +322,7 @@ TEST_F(ModelTest, RefusesAnotherPreprocessing) {
   EXPECT_THAT(preprocessor({{"resample", 3}, {"do_resize", false}}),
               HasSubstr("'do_resize' is false"));
   EXPECT_THAT(preprocessor({{"do_resize", true},
-                            {"size", {{"height", 224}, {"width", 224}}}}),
+                            {"size", {{"longest_edge", 224}}}}),
               HasSubstr("supported is only {\"shortest_edge\":224}"));
 }
 

@@ -69,10 +69,14 @@ def png(samples, depth, color_type, interlaced=False, palette=None, trns=None, e
     return out + png_chunk(b"IEND", b"")
 
 
-def exif(orientation: int, big_endian: bool = False) -> bytes:
+def exif(orientation: int, big_endian: bool = False, as_long: bool = False) -> bytes:
     """A TIFF block with an orientation tag and one tag before it."""
     order, end = (b"MM", ">") if big_endian else (b"II", "<")
-    entries = struct.pack(end + "HHIHH", 0x0100, 3, 1, 9, 0) + struct.pack(end + "HHIHH", 0x0112, 3, 1, orientation, 0)
+    entries = struct.pack(end + "HHIHH", 0x0100, 3, 1, 9, 0)
+    if as_long:
+        entries += struct.pack(end + "HHII", 0x0112, 4, 1, orientation)
+    else:
+        entries += struct.pack(end + "HHIHH", 0x0112, 3, 1, orientation, 0)
     return order + struct.pack(end + "HI", 42, 8) + struct.pack(end + "H", 2) + entries + bytes(4)
 
 
@@ -117,3 +121,154 @@ def webp_animation(canvas, frames, has_alpha) -> bytes:
         head = u24(left // 2) + u24(top // 2) + u24(width - 1) + u24(height - 1) + u24(100) + b"\0"
         body += _riff_chunk(b"ANMF", head + chunks)
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def gif_lzw(indices, bits: int, clear_every: int = 0) -> bytes:
+    """GIF's data of a sequence of colour indices: the size of a code, then blocks. An extra clear code comes after
+    every `clear_every` codes, if that is not 0; without, the table fills and stays full."""
+    clear, end = 1 << bits, (1 << bits) + 1
+    codes = []  # (code, its bits)
+
+    def fresh():
+        return {(i,): i for i in range(clear)}, end + 1, bits + 1
+
+    table, next_code, width = fresh()
+    codes.append((clear, width))
+    run = ()
+    for index in [int(i) for i in indices]:
+        if (*run, index) in table:
+            run = (*run, index)
+            continue
+        codes.append((table[run], width))
+        if clear_every and len(codes) % clear_every == 0:
+            codes.append((clear, width))
+            table, next_code, width = fresh()
+        elif next_code < 4096:
+            table[(*run, index)] = next_code
+            # The decoder is one code behind.
+            if next_code == 1 << width and width < 12:
+                width += 1
+            next_code += 1
+        run = (index,)
+    codes.append((table[run], width))
+    if next_code == 1 << width and width < 12:
+        width += 1
+    codes.append((end, width))
+    bitstream, at = 0, 0
+    data = bytearray()
+    for code, size in codes:
+        bitstream |= code << at
+        at += size
+        while at >= 8:
+            data.append(bitstream & 255)
+            bitstream >>= 8
+            at -= 8
+    if at:
+        data.append(bitstream & 255)
+    blocks = b"".join(bytes([len(data[i : i + 255])]) + data[i : i + 255] for i in range(0, len(data), 255))
+    return bytes([bits]) + blocks + b"\0"
+
+
+def gif_frame(samples, bits, left=0, top=0, palette=None, interlaced=False, transparent=None, disposal=0,
+              clear_every=0) -> bytes:
+    """A frame of indices [height, width], with the extension before it that says transparency and disposal."""
+    height, width = samples.shape
+    out = b""
+    if transparent is not None or disposal:
+        flags = disposal << 2 | (transparent is not None)
+        out += b"!\xf9\4" + struct.pack("<BHB", flags, 7, transparent or 0) + b"\0"
+    flags = 0x40 if interlaced else 0
+    if palette is not None:
+        flags |= 0x80 | (len(palette).bit_length() - 2)
+    out += b"," + struct.pack("<HHHHB", left, top, width, height, flags)
+    if palette is not None:
+        out += np.asarray(palette, np.uint8).tobytes()
+    if interlaced:
+        samples = np.concatenate([samples[0::8], samples[4::8], samples[2::4], samples[1::2]])
+    return out + gif_lzw(samples.ravel(), max(bits, 2), clear_every)
+
+
+def gif(screen, frames, palette=None, background=0) -> bytes:
+    """A GIF file: screen (width, height), frames of gif_frame. Palettes have 2, 4, ... 256 colours."""
+    flags = 0 if palette is None else 0x80 | (len(palette).bit_length() - 2)
+    out = b"GIF89a" + struct.pack("<HHBBB", *screen, flags, background, 0)
+    if palette is not None:
+        out += np.asarray(palette, np.uint8).tobytes()
+    return out + b"".join(frames) + b";"
+
+
+def bmp(samples, bits, palette=None, header=40, top_down=False, masks=None, colours=None) -> bytes:
+    """A BMP file of samples [height, width, channels] as the file has them: indices, 16-bit pixels, or bytes."""
+    height, width = samples.shape[:2]
+    if bits < 8:
+        per_bit = (samples.reshape(height, width, 1) >> np.arange(bits - 1, -1, -1)) & 1
+        rows = np.packbits(per_bit.reshape(height, -1).astype(np.uint8), axis=1)
+    elif bits == 16:
+        rows = samples.reshape(height, width).astype("<u2").view(np.uint8).reshape(height, -1)
+    else:
+        rows = samples.astype(np.uint8).reshape(height, -1)
+    rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
+    pixels = (rows if top_down else rows[::-1]).tobytes()
+    return bmp_of_data(pixels, width, height, bits, 3 if masks else 0, palette, header, top_down, masks, colours)
+
+
+def bmp_of_data(data, width, height, bits, compression, palette=None, header=40, top_down=False, masks=None,
+                colours=None) -> bytes:
+    if header == 12:
+        head = struct.pack("<IHHHH", 12, width, height, 1, bits)
+    else:
+        head = struct.pack("<IiiHHIIiiII", header, width, -height if top_down else height, 1, bits, compression,
+                           len(data), 2835, 2835, colours if colours is not None else len(palette or ()), 0)
+        words = list(masks or ())
+        in_header = (header - 40) // 4
+        head += struct.pack(f"<{in_header}I", *(words + [0] * in_header)[:in_header])
+        if masks and header < 52:
+            head += struct.pack("<3I", *words[:3])
+    for red, green, blue in palette if palette is not None else ():
+        head += bytes([blue, green, red]) + (b"" if header == 12 else b"\0")
+    return b"BM" + struct.pack("<IHHI", 14 + len(head) + len(data), 0, 0, 14 + len(head)) + head + data
+
+
+def bmp_run_lengths(samples, bits, rng) -> bytes:
+    """Run lengths of indices [height, width], the lowest row first: runs, literals and jumps."""
+    out = bytearray()
+    for row in samples[::-1]:
+        x = 0
+        while x < len(row):
+            run = 1
+            while x + run < len(row) and run < 255 and row[x + run] == row[x]:
+                run += 1
+            if x and not row[x:].any() and rng.integers(2):
+                break  # the end of the row fills with 0
+            literal = min(len(row) - x, int(rng.integers(3, 40)))
+            if run < 3 and literal >= 3:
+                out += bytes([0, literal])
+                part = [int(v) for v in row[x : x + literal]]
+                if bits == 4:
+                    part = [a << 4 | b for a, b in zip(part[::2], [*part[1::2], 0])]
+                out += bytes(part)
+                if len(part) % 2:
+                    out.append(0)
+                x += literal
+            else:
+                value = int(row[x])
+                out += bytes([run, value << 4 | value if bits == 4 else value])
+                x += run
+        out += b"\0\0"
+    return bytes(out) + b"\0\1"
+
+
+def pnm(samples, kind: int, most: int = 255, comment: bytes = b"") -> bytes:
+    """Netpbm's P4, P5 or P6 of samples [height, width, channels]."""
+    height, width = samples.shape[:2]
+    head = b"P%d\n%s%d %d\n" % (kind, comment, width, height)
+    if kind == 4:
+        return head + np.packbits(samples.reshape(height, width).astype(np.uint8), axis=1).tobytes()
+    return head + b"%d\n" % most + samples.astype(">u2" if most > 255 else np.uint8).tobytes()
+
+
+def jpeg_restart(data: bytes, which: int, number: int | None) -> bytes:
+    """Gives the file's restart marker `which` another number, or none: cuts it out."""
+    at = [i for i in range(data.index(b"\xff\xda"), len(data) - 1) if data[i] == 0xFF and 0xD0 <= data[i + 1] <= 0xD7]
+    at = at[which]
+    return data[:at] + (b"" if number is None else bytes([0xFF, 0xD0 + number])) + data[at + 2 :]

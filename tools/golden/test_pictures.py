@@ -44,6 +44,14 @@ def jpegs():
     yield "progressive", pillow_file(image("RGB", 83, 61), "JPEG", progressive=True, subsampling=2)
     yield "grey_progressive", pillow_file(image("L", 47, 61), "JPEG", progressive=True)
     yield "restart", pillow_file(image("RGB", 70, 50), "JPEG", restart_marker_blocks=2)
+    for big_endian in (False, True):
+        name = "exif_6_long" + ("_big_endian" if big_endian else "")
+        block = pictures.exif(6, big_endian, as_long=True)
+        yield name, pillow_file(image("RGB", 45, 30), "JPEG", exif=b"Exif\0\0" + block)
+    restarts = pillow_file(image("RGB", 70, 50), "JPEG", restart_marker_rows=1)
+    yield "restart_lost", pictures.jpeg_restart(restarts, 1, None)
+    yield "restart_misnumbered", pictures.jpeg_restart(restarts, 1, 5)
+    yield "restart_one_ahead", pictures.jpeg_restart(restarts, 1, 2)
     yield "quality_5", pillow_file(image("RGB", 150, 100), "JPEG", quality=5)
     for name, switches in (
         ("440", ["-sample", "1x2,1x1,1x1"]),
@@ -123,11 +131,79 @@ def webps():
             yield f"animated_small_frame_{mode.lower()}" + ("_alpha" if has_alpha else ""), data
 
 
+def damaged_pngs():
+    """Those of which no pixel is lost."""
+    whole = png(scene(61, 47, 3), 8, RGB)
+    yield "no_iend", whole[:-12]
+    yield "damaged_iend", whole[:-1] + b"?"
+    yield "no_iend_interlaced", png(scene(61, 47, 3), 8, RGB, interlaced=True)[:-12]
+
+
+def gifs():
+    palette = np.random.default_rng(3).integers(0, 256, (32, 3))
+    indices = scene(61, 47, 1, 31)[..., 0]
+    ramp = np.repeat(np.arange(256)[:, None], 3, axis=1)
+    frame = pictures.gif_frame
+    yield "palette", pictures.gif((61, 47), [frame(indices, 5)], palette)
+    yield "interlaced", pictures.gif((61, 47), [frame(indices, 5, interlaced=True)], palette)
+    yield "grey", pictures.gif((61, 47), [frame(scene(61, 47, 1)[..., 0], 8)], ramp)
+    yield "no_palette", pictures.gif((61, 47), [frame(scene(61, 47, 1)[..., 0], 8)])
+    yield "two_colours", pictures.gif((61, 47), [frame(scene(61, 47, 1, 1)[..., 0], 1)], palette[:2])
+    yield "local_palette", pictures.gif((61, 47), [frame(indices, 5, palette=palette[::-1])], palette)
+    yield "small_frame", pictures.gif((70, 60), [frame(indices, 5, 3, 5)], palette, background=4)
+    yield "small_frame_transparent", pictures.gif((70, 60), [frame(indices, 5, 3, 5, transparent=9)], palette)
+    yield "frame_beyond_screen", pictures.gif((40, 60), [frame(indices, 5, 3, 5)], palette)
+    rest = frame(indices[::-1], 5, disposal=2, transparent=3)
+    for disposal in range(4):
+        yield f"animated_disposal_{disposal}", pictures.gif(
+            (61, 47), [frame(indices, 5, disposal=disposal, transparent=7), rest], palette)
+    noise = np.random.default_rng(4).integers(0, 256, (90, 120))
+    yield "table_full", pictures.gif((120, 90), [frame(noise, 8)], ramp[::-1])
+    yield "cleared_often", pictures.gif((61, 47), [frame(indices, 5, clear_every=50)], palette)
+    yield "1_by_1", pictures.gif((1, 1), [frame(np.zeros((1, 1), int), 1)], palette[:2])
+
+
+def bmps():
+    rng = np.random.default_rng(5)
+    colours = rng.integers(0, 256, (256, 3)).tolist()
+    bmp = pictures.bmp
+    for bits in (1, 4, 8):
+        samples = scene(61, 47, 1, 2**bits - 1)[..., 0]
+        yield f"palette_{bits}", bmp(samples, bits, colours[: 2**bits])
+    samples = scene(61, 47, 1, 255)[..., 0]
+    yield "palette_8_os2", bmp(samples, 8, colours, header=12)
+    yield "palette_8_top_down", bmp(samples, 8, colours, top_down=True)
+    yield "palette_short", bmp(scene(61, 47, 1, 99)[..., 0], 8, colours[:100])
+    yield "grey", bmp(samples, 8, [[i, i, i] for i in range(256)])
+    yield "black_and_white", bmp(scene(61, 47, 1, 1)[..., 0], 1, [[0, 0, 0], [255, 255, 255]])
+    rle = scene(61, 47, 1, 15)[..., 0]
+    yield "rle_8", pictures.bmp_of_data(pictures.bmp_run_lengths(samples, 8, rng), 61, 47, 8, 1, colours)
+    yield "rle_4", pictures.bmp_of_data(pictures.bmp_run_lengths(rle, 4, rng), 61, 47, 4, 2, colours[:16])
+    yield "rgb_24", bmp(scene(61, 47, 3), 24)
+    yield "rgb_24_os2", bmp(scene(61, 47, 3), 24, header=12)
+    yield "rgb_32", bmp(scene(61, 47, 4), 32)
+    yield "rgb_555", bmp(scene(61, 47, 1, 65535), 16)
+    yield "rgb_565", bmp(scene(61, 47, 1, 65535), 16, masks=(0xF800, 0x7E0, 0x1F, 0))
+    yield "rgba", bmp(scene(61, 47, 4), 32, header=124, masks=(0xFF0000, 0xFF00, 0xFF, 0xFF000000))
+    yield "abgr", bmp(scene(61, 47, 4), 32, header=108, masks=(0xFF000000, 0xFF0000, 0xFF00, 0xFF), top_down=True)
+
+
+def pnms():
+    yield "bits", pictures.pnm(scene(61, 47, 1, 1), 4)
+    yield "grey", pictures.pnm(scene(61, 47, 1), 5)
+    yield "grey_100", pictures.pnm(scene(61, 47, 1, 100), 5, 100)
+    yield "grey_16", pictures.pnm(scene(61, 47, 1, 65535), 5, 65535)
+    yield "grey_1000", pictures.pnm(scene(61, 47, 1, 1000), 5, 1000)
+    yield "rgb", pictures.pnm(scene(61, 47, 3), 6, comment=b"# made by hand\n")
+    yield "rgb_16", pictures.pnm(scene(61, 47, 3, 65535), 6, 65535)
+
+
 def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     for old in IMAGES.iterdir():
         old.unlink()
-    for extension, files in (("jpg", jpegs()), ("png", pngs()), ("webp", webps())):
+    for extension, files in (("jpg", jpegs()), ("png", pngs()), ("png", damaged_pngs()), ("webp", webps()), ("gif", gifs()),
+                             ("bmp", bmps()), ("pnm", pnms())):
         for name, data in files:
             Image.open(io.BytesIO(data)).load()  # The reference must be able to read it.
             (IMAGES / f"{name}.{extension}").write_bytes(data)
