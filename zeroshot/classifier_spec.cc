@@ -1,12 +1,15 @@
 #include "zeroshot/classifier_spec.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "base/error_info.h"
 #include "clip/quoted.h"
 #include "clip/sha256.h"
@@ -144,6 +147,28 @@ absl::Status CheckPromptSizes(const std::vector<ClassDefinition>& classes,
   return absl::OkStatus();
 }
 
+bool HasBraces(const std::vector<std::string>& pieces) {
+  return std::any_of(pieces.begin(), pieces.end(),
+                     [](const std::string& piece) {
+                       return piece.find_first_of("{}") != piece.npos;
+                     });
+}
+
+// White space of ASCII, and what else pages and spreadsheets leave behind: no-
+// break and ideographic space, zero width space, byte order mark.
+bool IsBlank(absl::string_view name) {
+  while (!name.empty()) {
+    const size_t size = name.size();
+    name = absl::StripLeadingAsciiWhitespace(name);
+    for (const char* blank :
+         {"\xc2\xa0", "\xe2\x80\x8b", "\xe3\x80\x80", "\xef\xbb\xbf"}) {
+      absl::ConsumePrefix(&name, blank);
+    }
+    if (name.size() == size) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 absl::StatusOr<ResolvedSpec> ResolvedSpec::Resolve(ClassifierSpec spec,
@@ -221,6 +246,30 @@ std::string ResolvedSpec::Id(absl::string_view model_fingerprint,
 
 std::vector<std::string> ResolvedSpec::Warnings() const {
   std::vector<std::string> warnings;
+  if (num_classes() == 1) {
+    warnings.push_back(absl::StrCat(
+        "there is only one class, ", Quoted(class_name(0)),
+        ": its probability is always 1; class names are items of a list, one "
+        "for each class"));
+  }
+  const bool uses_templates =
+      std::any_of(classes_.begin(), classes_.end(),
+                  [](const ClassDefinition& c) { return c.prompts.empty(); });
+  for (size_t i = 0; uses_templates && i < templates_.size() &&
+                     warnings.size() < kMaxWarnings;
+       ++i) {
+    if (!HasBraces(template_pieces_[i])) continue;
+    warnings.push_back(absl::StrCat(
+        "templates[", i, "] is ", Quoted(templates_[i]),
+        ": only {} stands for the class name, other braces are left in the "
+        "prompt"));
+  }
+  for (int c = 0; c < num_classes() && warnings.size() < kMaxWarnings; ++c) {
+    if (IsBlank(class_name(c))) {
+      warnings.push_back(
+          absl::StrCat("the name of class ", c, " holds nothing but blanks"));
+    }
+  }
   std::map<absl::string_view, int> first;
   for (int c = 0; c < num_classes() && warnings.size() < kMaxWarnings; ++c) {
     const auto [it, added] = first.emplace(class_name(c), c);

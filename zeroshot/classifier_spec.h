@@ -71,7 +71,8 @@ class ResolvedSpec {
   std::string Id(absl::string_view model_fingerprint,
                  absl::string_view precision) const;
 
-  // Things worth a look that are no errors: duplicate class names.
+  // Things worth a look that are no errors: one class only, braces that are
+  // left in a prompt, blank and duplicate class names.
   std::vector<std::string> Warnings() const;
 
  private:

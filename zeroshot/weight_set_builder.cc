@@ -5,6 +5,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/time/clock.h"
 #include "clip/monotonic.h"
+#include "zeroshot/class_warnings.h"
 
 namespace zeroshot {
 namespace {
@@ -20,6 +21,7 @@ WeightSetBuilder::WeightSetBuilder(clip::Model* model,
                                    const BuildLimits& limits, int max_builds,
                                    int64_t vector_cache_bytes)
     : model_(model),
+      tokenizer_(tokenizer),
       store_(store),
       limits_(limits),
       encoder_(model, tokenizer, vector_cache_bytes),
@@ -46,6 +48,14 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Build(
     if (!result.ok()) return result.status();
   }
   result->warnings = resolved->Warnings();
+  constexpr size_t kMost = 20;  // of each kind
+  for (const std::vector<std::string>& warnings :
+       {EqualVectorWarnings(*result->set, kMost),
+        UnseenWordWarnings(*resolved, *tokenizer_, model_->info().unseen_tokens,
+                           kMost)}) {
+    result->warnings.insert(result->warnings.end(), warnings.begin(),
+                            warnings.end());
+  }
   result->timing.total = clip::MonotonicNow() - start;
   return result;
 }

@@ -104,6 +104,7 @@ class WeightSetBuilder {
                                        const clip::TextProgress& progress);
 
   clip::Model* const model_;
+  const clip::Tokenizer* const tokenizer_;
   WeightStore* const store_;
   const BuildLimits limits_;
   ClassEncoder encoder_;

@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/cli/command.h"
+#include "client/cli/prompts_file.h"
 #include "client/utf8.h"
 
 namespace zeroshot::client {
@@ -57,30 +58,40 @@ absl::Status CheckUtf8(absl::string_view text) {
                    "LATIN1 -t UTF-8"));
 }
 
-// The lines of a text file without surrounding blanks; empty ones are left
-// out, as is a byte order mark. InvalidArgument names flag and file.
-absl::StatusOr<std::vector<std::string>> ReadLines(const Arguments& arguments,
-                                                   const char* flag) {
+// InvalidArgument that names flag and file.
+absl::Status WrongFile(const Arguments& arguments, const char* flag,
+                       absl::string_view message) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag, "=", arguments.Text(flag), ": ", message));
+}
+
+// A file of UTF-8 without its byte order mark.
+absl::StatusOr<std::string> ReadText(const Arguments& arguments,
+                                     const char* flag) {
   const std::string path = arguments.Text(flag);
   std::ifstream no_stdin;
   absl::StatusOr<std::string> text =
       path == "-" ? absl::InvalidArgumentError("a file is needed, not stdin")
                   : ReadInput(path, no_stdin);
   const absl::Status status = text.ok() ? CheckUtf8(*text) : text.status();
-  if (!status.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--", flag, "=", path, ": ", status.message()));
-  }
-  absl::string_view rest = *text;
-  absl::ConsumePrefix(&rest, "\xef\xbb\xbf");
+  if (!status.ok()) return WrongFile(arguments, flag, status.message());
+  return std::string(absl::StripPrefix(*text, "\xef\xbb\xbf"));
+}
+
+// The lines of a text file without surrounding blanks; empty ones are left
+// out. Lines end with LF, CR LF or CR.
+absl::StatusOr<std::vector<std::string>> ReadLines(const Arguments& arguments,
+                                                   const char* flag) {
+  const absl::StatusOr<std::string> text = ReadText(arguments, flag);
+  if (!text.ok()) return text.status();
   std::vector<std::string> lines;
-  for (absl::string_view line : absl::StrSplit(rest, '\n')) {
+  for (absl::string_view line :
+       absl::StrSplit(*text, absl::ByAnyChar("\r\n"))) {
     line = absl::StripAsciiWhitespace(line);
     if (!line.empty()) lines.emplace_back(line);
   }
   if (lines.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--", flag, "=", path, " holds nothing"));
+    return WrongFile(arguments, flag, "it holds nothing");
   }
   return lines;
 }
@@ -157,6 +168,9 @@ std::vector<FlagDefinition> SpecFlags() {
       {"classes", "NAME,NAME,...", "class names"},
       {"classes_file", "FILE", "class names, one a line"},
       {"class_set", "NAME", "a class list that the server knows"},
+      {"prompts_file", "FILE",
+       "classes with prompts of their own, in JSON: {\"class\": [\"prompt\", "
+       "...], ...}"},
       {"templates", "TEXT", "a template with {} for the name; repeat for more",
        /*repeated=*/true},
       {"templates_file", "FILE", "templates, one a line"},
@@ -173,11 +187,24 @@ bool HasSpec(const Arguments& arguments) {
 }
 
 absl::StatusOr<ClassifierSpec> ReadSpec(const Arguments& arguments) {
-  absl::Status exclusive =
-      AtMostOne(arguments, {"classes", "classes_file", "class_set"});
-  exclusive.Update(
-      AtMostOne(arguments, {"templates", "templates_file", "template_set"}));
+  absl::Status exclusive = AtMostOne(
+      arguments, {"classes", "classes_file", "class_set", "prompts_file"});
+  // Prompts of their own need no templates.
+  exclusive.Update(AtMostOne(arguments, {"templates", "templates_file",
+                                         "template_set", "prompts_file"}));
   if (!exclusive.ok()) return exclusive;
+  if (arguments.Has("prompts_file")) {
+    const absl::StatusOr<std::string> text =
+        ReadText(arguments, "prompts_file");
+    if (!text.ok()) return text.status();
+    auto classes = ParsePrompts(*text);
+    if (!classes.ok()) {
+      return WrongFile(arguments, "prompts_file", classes.status().message());
+    }
+    ClassifierSpec spec;
+    spec.classes = *std::move(classes);
+    return spec;
+  }
 
   absl::StatusOr<std::vector<std::string>> names = ReadClassNames(arguments);
   if (!names.ok()) return names.status();
@@ -188,8 +215,8 @@ absl::StatusOr<ClassifierSpec> ReadSpec(const Arguments& arguments) {
   spec.class_set = arguments.Text("class_set");
   if (spec.classes.empty() && spec.class_set.empty()) {
     return absl::InvalidArgumentError(
-        "no classes; say --classes=NAME,NAME,..., --classes_file=FILE or "
-        "--class_set=NAME");
+        "no classes; say --classes=NAME,NAME,..., --classes_file=FILE, "
+        "--class_set=NAME or --prompts_file=FILE");
   }
   spec.templates = arguments.Texts("templates");
   if (arguments.Has("templates_file")) {

@@ -15,7 +15,6 @@
 // clang-format on
 
 #include "absl/strings/str_cat.h"
-#include "base/error_info.h"
 #include "clip/image/codecs.h"
 #include "clip/image/crop_stream.h"
 #include "clip/image/jpeg_losses.h"
@@ -186,13 +185,7 @@ class JpegReader {
   int row_width() const { return decompress_.output_width; }
   int row_count() const { return decompress_.output_height; }
   const char* reason() const { return reason_; }
-  // A process that libjpeg does not have, such as "lossless"; or empty.
-  std::string unsupported() const {
-    return decompress_.err->msg_code == JERR_SOF_UNSUPPORTED ||
-                   decompress_.err->msg_code == JERR_BAD_PRECISION
-               ? UnsupportedJpeg(decompress_)
-               : "";
-  }
+  absl::Status WhyNoHeader() const { return RefusedJpeg(decompress_, reason_); }
 
  private:
   // Pixels that fancy upsampling of a pixel depends on, and more.
@@ -263,16 +256,7 @@ class JpegReader {
 absl::Status Open(absl::string_view bytes, const DecodeRun& run,
                   JpegReader* reader, ImageMode* mode,
                   J_COLOR_SPACE* color_space) {
-  if (!reader->ReadHeader(bytes)) {
-    const std::string kind = reader->unsupported();
-    if (kind.empty()) return DamagedImage("JPEG", reader->reason());
-    return base::WithReason(
-        absl::InvalidArgumentError(
-            absl::StrCat("image is a ", kind,
-                         " JPEG file, which is not read: send "
-                         "a baseline or progressive one of 8 bits a sample")),
-        base::kImageNotSupported);
-  }
+  if (!reader->ReadHeader(bytes)) return reader->WhyNoHeader();
   if (absl::Status size = run.CheckSize(reader->width(), reader->height());
       !size.ok()) {
     return size;

@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/error_info.h"
+#include "clip/image/codecs.h"
 
 namespace clip {
 namespace {
@@ -30,6 +33,31 @@ bool HasAllRestarts(absl::string_view file,
       --expected;
   }
   return expected <= 0;
+}
+
+// What kind of JPEG it is of which libjpeg said that it does not read it; empty
+// if that does not show.
+std::string UnsupportedJpeg(const jpeg_decompress_struct& decompress) {
+  const jpeg_error_mgr& error = *decompress.err;
+  if (error.msg_code == JERR_BAD_PRECISION)
+    return absl::StrCat(error.msg_parm.i[0], "-bit");
+  if (error.msg_code != JERR_SOF_UNSUPPORTED) return "";
+  switch (error.msg_parm.i[0]) {
+    case 0xc3:
+    case 0xcb:
+      return "lossless";
+    case 0xf7:
+      return "JPEG-LS";
+    case 0xc5:
+    case 0xc6:
+    case 0xc7:
+    case 0xcd:
+    case 0xce:
+    case 0xcf:
+      return "hierarchical";
+    default:
+      return "";
+  }
 }
 
 }  // namespace
@@ -89,26 +117,16 @@ const char* MissingScans(const jpeg_decompress_struct& decompress) {
   return "";
 }
 
-std::string UnsupportedJpeg(const jpeg_decompress_struct& decompress) {
-  const jpeg_error_mgr& error = *decompress.err;
-  if (error.msg_code == JERR_BAD_PRECISION)
-    return absl::StrCat(error.msg_parm.i[0], "-bit");
-  switch (error.msg_parm.i[0]) {
-    case 0xc3:
-    case 0xcb:
-      return "lossless";
-    case 0xf7:
-      return "JPEG-LS";
-    case 0xc5:
-    case 0xc6:
-    case 0xc7:
-    case 0xcd:
-    case 0xce:
-    case 0xcf:
-      return "hierarchical";
-    default:
-      return "";
-  }
+absl::Status RefusedJpeg(const jpeg_decompress_struct& decompress,
+                         absl::string_view reason) {
+  const std::string kind = UnsupportedJpeg(decompress);
+  if (kind.empty()) return DamagedImage("JPEG", reason);
+  return base::WithReason(
+      absl::InvalidArgumentError(
+          absl::StrCat("image is a ", kind,
+                       " JPEG file, which is not read: send a baseline or "
+                       "progressive one of 8 bits a sample")),
+      base::kImageNotSupported);
 }
 
 }  // namespace clip

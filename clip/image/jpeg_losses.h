@@ -5,11 +5,11 @@
 
 #include <cstddef>
 #include <cstdio>
-#include <string>
 
 // jpeglib.h needs FILE and size_t declared before it.
 #include <jpeglib.h>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
 namespace clip {
@@ -44,9 +44,10 @@ class JpegLosses {
 // are. Call when they were read.
 const char* MissingScans(const jpeg_decompress_struct& decompress);
 
-// What kind of JPEG it is of which libjpeg said that it does not read it:
-// "lossless"; empty if that does not show.
-std::string UnsupportedJpeg(const jpeg_decompress_struct& decompress);
+// Why libjpeg did not take the header: damage, for the reason that it gave, or
+// a kind of JPEG that it does not read, such as lossless.
+absl::Status RefusedJpeg(const jpeg_decompress_struct& decompress,
+                         absl::string_view reason);
 
 }  // namespace clip
 

@@ -583,6 +583,56 @@ TEST_F(CliTest, AByteOrderMarkIsNoPartOfTheFirstName) {
   EXPECT_EQ(result.out, "id-cat-dog\n") << result.err;
 }
 
+TEST_F(CliTest, LinesMayEndAsOnOldMacs) {
+  const Result result =
+      Run({"build", "--classes_file", File("c", "cat\rdog\r")});
+  EXPECT_EQ(result.out, "id-cat-dog\n") << result.err;
+}
+
+TEST_F(CliTest, BuildReadsPromptsPerClassInJson) {
+  Shared<v1::BuildClassifierRequest> shared;
+  server_.build = [&](const auto& request, auto* response) {
+    shared.Set(request);
+    response->set_weight_set_id("x");
+    return grpc::Status::OK;
+  };
+  const Result result =
+      Run({"build", "--prompts_file",
+           File("p",
+                "\xef\xbb\xbf{\n \"frog\": [\"a green animal\", \"it "
+                "\\\"croaks\\\"\"],\r\n \"a caf\\u00e9 \\ud83d\\ude00\": \"one "
+                "prompt\"}\n")});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const v1::BuildClassifierRequest seen = shared.Get();
+  ASSERT_EQ(seen.classes_size(), 2);
+  EXPECT_EQ(seen.classes(0).name(), "frog");
+  EXPECT_THAT(seen.classes(0).prompts(),
+              ::testing::ElementsAre("a green animal", "it \"croaks\""));
+  EXPECT_EQ(seen.classes(1).name(), "a caf\xc3\xa9 \xf0\x9f\x98\x80");
+  EXPECT_THAT(seen.classes(1).prompts(), ::testing::ElementsAre("one prompt"));
+}
+
+TEST_F(CliTest, SaysInWhichLineAFileOfPromptsIsWrong) {
+  for (const auto& [json, message] :
+       {std::pair("[\"frog\"]", "line 1: expected { and prompts by class"),
+        std::pair("{\n\"frog\": [\n1]}", "line 3: expected a prompt"),
+        std::pair("{\"frog\": []}", "line 1: expected a prompt"),
+        std::pair("{\"frog\": [\"a\"}", "line 1: expected , or ]"),
+        std::pair("{\"frog\": [\"a\"]", "expected , or } after"),
+        std::pair("{\"frog\": [\"a", "a text has no end"),
+        std::pair("{\"frog\": [\"\\ud800\"]}", "half a character"),
+        std::pair("{\"frog\": [\"\\q\"]}", "what JSON does not know"),
+        std::pair("{}", "no class is there"),
+        std::pair("{\"a\": \"b\"} more", "expected the end of the file")}) {
+    const Result result = Run({"build", "--prompts_file", File("p", json)});
+    EXPECT_EQ(result.exit_code, 2) << json;
+    EXPECT_THAT(result.err,
+                AllOf(HasSubstr("--prompts_file="), HasSubstr(message)));
+  }
+  EXPECT_THAT(Run({"build", "--prompts_file=x", "--templates={}"}).err,
+              HasSubstr("--templates and --prompts_file are given"));
+}
+
 TEST_F(CliTest, ErrorsNameTheWholePath) {
   const std::string loop = folder_ / "loop";
   std::filesystem::create_symlink(loop, loop);

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "zeroshot/named_sets.h"
@@ -195,6 +196,38 @@ TEST(ClassifierSpecTest, ATemplateThatMultipliesTheNameIsHeldToTheLimit) {
                 limits);
   spec.classes[1].name = "dogg";
   EXPECT_TRUE(ResolvedSpec::Resolve(spec, limits).ok());
+}
+
+TEST(ClassifierSpecTest, WarnsOfASingleClass) {
+  ClassifierSpec spec = CatsAndDogs();
+  spec.classes = {{"cat; dog; bird", {}}};
+  EXPECT_THAT(ResolvedSpec::Resolve(spec, BuildLimits())->Warnings(),
+              ElementsAre(AllOf(HasSubstr("only one class, 'cat; dog; bird'"),
+                                HasSubstr("probability is always 1"))));
+}
+
+TEST(ClassifierSpecTest, WarnsOfBracesThatAreLeftInPrompts) {
+  ClassifierSpec spec = CatsAndDogs();
+  for (const std::string text :
+       {"This text is about {{}}.", "{c} or {}", "a photo of a {}}"}) {
+    spec.templates = {"a {}", text};
+    EXPECT_THAT(ResolvedSpec::Resolve(spec, BuildLimits())->Warnings(),
+                ElementsAre(HasSubstr(absl::StrCat("templates[1] is '", text,
+                                                   "': only {} stands"))));
+  }
+  // No prompt is made of them.
+  for (ClassDefinition& definition : spec.classes) definition.prompts = {"x"};
+  EXPECT_THAT(ResolvedSpec::Resolve(spec, BuildLimits())->Warnings(),
+              IsEmpty());
+}
+
+TEST(ClassifierSpecTest, WarnsOfBlankNames) {
+  ClassifierSpec spec = CatsAndDogs();
+  spec.classes.push_back({" \t", {}});
+  spec.classes.push_back({"\xc2\xa0\xe2\x80\x8b", {}});
+  EXPECT_THAT(ResolvedSpec::Resolve(spec, BuildLimits())->Warnings(),
+              ElementsAre(HasSubstr("the name of class 2 holds nothing"),
+                          HasSubstr("the name of class 3 holds nothing")));
 }
 
 TEST(ClassifierSpecTest, WarnsOfDuplicateNames) {
