@@ -25,9 +25,7 @@ struct ModelOptions {
   // Images that go through the tower at once, more are split; 0: what suits
   // the device (32 on the CPU, 256 on a GPU).
   int max_batch = 0;
-  // "quick_gelu" or "gelu": of a checkpoint that does not say it. One that does
-  // must agree. "auto": see ReadCheckpoint.
-  std::string activation = "auto";
+  std::string activation = "auto";  // quick_gelu, gelu: if no file says it
 };
 
 // One of the devices that a model computes on.
@@ -58,12 +56,11 @@ struct ModelInfo {
   // Calls of EncodeImages that keep all devices busy: 2 a GPU, so that the
   // crops of the next batch cross the bus while one computes; 1 on the CPU.
   int batches_at_once = 1;
-  std::string precision;   // "fp32", "fp16", ...
-  std::string activation;  // of the text tower: "quick_gelu", "gelu"
-  // What Load took for granted because no file says it, for the log.
-  std::vector<std::string> warnings;
-  int threads = 0;         // of the CPU towers; 0 on a GPU
-  int max_batch = 32;      // images that go through a tower at once
+  std::string precision;              // "fp32", "fp16", ...
+  std::string activation;             // of the text tower: "quick_gelu", "gelu"
+  std::vector<std::string> warnings;  // what Load took for granted
+  int threads = 0;                    // of the CPU towers; 0 on a GPU
+  int max_batch = 32;                 // images that go through a tower at once
   std::string graphs;      // on a GPU: which batches run as CUDA graphs and the
                            // memory they hold, or why there are none
   int image_size = 0;      // crops are [image_size, image_size, 3]
@@ -72,8 +69,7 @@ struct ModelInfo {
   int vocab_size = 0;
   int embedding_dim = 0;
   float logit_scale = 0;  // exp of the checkpoint's parameter
-  // Tokens that are nothing to the text tower, their embedding being all
-  // zeros, sorted: words that a small model was not trained on.
+  // Sorted ids whose embedding is all zeros: words it was not trained on.
   std::vector<int32_t> unseen_tokens;
   int64_t parameters = 0;
   std::string stored_as;  // "float16", or "float16, float32"
@@ -103,11 +99,8 @@ using OnDeviceLost = std::function<void(const LostDevice& device)>;
 // device that is lost while others are left costs its calls time, no more.
 class Model {
  public:
-  // Loads a checkpoint and warms it up. `path` is a folder of Hugging Face
-  // (config.json) or open_clip (open_clip_config.json), or one around it (a
-  // hub's cache, a sentence-transformers bundle); or a file of weights: an
-  // OpenAI TorchScript archive, or a state dict of PyTorch or safetensors with
-  // the names of OpenAI, open_clip or Hugging Face.
+  // Loads a checkpoint and warms it up. `path` is a folder of Hugging Face or
+  // open_clip, or one around it, or a file of weights: docs/checkpoints.md.
   //
   // NotFound: nothing at `path`. InvalidArgument: unsupported option or
   // checkpoint; the message names the tensor or key, what was found and what

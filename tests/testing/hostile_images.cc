@@ -119,13 +119,16 @@ class Corpus {
       // libjpeg drops.
       const bool either = has(".gif") || has(".bmp") || has("restart_");
       for (int i = 1; i < 16; ++i) {
+        const size_t size = bytes.size() * i / 16;
+        // An end marker of 20 bytes at most.
         Add(name + " cut to " + std::to_string(i) + "/16",
-            bytes.substr(0, bytes.size() * i / 16),
-            either ? Outcome::kEither : Outcome::kRefused);
+            bytes.substr(0, size),
+            either || size + 20 > bytes.size() ? Outcome::kEither
+                                               : Outcome::kRefused);
       }
       // An end marker.
-      const bool like = (has(".jpg") || has(".png")) &&
-                        !has("arithmetic") && !has("no_iend");
+      const bool like =
+          (has(".jpg") || has(".png")) && !has("arithmetic") && !has("no_iend");
       Add(name + " without its last byte", bytes.substr(0, bytes.size() - 1),
           like     ? Outcome::kLike
           : either ? Outcome::kEither
