@@ -20,7 +20,7 @@ endif()
 # std::string (bug 105651) to itself, where it optimises enough to have them.
 if(ZEROSHOT_PCH AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(zeroshot_warnings INTERFACE
-    "$<$<CONFIG:Release>:-Wno-array-bounds;-Wno-stringop-overflow>")
+    "$<$<CONFIG:Release>:-Wno-array-bounds;-Wno-stringop-overflow;-Wno-stringop-overread>")
 endif()
 
 # Programs and libraries share a set, so both are compiled as libraries are.
@@ -41,12 +41,13 @@ set(gtest_headers <future> <sstream> <gmock/gmock.h> <gtest/gtest.h>)
 # A library without code, which owns the set: it is compiled when the first
 # target that is built needs it.
 function(zeroshot_precompile set)
-  cmake_parse_arguments(ARG "" "" "HEADERS;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "HEADERS;DEPS;OPTIONS" ${ARGN})
   set(source "${PROJECT_BINARY_DIR}/pch/${set}_pch.cc")
   file(CONFIGURE OUTPUT "${source}" CONTENT "")
   add_library(${set}_pch OBJECT EXCLUDE_FROM_ALL "${source}")
   target_link_libraries(${set}_pch PRIVATE zeroshot_warnings absl::cleanup absl::flat_hash_map absl::function_ref
     absl::span absl::status absl::statusor absl::str_format absl::strings absl::time ${ARG_DEPS})
+  target_compile_options(${set}_pch PRIVATE ${ARG_OPTIONS})
   target_precompile_headers(${set}_pch PRIVATE ${ARG_HEADERS})
 endfunction()
 
@@ -64,10 +65,11 @@ function(zeroshot_precompiled target set)
     elseif(set STREQUAL "torch")
       zeroshot_precompile(torch HEADERS ${core_headers} <ATen/ATen.h> <ATen/Parallel.h> DEPS torch)
     elseif(set STREQUAL "tests")
-      zeroshot_precompile(tests HEADERS ${core_headers} ${gtest_headers} DEPS GTest::gmock)
+      zeroshot_precompile(tests HEADERS ${core_headers} ${gtest_headers} DEPS GTest::gmock
+        OPTIONS ${ZEROSHOT_TEST_OPTIONS})
     elseif(set STREQUAL "grpc_tests")
       zeroshot_precompile(grpc_tests HEADERS ${core_headers} ${grpc_headers} ${gtest_headers}
-        DEPS zeroshot_proto GTest::gmock)
+        DEPS zeroshot_proto GTest::gmock OPTIONS ${ZEROSHOT_TEST_OPTIONS})
     else()
       message(FATAL_ERROR "zeroshot_precompiled: no set '${set}'")
     endif()
