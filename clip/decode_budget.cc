@@ -4,7 +4,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "clip/cpu_quota.h"
+#include "clip/control_group.h"
 
 namespace clip {
 namespace {

@@ -20,7 +20,7 @@ struct ModelOptions {
   std::string device = "auto";     // auto, cpu, cuda, cuda:N[,N...]
   std::string precision = "auto";  // auto, fp32, bf16, fp16, int8
   // Of the CPU towers; 0: one a core, but no more than the control group's
-  // quota of processor time, rounded up (clip/cpu_quota.h).
+  // quota of processor time, rounded up (clip/control_group.h).
   int threads = 0;
   // Images that go through the tower at once, more are split; 0: what suits
   // the device (32 on the CPU, 256 on a GPU).

@@ -2,13 +2,17 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
+#include "clip/control_group.h"
 #include "clip/model.h"
 #include "server/credentials.h"
 #include "server/stores.h"
@@ -22,6 +26,10 @@ constexpr double kMiB = 1 << 20;
 int BytesOfOne(absl::string_view precision) {
   if (precision == "fp32") return 4;
   return precision == "int8" ? 1 : 2;
+}
+
+int64_t WeightBytes(const clip::ModelInfo& info) {
+  return info.parameters * BytesOfOne(info.precision);
 }
 
 class Lines {
@@ -54,9 +62,11 @@ void DescribeModel(const clip::ModelInfo& info, Lines* lines) {
   }
   lines->Add("embeddings", absl::StrFormat("%d floats", info.embedding_dim));
   lines->Add("runs on", absl::StrCat(info.device, " in ", info.precision));
-  lines->Add("memory", absl::StrFormat("about %.0f MiB for the weights",
-                                       static_cast<double>(info.parameters) *
-                                           BytesOfOne(info.precision) / kMiB));
+  lines->Add("memory",
+             absl::StrFormat("about %.0f MiB for the weights",
+                             static_cast<double>(WeightBytes(info)) / kMiB));
+  const std::string warning = MemoryWarning(info);
+  if (!warning.empty()) lines->Add("warning", warning);
 }
 
 // The folder, or where it would be made.
@@ -81,6 +91,22 @@ absl::Status CheckFolder(const std::string& folder) {
 }
 
 }  // namespace
+
+std::string MemoryWarning(const clip::ModelInfo& info) {
+  if (!absl::StartsWith(info.device, "cpu")) return "";
+  const std::optional<int64_t> limit = clip::MemoryLimit();
+  const int64_t machine =
+      int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  const int64_t memory = std::min(machine, limit.value_or(machine));
+  const int64_t weights = WeightBytes(info);
+  if (weights <= memory) return "";
+  return absl::StrFormat(
+      "the weights take about %.0f MiB, and %s has %.0f MiB of memory: the "
+      "kernel may kill the server while it loads them",
+      static_cast<double>(weights) / kMiB,
+      memory < machine ? "this process's control group" : "this machine",
+      static_cast<double>(memory) / kMiB);
+}
 
 absl::StatusOr<std::string> Check(const Options& options) {
   Lines lines;

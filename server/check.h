@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "clip/model.h"
 #include "server/options.h"
 
 namespace zeroshot::server {
@@ -17,6 +18,10 @@ namespace zeroshot::server {
 // The first thing that would keep a server from starting, as Model::Load,
 // MakeServerCredentials and Tokens::Load say it.
 absl::StatusOr<std::string> Check(const Options& options);
+
+// That the weights alone are more than the memory that this process may use;
+// empty: they are not.
+std::string MemoryWarning(const clip::ModelInfo& info);
 
 }  // namespace zeroshot::server
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -104,6 +105,14 @@ int PrintCheck(const Options& options) {
   return 0;
 }
 
+// The kernel kills without a word: then this line is the last.
+void WarnOfMemory(const Options& options) {
+  const auto info = clip::Model::Inspect(options.model, options.tower);
+  if (!info.ok()) return;
+  const std::string warning = MemoryWarning(*info);
+  if (!warning.empty()) spdlog::warn("{}", warning);
+}
+
 int Run(const CommandLine& asked) {
   const Options& options = asked.options;
   StartLog(options.log_format, options.log_level);
@@ -148,12 +157,17 @@ int Run(const CommandLine& asked) {
   }
   spdlog::info("listening on {}, loading the model", address);
 
+  WarnOfMemory(options);
   const absl::Time start = clip::MonotonicNow();
   absl::StatusOr<std::unique_ptr<clip::Model>> model =
       clip::Model::Load(options.model, options.tower);
   if (!model.ok()) {
-    spdlog::error("cannot load the model: {}",
-                  std::string(model.status().message()));
+    const bool memory =
+        absl::IsResourceExhausted(model.status()) ||
+        (absl::IsInternal(model.status()) && AddressSpaceIsLimited());
+    spdlog::error("cannot load the model: {}{}",
+                  std::string(model.status().message()),
+                  memory ? absl::StrCat("; ", kMoreMemory) : "");
     return kExitFailed;
   }
   const std::string line =
@@ -199,30 +213,43 @@ int Run(const CommandLine& asked) {
   return stop_signal == 0 ? kExitFailed : 0;
 }
 
+int Main(const std::vector<std::string>& arguments) {
+  const absl::StatusOr<CommandLine> asked =
+      ReadCommandLine(arguments, ProcessEnvironment());
+  if (!asked.ok()) return Usage(asked.status().message());
+  switch (asked->action) {
+    case CommandLine::Action::kPrint:
+      std::fputs(asked->text.c_str(), stdout);
+      return 0;
+    case CommandLine::Action::kCheck:
+      for (const std::string& warning : asked->warnings) {
+        std::fprintf(stderr, "warning: %s\n", warning.c_str());
+      }
+      return PrintCheck(asked->options);
+    case CommandLine::Action::kServe:
+      return Run(*asked);
+  }
+  return kExitUsage;
+}
+
 }  // namespace
 }  // namespace zeroshot::server
 
 int main(int argc, char** argv) {
   using namespace zeroshot::server;
-  const absl::StatusOr<CommandLine> asked = ReadCommandLine(
-      std::vector<std::string>(argv + 1, argv + argc), ProcessEnvironment());
-  if (!asked.ok()) return Usage(asked.status().message());
-  if (asked->action == CommandLine::Action::kPrint) {
-    std::fputs(asked->text.c_str(), stdout);
-    return 0;
-  }
-  if (asked->action == CommandLine::Action::kCheck) {
-    for (const std::string& warning : asked->warnings) {
-      std::fprintf(stderr, "warning: %s\n", warning.c_str());
-    }
-    return PrintCheck(asked->options);
-  }
   try {
-    const int status = Run(*asked);
+    const int status = Main({argv + 1, argv + argc});
     FlushLog();
+    EndStartGuard();
     return status;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "zeroshot_server: %s\n", error.what());
+    // The start guard says what to do about a thread that cannot be started.
+    const auto* const system = dynamic_cast<const std::system_error*>(&error);
+    if (system == nullptr ||
+        system->code() != std::errc::resource_unavailable_try_again) {
+      EndStartGuard();
+    }
     return kExitFailed;
   }
 }

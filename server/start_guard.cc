@@ -4,31 +4,41 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <new>
 
 namespace zeroshot::server {
 namespace {
 
 constexpr int kSignals[] = {SIGABRT, SIGSEGV, SIGBUS};
+std::atomic<bool> guarded{true};
 
 // May only do what a signal handler may.
+void SayWhy() {
+  for (const char* text : {"zeroshot_server: not enough memory or threads to "
+                           "start; ",
+                           kMoreMemory, "\n"}) {
+    size_t size = 0;
+    while (text[size] != '\0') ++size;
+    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text, size);
+  }
+}
+
 [[noreturn]] void EndForWantOfMemory() {
-  constexpr char kText[] =
-      "zeroshot_server: not enough memory to start; a limit may stand in the "
-      "way (ulimit -v, a container's); --check says what the weights take\n";
-  [[maybe_unused]] const ssize_t written =
-      write(STDERR_FILENO, kText, sizeof(kText) - 1);
+  SayWhy();
   _exit(1);
 }
 
 // Libraries that find no memory while they are set up abort or crash. Without
 // a limit on the address space that means something else, and is left as it is.
+// OpenMP exits where a thread cannot be started.
 void Guard() {
   std::set_new_handler(&EndForWantOfMemory);
-  rlimit limit{};
-  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-    return;
-  }
+  std::atexit([] {
+    if (guarded) SayWhy();
+  });
+  if (!AddressSpaceIsLimited()) return;
   struct sigaction action = {};
   action.sa_handler = [](int) { EndForWantOfMemory(); };
   for (const int signal : kSignals) sigaction(signal, &action, nullptr);
@@ -39,7 +49,13 @@ void Guard() {
 
 }  // namespace
 
+bool AddressSpaceIsLimited() {
+  rlimit limit{};
+  return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
 void EndStartGuard() {
+  guarded = false;
   std::set_new_handler(nullptr);
   struct sigaction action = {};
   action.sa_handler = SIG_DFL;

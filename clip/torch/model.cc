@@ -18,7 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "clip/checkpoint/checkpoint.h"
 #include "clip/compute_thread.h"
-#include "clip/cpu_quota.h"
+#include "clip/control_group.h"
 #include "clip/replicated_model.h"
 #include "clip/stepped_model.h"
 #include "clip/torch/caught.h"
@@ -113,7 +113,13 @@ absl::StatusOr<std::unique_ptr<Model>> LoadOn(const at::Device& device,
                                               : kCpuBatch;
   const auto compute = std::make_shared<ComputeThread>();
   const auto load = [&]() -> absl::StatusOr<std::unique_ptr<SteppedModel>> {
-    at::set_num_threads(ThreadsFor(options));
+    const int threads = ThreadsFor(options);
+    // LibTorch has a pool and a team of them.
+    if (!CanStartThreads(2 * threads)) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "out of threads: ", 2 * threads, " more cannot be started"));
+    }
+    at::set_num_threads(threads);
     const WeightLoader loader(checkpoint, {device, TypeFor(precision, device)});
     if (device.is_cuda()) SetUpCuda();
     ModelInfo info = Describe(checkpoint, device, precision, options);

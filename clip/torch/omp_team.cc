@@ -6,10 +6,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
-#include <future>
-#include <thread>
 #include <vector>
+
+#include "clip/control_group.h"
 
 namespace clip {
 namespace {
@@ -51,25 +50,6 @@ class Lost {
   std::vector<Clocks> spent_ = std::vector<Clocks>(omp_get_max_threads());
 };
 
-// Whether so many threads can be started now: libgomp ends the process if it
-// gets none.
-bool CanStart(int threads) {
-  std::vector<std::thread> started;
-  started.reserve(threads);
-  std::promise<void> enough;
-  const std::shared_future<void> wait = enough.get_future().share();
-  bool all = true;
-  try {
-    for (int i = 0; i < threads; ++i)
-      started.emplace_back([wait] { wait.wait(); });
-  } catch (const std::exception&) {
-    all = false;
-  }
-  enough.set_value();
-  for (std::thread& thread : started) thread.join();
-  return all;
-}
-
 }  // namespace
 
 void OmpTeam::Use(const Team& team) {
@@ -78,7 +58,7 @@ void OmpTeam::Use(const Team& team) {
   if (!spare) spare_.reset();
   const int lacking = std::max(team.threads - started_, 0) +
                       (spare && spare_ == nullptr ? omp_get_num_procs() : 0);
-  if (lacking > 0 && !CanStart(lacking)) {
+  if (lacking > 0 && !CanStartThreads(lacking)) {
     team_ = {1, false};
   } else if (spare && spare_ == nullptr) {
     MakeSpare();

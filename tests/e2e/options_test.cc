@@ -276,6 +276,27 @@ TEST(ServerCheckTest, LooksAtWhatElseTheFlagsName) {
   EXPECT_THAT(folder.errors, HasSubstr("--disk_store=/proc/version"));
 }
 
+// Whatever finds no memory: an allocation of ours or of LibTorch's, a library
+// that is set up, or a thread.
+TEST(ServerStartTest, WithTooLittleMemoryItSaysWhatToDo) {
+  int too_little = 0;
+  for (int mib = 400; mib < 2000; mib += 40) {
+    Process server({"/bin/bash", "-c",
+                    "ulimit -c 0; ulimit -v $1; exec \"$0\" "
+                    "--listen=127.0.0.1:0 --metrics_listen=",
+                    kServer, absl::StrCat(mib * 1024)});
+    if (!server.WaitForLine("loaded and warmed up").empty()) break;
+    const int status = server.Wait();
+    if (status == 127) continue;  // too little for the libraries themselves
+    EXPECT_EQ(status, 1) << mib << " MiB";
+    EXPECT_THAT(server.Errors(),
+                HasSubstr("--check says what the weights take"))
+        << mib << " MiB";
+    ++too_little;
+  }
+  EXPECT_GT(too_little, 0);
+}
+
 TEST(ServerOptionsTest, BothProgramsPrintManPagesAndCompletions) {
   for (const char* program : {kServer, kClient}) {
     for (const char* kind : {"man", "bash", "zsh", "fish"}) {

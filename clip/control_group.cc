@@ -1,9 +1,12 @@
-#include "clip/cpu_quota.h"
+#include "clip/control_group.h"
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <fstream>
+#include <future>
 #include <iterator>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -40,11 +43,25 @@ std::optional<double> QuotaOf(const std::string& folder) {
                ReadFile(folder + "/cpu.cfs_period_us"));
 }
 
-}  // namespace
+std::optional<int64_t> MemoryOf(const std::string& folder) {
+  int64_t bytes = 0;
+  for (const char* file : {"/memory.max", "/memory.limit_in_bytes"}) {
+    // Version 1 says by a number beyond all memory that there is none.
+    if (absl::SimpleAtoi(ReadFile(folder + file), &bytes) && bytes > 0 &&
+        bytes < int64_t{1} << 60) {
+      return bytes;
+    }
+  }
+  return std::nullopt;
+}
 
-std::optional<double> CpuQuota(const std::string& proc,
-                               const std::string& cgroups) {
-  std::optional<double> least;
+// The least of what `read` finds in the folders of this process's groups and of
+// those above them.
+template <typename Limit>
+std::optional<Limit> Least(const std::string& proc, const std::string& cgroups,
+                           const std::string& controller,
+                           std::optional<Limit> (*read)(const std::string&)) {
+  std::optional<Limit> least;
   const std::string groups = ReadFile(proc + "/self/cgroup");
   for (const absl::string_view line : absl::StrSplit(groups, '\n')) {
     // hierarchy:controllers:path, with no controllers in version 2.
@@ -57,19 +74,20 @@ std::optional<double> CpuQuota(const std::string& proc,
     } else {
       const std::vector<absl::string_view> controllers =
           absl::StrSplit(fields[1], ',');
-      if (std::find(controllers.begin(), controllers.end(), "cpu") ==
+      if (std::find(controllers.begin(), controllers.end(), controller) ==
           controllers.end()) {
         continue;
       }
-      mounts = {cgroups + "/cpu", cgroups + "/" + std::string(fields[1])};
+      mounts = {cgroups + "/" + controller,
+                cgroups + "/" + std::string(fields[1])};
     }
     // A container sees its own group where the root is mounted, whatever its
     // path says.
     std::string path(absl::StripSuffix(fields[2], "/"));
     while (true) {
       for (const std::string& mount : mounts) {
-        const std::optional<double> quota = QuotaOf(mount + path);
-        if (quota && (!least || *quota < *least)) least = quota;
+        const std::optional<Limit> limit = read(mount + path);
+        if (limit && (!least || *limit < *least)) least = limit;
       }
       if (path.empty()) break;
       path.erase(path.rfind('/'));
@@ -78,9 +96,38 @@ std::optional<double> CpuQuota(const std::string& proc,
   return least;
 }
 
+}  // namespace
+
+std::optional<double> CpuQuota(const std::string& proc,
+                               const std::string& cgroups) {
+  return Least(proc, cgroups, "cpu", &QuotaOf);
+}
+
+std::optional<int64_t> MemoryLimit(const std::string& proc,
+                                   const std::string& cgroups) {
+  return Least(proc, cgroups, "memory", &MemoryOf);
+}
+
 int ThreadsWithin(std::optional<double> quota, int cores) {
   if (!quota || *quota >= cores) return cores;
   return std::max(1, static_cast<int>(std::ceil(*quota)));
+}
+
+bool CanStartThreads(int threads) {
+  std::vector<std::thread> started;
+  started.reserve(threads);
+  std::promise<void> enough;
+  const std::shared_future<void> wait = enough.get_future().share();
+  bool all = true;
+  try {
+    for (int i = 0; i < threads; ++i)
+      started.emplace_back([wait] { wait.wait(); });
+  } catch (const std::exception&) {
+    all = false;
+  }
+  enough.set_value();
+  for (std::thread& thread : started) thread.join();
+  return all;
 }
 
 }  // namespace clip
