@@ -18,6 +18,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "clip/control_group.h"
 #include "clip/host_port.h"
 #include "clip/model.h"
 #include "clip/monotonic.h"
@@ -43,6 +44,9 @@ constexpr int kExitUsage = 2;
 
 // Of the files that are reloaded when they change.
 constexpr absl::Duration kBetweenLooks = absl::Seconds(1);
+
+// With ours beside them. gRPC aborts where it cannot start one.
+constexpr int kThreadsOfGrpc = 16;
 
 // After a drain, even if the device never answers again.
 constexpr absl::Duration kTimeToEnd = absl::Seconds(10);
@@ -125,6 +129,11 @@ int Run(const CommandLine& asked) {
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
   RaiseFileLimit();
+  if (!clip::CanStartThreads(kThreadsOfGrpc)) {
+    spdlog::error("{} threads cannot be started; {}", kThreadsOfGrpc,
+                  kMoreMemory);
+    return kExitFailed;
+  }
   absl::StatusOr<std::unique_ptr<Server>> server =
       Server::Start(options.server, &Fail);
   if (!server.ok()) {
