@@ -290,18 +290,15 @@ class RunLengths {
         }
         x_ += fitting;
       } else if (what == 0) {  // the end of a row
-        while (done_ % width != 0) Put(0);
+        if (done_ % width != 0 && !PutZeros(width - done_ % width, run))
+          return false;
         x_ = 0;
       } else if (what == 1) {  // the end of the image
         return false;
       } else if (what == 2) {  // a jump
         if (bytes_.size() - at_ < 2) return false;
         const int right = Next(), up = Next();
-        int64_t zeros = std::min(count() - done_, right + up * width);
-        for (; zeros > 0; --zeros) {
-          if (zeros % width == 0 && !run->Continue(width)) return false;
-          Put(0);
-        }
+        if (!PutZeros(right + up * width, run)) return false;
         x_ = done_ % width;
       } else if (!ReadLiteral(what)) {
         return false;
@@ -315,6 +312,21 @@ class RunLengths {
   int Next() { return static_cast<uint8_t>(bytes_[at_++]); }
   void Put(int value) {
     if (done_ < count()) out_[done_++] = static_cast<uint8_t>(value);
+  }
+
+  // So many, or as many as there is room for. False: the run was stopped, which
+  // is looked at within rows too, since one can be a hundred million wide.
+  bool PutZeros(int64_t zeros, DecodeRun* run) {
+    constexpr int64_t kAtOnce = 1 << 16;
+    zeros = std::min(zeros, count() - done_);
+    while (zeros > 0) {
+      const int64_t n = std::min(zeros, kAtOnce);
+      if (!run->Continue(n)) return false;
+      std::memset(out_ + done_, 0, n);
+      done_ += n;
+      zeros -= n;
+    }
+    return true;
   }
 
   bool ReadLiteral(int length) {

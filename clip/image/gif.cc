@@ -164,19 +164,14 @@ class RowOrder {
 // Writes the frame's pixels into the canvas.
 absl::Status Paint(absl::string_view bytes, const Frame& frame, Image* canvas,
                    DecodeRun* run) {
-  GifLzw lzw(bytes.substr(frame.data), frame.bits);
+  GifLzw lzw(bytes.substr(frame.data), frame.bits, run);
   RowOrder order(frame.interlaced, frame.down);
   int x = 0;
-  size_t read = 0;
   for (int y = 0; y < frame.down;) {
     absl::Span<const uint8_t> pixels = lzw.Next();
-    if (pixels.empty()) return DamagedImage("GIF", lzw.reason());
-    // Codes that clear the table make no pixels and take time.
-    if (!run->Continue(
-            static_cast<int64_t>(pixels.size() + lzw.position() - read))) {
+    if (!run->Continue(static_cast<int64_t>(pixels.size())))
       return run->stopped();
-    }
-    read = lzw.position();
+    if (pixels.empty()) return DamagedImage("GIF", lzw.reason());
     while (!pixels.empty() && y < frame.down) {
       const size_t count = std::min<size_t>(pixels.size(), frame.across - x);
       uint8_t* row =

@@ -2,8 +2,12 @@
 
 namespace clip {
 
-GifLzw::GifLzw(absl::string_view data, int bits)
-    : data_(data), bits_(bits), clear_(1 << bits), end_((1 << bits) + 1) {
+GifLzw::GifLzw(absl::string_view data, int bits, DecodeRun* run)
+    : data_(data),
+      run_(run),
+      bits_(bits),
+      clear_(1 << bits),
+      end_((1 << bits) + 1) {
   Clear();
 }
 
@@ -27,7 +31,8 @@ bool GifLzw::ReadCode(int* code) {
       continue;
     }
     // A block is begun when all of it is there. An empty one, which ends a
-    // frame, is passed over.
+    // frame, is passed over: it makes no pixels and takes time.
+    if (!run_->Continue(1)) return false;
     if (at_ >= data_.size()) return false;
     const size_t size = static_cast<uint8_t>(data_[at_]);
     if (data_.size() - at_ - 1 < size) return false;
@@ -41,11 +46,13 @@ bool GifLzw::ReadCode(int* code) {
 }
 
 absl::Span<const uint8_t> GifLzw::Next() {
-  int code = 0;
-  do {
-    if (!ReadCode(&code)) return Fail("the file ends early");
+  int code = clear_;
+  while (code == clear_) {
+    // Codes that clear the table make no pixels and take time.
+    if (!run_->Continue(4) || !ReadCode(&code))
+      return Fail("the file ends early");
     if (code == clear_) Clear();
-  } while (code == clear_);
+  }
   if (code == end_) return Fail("its data ends before its last pixel");
   if (last_ < 0) {
     if (code > clear_) return Fail("its data has a code of no meaning");

@@ -8,38 +8,38 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "clip/image/codecs.h"
 
 namespace clip {
 
-//   GifLzw lzw(data, bits);
+//   GifLzw lzw(data, bits, run);
 //   while (...) { span = lzw.Next(); if (span.empty()) break; ... }
 //
 // Thread rule: use from one thread.
 class GifLzw {
  public:
   // `data`: the blocks of a frame, the first one's length first; borrowed.
-  // `bits`: of a colour, as the file says. REQUIRES: bits <= 8.
-  GifLzw(absl::string_view data, int bits);
+  // `bits`: of a colour, as the file says. REQUIRES: bits <= 8. `run` is asked
+  // about each block and each code; borrowed.
+  GifLzw(absl::string_view data, int bits, DecodeRun* run);
 
-  // The next pixels, 1 to 4096, valid until the next call. Empty: the data
-  // ends, or is damaged (reason() says how).
+  // The next pixels, 1 to 4096, valid until the next call. Empty: the run was
+  // stopped, or the data ends, or is damaged (reason() says how).
   absl::Span<const uint8_t> Next();
 
   const char* reason() const { return reason_; }
-
-  // Bytes of the file that were read.
-  size_t position() const { return at_; }
 
  private:
   static constexpr int kMostBits = 12;
   static constexpr int kCodes = 1 << kMostBits;
 
-  // False: the data ends.
+  // False: the data ends, or the run was stopped.
   bool ReadCode(int* code);
   void Clear();
   absl::Span<const uint8_t> Fail(const char* reason);
 
   const absl::string_view data_;
+  DecodeRun* const run_;
   size_t at_ = 0;
   int block_ = 0;  // bytes left in this one
   uint32_t buffer_ = 0;
