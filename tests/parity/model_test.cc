@@ -332,7 +332,7 @@ TEST_F(ModelTest, NamesUnsupportedKeysOfHuggingFace) {
     return PatchedError("hf", "config.json", patch);
   };
   EXPECT_THAT(config({{"model_type", "siglip"}}),
-              HasSubstr("'model_type' is \"siglip\""));
+              HasSubstr("'model_type' (\"siglip\") is a SigLIP"));
   EXPECT_THAT(config({{"model_type", "clip"},
                       {"text_config", {{"hidden_act", "relu"}}}}),
               HasSubstr("'text_config.hidden_act' is \"relu\""));
