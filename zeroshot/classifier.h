@@ -1,6 +1,4 @@
-// Classify: picture + weight set -> the best classes.
-//   logits = logit_scale x (weights [C, D] . embedding [D]), softmax over C
-// as in openai/CLIP's README ("Zero-Shot Prediction").
+// Classify: picture + weight sets -> the best classes (zeroshot/scores.h).
 #ifndef ZEROSHOT_ZEROSHOT_CLASSIFIER_H_
 #define ZEROSHOT_ZEROSHOT_CLASSIFIER_H_
 
@@ -13,27 +11,15 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "absl/types/span.h"
 #include "clip/model.h"
 #include "zeroshot/caller.h"
 #include "zeroshot/embedder.h"
+#include "zeroshot/scorer.h"
+#include "zeroshot/scores.h"
 #include "zeroshot/weight_set.h"
 #include "zeroshot/weight_store.h"
 
 namespace zeroshot {
-
-struct Prediction {
-  int class_index = 0;
-  std::string class_name;
-  float probability = 0;
-  float logit = 0;
-};
-
-// What one weight set makes of a picture.
-struct Scores {
-  std::vector<Prediction> predictions;  // best first; ties by class index
-  std::vector<float> probabilities;     // [C] in class order, if asked for
-};
 
 struct Answer : Scores {
   std::vector<Scores> more;  // of more_weight_set_ids, in their order
@@ -52,9 +38,6 @@ struct ClassifyCall {
   // null.
   std::function<absl::Status(int64_t)> admit_answer;
 };
-
-// Bytes on the wire that the scores of a set have at most.
-int64_t AnswerBytes(const WeightSet& set, int top_k, bool return_probabilities);
 
 // Thread rule: every method may be called from many threads at once.
 class Classifier {
@@ -76,14 +59,8 @@ class Classifier {
   const clip::Model* const model_;
   Embedder* const embedder_;
   WeightStore* const sets_;
+  Scorer scorer_;
 };
-
-// Scores one embedding ([D]) against a weight set. REQUIRES: equal D, and at
-// least one class. Internal: a logit is NaN or infinite.
-absl::StatusOr<Scores> Score(const WeightSet& set,
-                             absl::Span<const float> embedding,
-                             float logit_scale, int top_k,
-                             bool return_probabilities);
 
 }  // namespace zeroshot
 

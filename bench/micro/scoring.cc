@@ -1,5 +1,5 @@
-// One embedding against a weight set of many classes: logits, softmax, the
-// best five.
+// Embeddings against a weight set of many classes: cosines, softmax, the best
+// five; one caller alone, and 32 at once who share what they can.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
@@ -11,24 +11,32 @@
 
 namespace {
 
-void Score(benchmark::State& state) {
-  const int classes = state.range(0), dim = state.range(1);
+std::vector<float> Values(size_t count) {
   std::minstd_rand random(1);
-  const auto value = [&] {
-    return static_cast<float>(random() % 2001) / 1000.0f - 1.0f;
-  };
+  std::vector<float> values = zeroshot::MakeWeights(count);
+  for (float& value : values) {
+    value = (static_cast<float>(random() % 2001) / 1000.0f - 1.0f) * 0.06f;
+  }
+  return values;
+}
+
+zeroshot::WeightSet MakeSet(int classes, int dim) {
   zeroshot::WeightSet set;
   set.class_names.resize(classes);
   set.embedding_dim = dim;
-  set.weights = zeroshot::MakeWeights(int64_t{classes} * dim);
-  for (float& weight : set.weights) weight = value() * 0.06f;
-  std::vector<float> embedding(dim);
-  for (float& x : embedding) x = value() * 0.06f;
+  set.weights = Values(int64_t{1} * classes * dim);
+  return set;
+}
+
+void Score(benchmark::State& state) {
+  const zeroshot::WeightSet set = MakeSet(state.range(0), state.range(1));
+  const std::vector<float> embedding = Values(set.embedding_dim);
+  zeroshot::Scorer scorer;
   const int top_k = state.range(2);
   const bool all = state.range(3) != 0;
   for (auto _ : state) {
-    benchmark::DoNotOptimize(
-        *zeroshot::Score(set, embedding, 100.0f, top_k, all));
+    benchmark::DoNotOptimize(*zeroshot::ScoresOf(
+        set, scorer.Cosines(set, embedding), {100, top_k, all}));
   }
   state.SetLabel(all ? "all probabilities" : "best ones");
   state.SetBytesProcessed(state.iterations() * set.weights.size() *
@@ -41,6 +49,28 @@ BENCHMARK(Score)
     ->Args({100'000, 768, 1000, 0})
     ->Args({100'000, 768, 100'000, 0})
     ->Args({100'000, 768, 5, 1})
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+
+// What 32 Classify calls inside do once they have their embeddings.
+void ScoreTogether(benchmark::State& state) {
+  static zeroshot::WeightSet set;
+  static zeroshot::Scorer scorer;
+  if (state.thread_index() == 0) set = MakeSet(state.range(0), state.range(1));
+  const std::vector<float> embedding = Values(state.range(1));
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(zeroshot::AnswerBytes(set, 5, false));
+    benchmark::DoNotOptimize(*zeroshot::ScoresOf(
+        set, scorer.Cosines(set, embedding), {100, 5, false}));
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+
+BENCHMARK(ScoreTogether)
+    ->Args({100'000, 128})
+    ->Args({100'000, 512})
+    ->Args({100'000, 768})
+    ->Threads(32)
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 

@@ -4,31 +4,12 @@
 //
 // Everything but the table is in an unnamed namespace, for the reason that
 // vectors.h gives.
+#include "clip/kernels/exp.h"
 #include "clip/kernels/tower_kernels.h"
 #include "clip/kernels/vectors.h"
 
 namespace clip::CLIP_ISA {
 namespace {
-
-// e^x for x in -87 ... 88, clamped there; within 2 units in the last place.
-// Cody and Waite's reduction and the polynomial of Cephes' expf (Moshier).
-CLIP_INLINE Floats Exp(Floats x) {
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds
-  const Floats lowest = Floats{} - 87.0f, highest = Floats{} + 88.0f;
-  x = x < lowest ? lowest : x;
-  x = x > highest ? highest : x;
-  const Floats shifted = x * 1.44269504088896341f + kRound;
-  const Floats n = shifted - kRound;
-  const Floats r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
-  Floats y = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  y = y * r + 8.3334519073e-3f;
-  y = y * r + 4.1665795894e-2f;
-  y = y * r + 1.6666665459e-1f;
-  y = y * r + 5.0000001201e-1f;
-  y = y * r * r + r + 1.0f;
-  // The low bits of `shifted` are n.
-  return y * (Floats)(((Words)shifted + 127) << 23);
-}
 
 CLIP_INLINE Floats QuickGelu(const Floats& x) {
   return x / (1.0f + Exp(-1.702f * x));

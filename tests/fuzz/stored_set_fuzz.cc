@@ -109,7 +109,8 @@ void CheckUse(const zeroshot::WeightSet& set) {
     if (!zeroshot::CheckUnitRows(set).ok()) continue;
     const std::vector<float> row(dim, 1);
     FUZZ_CHECK(zeroshot::AnswerBytes(set, 3, true) > 0);
-    (void)zeroshot::Score(set, row, 100, 3, true);
+    (void)zeroshot::ScoresOf(set, zeroshot::Scorer().Cosines(set, row),
+                             {100, 3, true});
   }
 }
 

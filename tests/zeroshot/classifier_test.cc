@@ -27,6 +27,14 @@ WeightSet ThreeClasses() {
   return set;
 }
 
+// As Classifier scores: cosines, then the answer to them.
+absl::StatusOr<Scores> Score(const WeightSet& set,
+                             absl::Span<const float> embedding, float scale,
+                             int top_k, bool return_probabilities) {
+  return ScoresOf(set, Scorer().Cosines(set, embedding),
+                  {scale, top_k, return_probabilities});
+}
+
 TEST(ScoreTest, IsTheSoftmaxOfScaledCosines) {
   const Scores answer = *Score(ThreeClasses(), {0, 1}, 10, 3, true);
   const double sum = 1 + std::exp(-10) + std::exp(-2);
