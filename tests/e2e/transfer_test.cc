@@ -20,7 +20,9 @@
 namespace e2e {
 namespace {
 
+using ::testing::FloatNear;
 using ::testing::HasSubstr;
+using ::testing::Pointwise;
 using ::testing::StartsWith;
 
 const char kGolden[] = ZEROSHOT_SOURCE_DIR "/tests/testdata/golden/weight_sets";
@@ -120,8 +122,10 @@ TEST_F(TransferEndToEndTest, ASetGoesOutAndInAgain) {
   const std::string imported = Ask({"import", safetensors});
   EXPECT_EQ(Ask({"import", npy, absl::StrCat("--classes_file=", names)}),
             imported);
-  EXPECT_EQ(Probabilities("frog.png", imported),
-            Probabilities("frog.png", built));
+  // Not to the bit: how many threads share a sum depends on what else the
+  // machine does.
+  EXPECT_THAT(Probabilities("frog.png", imported),
+              Pointwise(FloatNear(1e-5f), Probabilities("frog.png", built)));
   EXPECT_THAT(Ask({"show", imported}), HasSubstr("sailboat"));
   Ask({"delete", imported});
   EXPECT_THAT(Ask({"classify", absl::StrCat("--weight_set=", imported),

@@ -26,7 +26,9 @@ namespace {
 
 using nlohmann::json;
 using ::testing::AllOf;
+using ::testing::FloatNear;
 using ::testing::HasSubstr;
+using ::testing::Pointwise;
 using testing::RandomCheckpoint;
 using testing::TinyVit;
 
@@ -321,9 +323,9 @@ TEST_F(ModelTest, RefusesAnotherPreprocessing) {
               HasSubstr("'resample' is 2, supported is only 3"));
   EXPECT_THAT(preprocessor({{"resample", 3}, {"do_resize", false}}),
               HasSubstr("'do_resize' is false"));
-  EXPECT_THAT(preprocessor({{"do_resize", true},
-                            {"size", {{"longest_edge", 224}}}}),
-              HasSubstr("supported is only {\"shortest_edge\":224}"));
+  EXPECT_THAT(
+      preprocessor({{"do_resize", true}, {"size", {{"longest_edge", 224}}}}),
+      HasSubstr("supported is only {\"shortest_edge\":224}"));
 }
 
 TEST_F(ModelTest, NamesUnsupportedKeysOfHuggingFace) {
@@ -441,8 +443,12 @@ TEST_F(ModelTest, RowsDoNotDependOnTheirCompany) {
   }
 }
 
+// On a number of threads that is fixed: beside other programs TeamChoice takes
+// fewer of several, and sums differ in their last bits.
 TEST_F(ModelTest, TheSameSequencesGiveTheSameBytes) {
-  const auto model = LoadState();
+  ModelOptions options = kCpuFp32;
+  options.threads = 1;
+  const auto model = LoadState(options);
   ASSERT_TRUE(model.ok()) << model.status();
   const auto sequences = ManySequences();
   const auto first = testing::EncodeText(**model, sequences);
@@ -459,14 +465,20 @@ TEST_F(ModelTest, ManyThreadsMayCallAtOnce) {
   const std::vector<float> expected_image = *(*model)->EncodeImages(crops);
   const std::vector<float> expected_text =
       *testing::EncodeText(**model, sequences);
+  // Not to the bit: how many threads share the sums depends on what else the
+  // machine does (TeamChoice).
+  const auto near = [](const std::vector<float>& expected) {
+    return Pointwise(FloatNear(1e-6f), expected);
+  };
   std::vector<std::thread> threads;
   for (int i = 0; i < 2; ++i) {
     threads.emplace_back([&] {
-      EXPECT_EQ(*testing::EncodeText(**model, sequences), expected_text);
+      EXPECT_THAT(*testing::EncodeText(**model, sequences),
+                  near(expected_text));
     });
     threads.emplace_back([&] {
       for (int round = 0; round < 20; ++round)
-        EXPECT_EQ(*(*model)->EncodeImages(crops), expected_image);
+        EXPECT_THAT(*(*model)->EncodeImages(crops), near(expected_image));
     });
   }
   for (std::thread& thread : threads) thread.join();
