@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/time.h"
 #include "client/cli/bench_report.h"
 #include "client/cli/command.h"
 #include "client/cli/load.h"
@@ -200,6 +201,21 @@ void Sweep(const Options& options, const MeasurePoint& measure,
                   options.latency_bound);
 }
 
+// Why a point has no figures: only errors, which the report names, or calls
+// that take longer than its windows.
+std::string NothingAnswered(const Load& load, const Point& point,
+                            absl::Duration window) {
+  const std::string at = load.rate > 0
+                             ? absl::StrCat(load.rate, " a second")
+                             : absl::StrCat(load.concurrency, " at once");
+  if (point.summary.num_errors() > 0) {
+    return absl::StrCat(at, ": every call failed");
+  }
+  return absl::StrCat(at, ": no call ended within the ", point.windows,
+                      " windows of ", absl::FormatDuration(window),
+                      "; a longer --window measures a slower server");
+}
+
 int RunBench(const Invocation& run) {
   absl::StatusOr<Options> options = ReadOptions(run);
   if (!options.ok()) return UsageError(run, options.status());
@@ -229,11 +245,15 @@ int RunBench(const Invocation& run) {
     Sweep(*options, measure, &report);
     return kOk;
   }
-  bool any_answer = true;
+  int exit = kOk;
   for (const Load& load : options->loads) {
-    any_answer = measure(load).summary.calls_per_second > 0 && any_answer;
+    const Point point = measure(load);
+    if (point.summary.calls_per_second > 0) continue;
+    *run.console.err << NothingAnswered(load, point, options->load.window)
+                     << "\n";
+    exit = kCallFailed;
   }
-  return any_answer ? kOk : kCallFailed;
+  return exit;
 }
 
 }  // namespace

@@ -274,6 +274,20 @@ TEST_F(BenchCommandTest, ASweepEndsWithTheBestLoad) {
   server_.classify = nullptr;
 }
 
+TEST_F(BenchCommandTest, SaysWhyAPointHasNoFigures) {
+  std::atomic<int> calls = 0;
+  server_.classify = [&](const auto&, auto* response) {
+    // The first one warms up, the others take longer than all windows.
+    if (calls++ > 0) absl::SleepFor(absl::Seconds(3));
+    response->add_predictions();
+    return grpc::Status::OK;
+  };
+  EXPECT_EQ(Run({"--weight_set=x", "--concurrency=2", "--max_windows=3"}), 1);
+  EXPECT_THAT(err_, HasSubstr("2 at once: no call ended within the 3 "
+                              "windows of 60ms; a longer --window"));
+  server_.classify = nullptr;
+}
+
 TEST_F(BenchCommandTest, SaysWhatIsWrongBeforeItLoadsTheServer) {
   EXPECT_EQ(Run({"--weight_set=unknown"}), 1);
   EXPECT_THAT(err_, HasSubstr("NOT_FOUND"));
