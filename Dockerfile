@@ -92,8 +92,11 @@ STOPSIGNAL SIGTERM
 # Kubernetes does not read this: it asks by gRPC itself.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
     CMD ["zeroshot_client", "health", "--timeout=3s"]
-# Variables, so that others (-e ZEROSHOT_LISTEN=...) and flags replace them.
-ENV ZEROSHOT_LISTEN=0.0.0.0:50051 ZEROSHOT_METRICS_LISTEN=0.0.0.0:9464
+# Variables, so that others (-e ZEROSHOT_LISTEN=...) and flags replace them. An
+# image for GPUs that sees none ends, instead of serving slowly.
+ENV ZEROSHOT_DEVICE=$DEVICE ZEROSHOT_LISTEN=0.0.0.0:50051 ZEROSHOT_METRICS_LISTEN=0.0.0.0:9464
+# What the NVIDIA container runtime goes by; others ignore it.
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 # Flags follow the image's name. Real models come by a volume:
 # -v ./models:/models:ro IMAGE --model=/models/ViT-B-32.pt
 ENTRYPOINT ["zeroshot_server"]

@@ -60,6 +60,32 @@ absl::StatusOr<std::vector<std::string>> DeviceNames(absl::string_view asked,
   return names;
 }
 
+std::string WhyNoGpu(int driver, int needed) {
+  const auto version = [](int cuda) {
+    return absl::StrCat(cuda / 1000, ".", cuda % 1000 / 10);
+  };
+  if (driver == 0) {
+    return "there is no driver of NVIDIA's; a container sees it with "
+           "--gpus all";
+  }
+  if (driver / 1000 < needed / 1000) {
+    return absl::StrCat("the driver supports CUDA ", version(driver),
+                        ", this build needs ", version(needed),
+                        ": install NVIDIA's driver 580 or newer, or on "
+                        "data-centre cards cuda-compat-13-0");
+  }
+  return "the driver shows no GPU; look at nvidia-smi and at "
+         "CUDA_VISIBLE_DEVICES";
+}
+
+std::string WhyNotThisGpu(int major, int minor) {
+  constexpr int kMajor = 7, kMinor = 5;  // cmake/Cuda.cmake
+  if (major > kMajor || (major == kMajor && minor >= kMinor)) return "";
+  return absl::StrCat("its compute capability is ", major, ".", minor,
+                      ", this build has code for ", kMajor, ".", kMinor,
+                      " (Turing) and newer");
+}
+
 std::string JoinDeviceNames(const std::vector<std::string>& names) {
   std::string joined = names[0];
   for (size_t i = 1; i < names.size(); ++i) {

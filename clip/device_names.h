@@ -20,6 +20,15 @@ namespace clip {
 absl::StatusOr<std::vector<std::string>> DeviceNames(absl::string_view asked,
                                                      int gpus);
 
+// Why this process sees no GPU, and what to do about it. `driver` and `needed`
+// are versions of CUDA as cudaDriverGetVersion writes them, 13000 for 13.0:
+// what the driver supports, 0 if there is none, and what the build needs.
+std::string WhyNoGpu(int driver, int needed);
+
+// What is wrong with a GPU of the compute capability `major`.`minor`: nothing,
+// or that this build has no code for it.
+std::string WhyNotThisGpu(int major, int minor);
+
 // The names as one: "cpu", "cuda:0", "cuda:0,2".
 std::string JoinDeviceNames(const std::vector<std::string>& names);
 

@@ -62,6 +62,10 @@ void DescribeModel(const clip::ModelInfo& info, Lines* lines) {
   }
   lines->Add("embeddings", absl::StrFormat("%d floats", info.embedding_dim));
   lines->Add("runs on", absl::StrCat(info.device, " in ", info.precision));
+  for (const clip::Device& device : info.devices) {
+    if (!device.card.empty()) lines->Add(device.name, device.card);
+  }
+  if (!info.why_no_gpu.empty()) lines->Add("no GPU", info.why_no_gpu);
   lines->Add("memory",
              absl::StrFormat("about %.0f MiB for the weights",
                              static_cast<double>(WeightBytes(info)) / kMiB));

@@ -134,8 +134,13 @@ int Run(const CommandLine& asked) {
                   kMoreMemory);
     return kExitFailed;
   }
-  absl::StatusOr<std::unique_ptr<Server>> server =
-      Server::Start(options.server, &Fail);
+  ServerOptions limits = options.server;
+  if (!options.max_inflight_asked_for) {
+    // A device that is missing is told of when the model is loaded.
+    const auto devices = clip::Model::Devices(options.tower);
+    if (devices.ok()) limits.max_inflight = InflightFor(options, *devices);
+  }
+  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(limits, &Fail);
   if (!server.ok()) {
     spdlog::error("{}", std::string(server.status().message()));
     return kExitFailed;
@@ -179,12 +184,10 @@ int Run(const CommandLine& asked) {
                   memory ? absl::StrCat("; ", kMoreMemory) : "");
     return kExitFailed;
   }
+  const clip::ModelInfo info = (*model)->info();
   const std::string line =
-      StartLine((*model)->info(), address, clip::MonotonicNow() - start);
+      StartLine(info, address, clip::MonotonicNow() - start);
   EndStartGuard();
-  const bool is_demo = (*model)->info().is_demo;
-  const std::string graphs = (*model)->info().graphs;
-  const std::vector<std::string> taken = (*model)->info().warnings;
   // A signal still ends the program at once, even if the device hangs.
   if (absl::Status ready = (*server)->Prepare(*std::move(model)); !ready.ok()) {
     spdlog::error("cannot serve: {}", std::string(ready.message()));
@@ -195,15 +198,21 @@ int Run(const CommandLine& asked) {
   CatchStopSignals();
   (*server)->Open();
   spdlog::info("{}", line);
-  if (is_demo) {
+  if (info.is_demo) {
     spdlog::warn(
         "this is the demo model: it knows pictograms and simple objects, not "
         "the world; --model=PATH serves another one");
   }
-  for (const std::string& warning : taken) {
+  for (const std::string& warning : info.warnings) {
     spdlog::warn("the model: {}", warning);
   }
-  if (!graphs.empty()) spdlog::info("{}", graphs);
+  for (const clip::Device& device : info.devices) {
+    if (!device.card.empty()) spdlog::info("{}: {}", device.name, device.card);
+  }
+  if (!info.graphs.empty()) spdlog::info("{}", info.graphs);
+  if (!info.why_no_gpu.empty()) {
+    spdlog::warn("serving on the CPU, because {}", info.why_no_gpu);
+  }
 
   const int stop_signal = WaitForStop(server->get());
   // Whoever presses Ctrl-C is no load balancer; who cannot be reached needs

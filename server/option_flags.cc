@@ -118,7 +118,8 @@ void DeclareLimits(Flags* flags, ServerOptions* out) {
   flags->Topic("Limits");
   flags->Integer(
       "max_inflight", 1, 100'000, &out->max_inflight,
-      "Images and EmbedTexts calls inside at once. More are refused");
+      "Images and EmbedTexts calls inside at once. More are refused. On GPUs "
+      "the default is three full batches for each");
   flags->Integer("max_builds", 1, 10'000, &out->max_builds,
                  "Builds at once. More are refused");
   // protobuf cannot parse a message over 2 GiB.

@@ -134,6 +134,7 @@ absl::Status Finish(const Flags& flags, const FlagExtras& extras,
     status.Update(CheckListen(flags, "metrics_listen", out->metrics_listen));
   }
   out->metrics_asked_for = flags.IsSet("metrics_listen");
+  out->max_inflight_asked_for = flags.IsSet("max_inflight");
   status.Update(CheckDevice(flags, out->tower.device));
   status.Update(CheckSecurity(flags, out->server));
   status.Update(ReadRedis(flags, extras, &out->server));
@@ -247,6 +248,18 @@ absl::StatusOr<CommandLine> ReadCommandLine(
   out.action =
       extras.check ? CommandLine::Action::kCheck : CommandLine::Action::kServe;
   return out;
+}
+
+int InflightFor(const Options& options,
+                const std::vector<std::string>& devices) {
+  constexpr int kBatches = 3;
+  const int batch = options.tower.max_batch > 0 ? options.tower.max_batch
+                                                : clip::ModelOptions::kGpuBatch;
+  const auto gpus =
+      std::count_if(devices.begin(), devices.end(),
+                    [](const std::string& name) { return name != "cpu"; });
+  return std::max(options.server.max_inflight,
+                  kBatches * batch * static_cast<int>(gpus));
 }
 
 }  // namespace zeroshot::server

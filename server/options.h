@@ -72,6 +72,7 @@ struct Options {
   // Whether that was asked for. The default one is done without if its port is
   // in use.
   bool metrics_asked_for = false;
+  bool max_inflight_asked_for = false;  // else see InflightFor
   clip::ModelOptions tower;
   ServerOptions server;
   LogFormat log_format = LogFormat::kText;
@@ -79,6 +80,12 @@ struct Options {
   absl::Duration drain_grace = absl::Seconds(5);
   absl::Duration drain_timeout = absl::Seconds(25);
 };
+
+// --max_inflight where it is not given, on devices of these names ("cpu",
+// "cuda:0"): enough that each GPU has a batch to compute, one that waits, and
+// one whose pictures are decoded.
+int InflightFor(const Options& options,
+                const std::vector<std::string>& devices);
 
 // What the program is asked to do, and with what.
 struct CommandLine {

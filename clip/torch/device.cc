@@ -14,20 +14,53 @@
 
 namespace clip {
 
-absl::StatusOr<std::vector<at::Device>> ChooseDevices(const std::string& name) {
-  const int gpus = BuiltWithCuda() && at::hasCUDA()
-                       ? at::detail::getCUDAHooks().deviceCount()
-                       : 0;
+namespace {
+
+int Gpus() {
+  return BuiltWithCuda() && at::hasCUDA()
+             ? at::detail::getCUDAHooks().deviceCount()
+             : 0;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<at::Device>> ChooseDevices(const std::string& name,
+                                                      std::string* why_no_gpu) {
   const absl::StatusOr<std::vector<std::string>> names =
-      DeviceNames(name, gpus);
+      DeviceNames(name, Gpus());
   if (absl::IsFailedPrecondition(names.status()) && !BuiltWithCuda()) {
     return absl::FailedPreconditionError(absl::StrCat(
         "device '", name,
         "': this build computes on the CPU only; the build with CUDA is the "
         "preset 'cuda' (scripts/setup --cuda)"));
   }
+  std::string why;  // there is no GPU to be had
+  if (BuiltWithCuda() && Gpus() == 0)
+    why = WhyNoGpu(CudaOfDriver(), CudaOfBuild());
+  if (absl::IsFailedPrecondition(names.status()) && !why.empty())
+    return absl::FailedPreconditionError(
+        absl::StrCat("device '", name, "': ", why));
   if (!names.ok()) return names.status();
-  return std::vector<at::Device>(names->begin(), names->end());
+  std::vector<at::Device> devices;
+  for (const std::string& each : *names) {
+    const at::Device device(each);
+    if (device.is_cuda()) {
+      const auto [major, minor] = CudaCapability(device.index());
+      // A GPU that does not say is no matter for here: loading will tell.
+      const std::string wrong = major == 0 ? "" : WhyNotThisGpu(major, minor);
+      if (!wrong.empty()) {
+        why = absl::StrCat(each, " (", CudaCardName(device.index()),
+                           ") cannot be used: ", wrong);
+        if (name != "auto") return absl::FailedPreconditionError(why);
+        continue;
+      }
+    }
+    devices.push_back(device);
+  }
+  if (devices.empty()) devices.push_back(at::kCPU);
+  if (why_no_gpu != nullptr && name == "auto" && devices[0].is_cpu())
+    *why_no_gpu = why;
+  return devices;
 }
 
 absl::StatusOr<std::string> ChoosePrecision(const std::string& name,

@@ -14,8 +14,11 @@ namespace clip {
 
 // What clip/device_names.h makes of `name` here. At least one; if the first is
 // the CPU, no other. FailedPrecondition also for a build without towers for
-// CUDA.
-absl::StatusOr<std::vector<at::Device>> ChooseDevices(const std::string& name);
+// CUDA, and for a GPU that the build has no code for, which auto passes over. A
+// build for GPUs says in `why_no_gpu`, unless it is null, why auto takes the
+// CPU.
+absl::StatusOr<std::vector<at::Device>> ChooseDevices(
+    const std::string& name, std::string* why_no_gpu = nullptr);
 
 // `name`, or for auto the fastest that keeps the answers: fp16 on CUDA, bf16 on
 // CPUs that have it in hardware, else fp32. InvalidArgument for one that the

@@ -10,6 +10,8 @@
 #include <numeric>
 #include <set>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -33,7 +35,7 @@ namespace {
 // Of images, unless told otherwise. A GPU still gains from more where a CPU's
 // threads have long had enough; its graphs' memory grows with it
 // (clip/torch/cuda/image_graphs.h).
-constexpr int kCpuBatch = 32, kCudaBatch = 256;
+constexpr int kCpuBatch = 32;
 
 int ThreadsFor(const ModelOptions& options) {
   // LibTorch's own number: what is set for a model, it gives to new threads.
@@ -41,17 +43,30 @@ int ThreadsFor(const ModelOptions& options) {
   return options.threads > 0 ? options.threads : ThreadsWithin(CpuQuota(), all);
 }
 
+std::string Card(int index) {
+  const auto [major, minor] = CudaCapability(index);
+  const int cuda = CudaOfDriver();
+  return absl::StrCat(CudaCardName(index), ", compute capability ", major, ".",
+                      minor, ", driver for CUDA ", cuda / 1000, ".",
+                      cuda % 1000 / 10);
+}
+
 // All that is known before a weight is read.
 ModelInfo Describe(const Checkpoint& checkpoint, const at::Device& device,
-                   const std::string& precision, const ModelOptions& options) {
+                   const std::string& precision, const ModelOptions& options,
+                   const std::string& why_no_gpu) {
   const Architecture& all = checkpoint.architecture;
   ModelInfo info;
   info.name = checkpoint.name;
   info.is_demo = checkpoint.is_demo;
   info.family = FamilyName(all);
   info.device = device.str();
-  info.devices = {
-      {device.str(), device.is_cuda() ? CudaBusId(device.index()) : ""}};
+  info.devices = {{device.str(), "", ""}};
+  if (device.is_cuda()) {
+    info.devices[0].pci_bus_id = CudaBusId(device.index());
+    info.devices[0].card = Card(device.index());
+  }
+  info.why_no_gpu = why_no_gpu;
   info.batches_at_once = device.is_cuda() ? 2 : 1;
   info.precision = precision;
   info.activation = std::string(ActivationName(all.text.activation));
@@ -77,6 +92,7 @@ ModelInfo Describe(const Checkpoint& checkpoint, const at::Device& device,
 // What a model would be, and all that it takes to load it.
 struct Plan {
   std::vector<at::Device> devices;
+  std::string why_no_gpu;
   std::string precision;
   Checkpoint checkpoint;
 };
@@ -88,8 +104,9 @@ absl::StatusOr<Plan> MakePlan(const std::string& path,
         absl::StrCat("threads is ", options.threads, " and max_batch ",
                      options.max_batch, ", allowed are from 0 on"));
   }
+  std::string why_no_gpu;
   absl::StatusOr<std::vector<at::Device>> devices =
-      ChooseDevices(options.device);
+      ChooseDevices(options.device, &why_no_gpu);
   if (!devices.ok()) return devices.status();
   absl::StatusOr<std::string> precision =
       ChoosePrecision(options.precision, devices->front());
@@ -99,17 +116,18 @@ absl::StatusOr<Plan> MakePlan(const std::string& path,
   if (!checkpoint.ok()) return checkpoint.status();
   absl::Status vocabulary = CheckVocabulary(*checkpoint);
   if (!vocabulary.ok()) return vocabulary;
-  return Plan{*std::move(devices), *std::move(precision),
+  return Plan{*std::move(devices), std::move(why_no_gpu), *std::move(precision),
               *std::move(checkpoint)};
 }
 
-// The model on one device.
-absl::StatusOr<std::unique_ptr<Model>> LoadOn(const at::Device& device,
-                                              const std::string& precision,
-                                              const Checkpoint& checkpoint,
-                                              const ModelOptions& options) {
+// The model on one device, not warmed up yet.
+absl::StatusOr<std::unique_ptr<SteppedModel>> LoadOn(
+    const at::Device& device, const Plan& plan, const std::string& fingerprint,
+    const ModelOptions& options) {
+  const std::string& precision = plan.precision;
+  const Checkpoint& checkpoint = plan.checkpoint;
   const int max_batch = options.max_batch > 0 ? options.max_batch
-                        : device.is_cuda()    ? kCudaBatch
+                        : device.is_cuda()    ? ModelOptions::kGpuBatch
                                               : kCpuBatch;
   const auto compute = std::make_shared<ComputeThread>();
   const auto load = [&]() -> absl::StatusOr<std::unique_ptr<SteppedModel>> {
@@ -121,9 +139,9 @@ absl::StatusOr<std::unique_ptr<Model>> LoadOn(const at::Device& device,
     }
     at::set_num_threads(threads);
     const WeightLoader loader(checkpoint, {device, TypeFor(precision, device)});
-    if (device.is_cuda()) SetUpCuda();
-    ModelInfo info = Describe(checkpoint, device, precision, options);
-    info.fingerprint = Fingerprint(checkpoint);
+    ModelInfo info =
+        Describe(checkpoint, device, precision, options, plan.why_no_gpu);
+    info.fingerprint = fingerprint;
     info.unseen_tokens = UnseenTokens(checkpoint);
     info.logit_scale = std::exp(
         WeightLoader(checkpoint, {}).Float("logit_scale").item<float>());
@@ -133,12 +151,30 @@ absl::StatusOr<std::unique_ptr<Model>> LoadOn(const at::Device& device,
                                          max_batch, compute),
         std::move(info), checkpoint.architecture.causal_text);
   };
-  absl::StatusOr<std::unique_ptr<SteppedModel>> model =
-      Guarded(compute.get(), device, load);
-  if (!model.ok()) return model.status();
-  absl::Status status = (*model)->WarmUp();
-  if (!status.ok()) return status;
-  return *std::move(model);
+  return Guarded(compute.get(), device, load);
+}
+
+// On all devices at once: each takes its weights over a bus of its own.
+std::vector<absl::StatusOr<std::unique_ptr<SteppedModel>>> LoadOnAll(
+    const Plan& plan, const ModelOptions& options) {
+  const std::string fingerprint = Fingerprint(plan.checkpoint);
+  std::vector<absl::StatusOr<std::unique_ptr<SteppedModel>>> models(
+      plan.devices.size());
+  const auto load = [&](size_t i) {
+    models[i] = LoadOn(plan.devices[i], plan, fingerprint, options);
+  };
+  std::vector<std::thread> threads;
+  threads.reserve(models.size());
+  for (size_t i = 1; i < models.size(); ++i) {
+    try {
+      threads.emplace_back(load, i);
+    } catch (const std::system_error&) {  // there is no thread to be had
+      load(i);
+    }
+  }
+  load(0);
+  for (std::thread& thread : threads) thread.join();
+  return models;
 }
 
 }  // namespace
@@ -148,11 +184,20 @@ absl::StatusOr<ModelInfo> Model::Inspect(const std::string& path,
   const absl::StatusOr<Plan> plan = MakePlan(path, options);
   if (!plan.ok()) return plan.status();
   ModelInfo info = Describe(plan->checkpoint, plan->devices.front(),
-                            plan->precision, options);
+                            plan->precision, options, plan->why_no_gpu);
   for (size_t i = 1; i < plan->devices.size(); ++i) {
     absl::StrAppend(&info.device, ",", plan->devices[i].str());
   }
   return info;
+}
+
+absl::StatusOr<std::vector<std::string>> Model::Devices(
+    const ModelOptions& options) {
+  const auto devices = ChooseDevices(options.device);
+  if (!devices.ok()) return devices.status();
+  std::vector<std::string> names;
+  for (const at::Device& device : *devices) names.push_back(device.str());
+  return names;
 }
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Load(
@@ -161,12 +206,15 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(
   if (!plan.ok()) return plan.status();
   absl::Status finite = CheckFinite(plan->checkpoint);
   if (!finite.ok()) return finite;
+  if (plan->devices.front().is_cuda()) SetUpCuda();
   std::vector<std::unique_ptr<Model>> replicas;
-  for (const at::Device& device : plan->devices) {
-    absl::StatusOr<std::unique_ptr<Model>> replica =
-        LoadOn(device, plan->precision, plan->checkpoint, options);
-    if (!replica.ok()) return replica.status();
-    replicas.push_back(*std::move(replica));
+  for (auto& model : LoadOnAll(*plan, options)) {
+    if (!model.ok()) return model.status();
+    // One after the other: while one captures its graphs, the allocator that
+    // all share must not give memory back.
+    absl::Status warm = (*model)->WarmUp();
+    if (!warm.ok()) return warm;
+    replicas.push_back(*std::move(model));
   }
   // The CPU is never lost.
   if (plan->devices.front().is_cpu()) return std::move(replicas[0]);

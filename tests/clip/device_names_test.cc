@@ -43,6 +43,29 @@ TEST(DeviceNamesTest, RefusesOtherNames) {
   }
 }
 
+TEST(DeviceNamesTest, WhoSeesNoGpuIsToldWhatToDo) {
+  EXPECT_THAT(WhyNoGpu(0, 13000), HasSubstr("--gpus all"));
+  for (const auto& [driver, says] :
+       {std::pair(12040, "CUDA 12.4"), {12020, "12.2"}, {11080, "11.8"}}) {
+    EXPECT_THAT(WhyNoGpu(driver, 13000),
+                AllOf(HasSubstr(says), HasSubstr("needs 13.0"),
+                      HasSubstr("driver 580"), HasSubstr("cuda-compat-13-0")));
+  }
+  for (const int driver : {13000, 13010, 14000}) {
+    EXPECT_THAT(WhyNoGpu(driver, 13000), HasSubstr("CUDA_VISIBLE_DEVICES"));
+  }
+}
+
+TEST(DeviceNamesTest, AGpuThatTheBuildHasNoCodeForIsToldSo) {
+  EXPECT_THAT(WhyNotThisGpu(7, 0),
+              AllOf(HasSubstr("7.0"), HasSubstr("7.5 (Turing) and newer")));
+  EXPECT_THAT(WhyNotThisGpu(6, 1), HasSubstr("6.1"));
+  for (const auto& [major, minor] :
+       {std::pair(7, 5), {8, 0}, {9, 0}, {10, 0}, {12, 1}}) {
+    EXPECT_EQ(WhyNotThisGpu(major, minor), "");
+  }
+}
+
 TEST(DeviceNamesTest, JoinsWhatItTookApart) {
   for (const char* asked : {"cpu", "cuda:0", "cuda:1,0,2"}) {
     EXPECT_EQ(JoinDeviceNames(*DeviceNames(asked, 3)), asked);

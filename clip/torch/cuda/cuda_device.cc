@@ -25,12 +25,32 @@ std::string CudaBusId(int index) {
   return absl::StrFormat("%08x:%02x:%02x.0", domain, bus, device);
 }
 
-bool CudaHasBFloat16(int index) {
-  int major = 0;
-  return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor,
-                                index) == cudaSuccess &&
-         major >= 8;
+int CudaOfDriver() {
+  int version = 0;
+  return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
 }
+
+int CudaOfBuild() { return CUDART_VERSION; }
+
+std::pair<int, int> CudaCapability(int index) {
+  int major = 0, minor = 0;
+  if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor,
+                             index) != cudaSuccess ||
+      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor,
+                             index) != cudaSuccess) {
+    return {0, 0};
+  }
+  return {major, minor};
+}
+
+std::string CudaCardName(int index) {
+  cudaDeviceProp properties;
+  return cudaGetDeviceProperties(&properties, index) == cudaSuccess
+             ? properties.name
+             : "a GPU that CUDA has no name for";
+}
+
+bool CudaHasBFloat16(int index) { return CudaCapability(index).first >= 8; }
 
 std::string CudaFault(int index) {
   // CUDA's own calls, which do not throw: this runs while an exception is

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "clip/compute_thread.h"
 #include "clip/engine.h"
@@ -19,6 +20,17 @@ bool BuiltWithCuda();
 // "00000000:3b:00.0", as NVML has it: domain, bus, device, function. Empty if
 // CUDA does not say.
 std::string CudaBusId(int index);
+
+// Versions of CUDA as 13000 for 13.0: what the driver supports, 0 if there is
+// none, and what this build needs; 0 without CUDA.
+int CudaOfDriver();
+int CudaOfBuild();
+
+// Major and minor. {0, 0} if CUDA does not say.
+std::pair<int, int> CudaCapability(int index);
+
+// "NVIDIA H200", or what CUDA calls it.
+std::string CudaCardName(int index);
 
 // Whether the device's matrix units compute in bfloat16: compute capability 8.0
 // and above. REQUIRES: the device is there.
