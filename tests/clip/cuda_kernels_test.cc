@@ -418,7 +418,7 @@ TEST_P(CudaKernelsTest, PatchRowsCutsAndNormalises) {
   struct Case {
     int size, patch;
   };
-  // 50 and 14: pixels are cut off. 9 and 3: an image is no multiple of eight.
+  // 50 and 14: pixels are cut off. 14, 3 and 5: rows are padded.
   for (const auto [size, patch] : {Case{64, 32},
                                    {64, 16},
                                    {56, 14},
@@ -434,7 +434,9 @@ TEST_P(CudaKernelsTest, PatchRowsCutsAndNormalises) {
     for (uint8_t& byte : crops) byte = random() % 256;
     crops[0] = 0, crops[1] = 255;
     const DeviceArray<uint8_t> on_crops(crops);
-    const Elements rows(type(), kImages * grid * grid * patch * patch * 3);
+    const int width = PatchRowWidth(patch);
+    EXPECT_EQ(width % 8, 0);
+    const Elements rows(type(), kImages * grid * grid * width);
     ASSERT_EQ(PatchRows(type(), on_crops.get(), kImages, size, patch, kMean,
                         kStd, rows.get(), nullptr),
               cudaSuccess);
@@ -453,6 +455,8 @@ TEST_P(CudaKernelsTest, PatchRowsCutsAndNormalises) {
               }
             }
           }
+          for (int i = patch * patch * 3; i < width; ++i)
+            ASSERT_EQ(found[at++], 0);
         }
       }
     }

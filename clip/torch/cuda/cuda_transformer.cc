@@ -6,8 +6,6 @@
 namespace clip {
 namespace {
 
-constexpr int kWidthUnit = 8;  // kernels.h
-
 float* Floats(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.data_ptr<float>() : nullptr;
 }

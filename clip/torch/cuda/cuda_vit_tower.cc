@@ -9,6 +9,13 @@ namespace {
 
 constexpr int kMinPatch = 3;  // kernels.h
 
+// [width, 3, patch, patch] to rows in the order of a crop's bytes, which zeros
+// pad to `row`.
+at::Tensor PatchWeight(const at::Tensor& weight, int64_t row) {
+  const at::Tensor rows = weight.permute({0, 2, 3, 1}).flatten(1).contiguous();
+  return at::constant_pad_nd(rows, {0, row - rows.size(1)});
+}
+
 class CudaVitTower : public VisionTower {
  public:
   CudaVitTower(const WeightLoader& loader, const VitShape& shape)
@@ -18,11 +25,8 @@ class CudaVitTower : public VisionTower {
         mean_(loader.architecture().mean),
         std_(loader.architecture().std),
         type_(loader.compute().dtype),
-        // [width, 3, patch, patch] to the order of a crop's bytes.
-        patch_weight_(loader.ToDevice(loader.Float("visual.conv1.weight")
-                                          .permute({0, 2, 3, 1})
-                                          .flatten(1)
-                                          .contiguous())),
+        patch_weight_(loader.ToDevice(PatchWeight(
+            loader.Float("visual.conv1.weight"), PatchRowWidth(patch_)))),
         class_embedding_(loader.Vector("visual.class_embedding")),
         positions_(loader.Vector("visual.positional_embedding")),
         ln_pre_(loader, "visual.ln_pre", shape.transformer.norm_epsilon),
@@ -79,7 +83,7 @@ class CudaVitTower : public VisionTower {
   const int64_t heads_;
   const std::array<float, 3> mean_, std_;
   const at::ScalarType type_;
-  const at::Tensor patch_weight_;     // [width, patch * patch * 3]
+  const at::Tensor patch_weight_;     // [width, PatchRowWidth(patch)]
   const at::Tensor class_embedding_;  // [width] float32
   const at::Tensor positions_;        // [1 + grid * grid, width] float32
   const LayerNorm ln_pre_;

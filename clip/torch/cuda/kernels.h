@@ -34,6 +34,9 @@ enum class Activation;  // clip/checkpoint/architecture.h
 // The element type of `void*` rows.
 enum class Half { kFp16, kBf16, kFp32 };
 
+// Widths are multiples of it.
+constexpr int kWidthUnit = 8;
+
 // The widest row that can be normed: one warp holds it in registers.
 constexpr int kMaxWidth = 2048;
 
@@ -45,16 +48,22 @@ struct NormWeights {
 };
 
 // Crops [n, size, size, 3] to the rows of a patch embedding's product,
-// [n * grid * grid, patch * patch * 3], where grid = size / patch: pixels that
-// fill no patch are cut off, as by a convolution whose stride is its kernel.
-// A row is its patch in the crop's own order (y, x, channel), so the weight
-// [width, channel, y, x] is permuted to [width, y, x, channel] once at load.
-// An element is (byte / 255 - mean) / std of its channel. `rows` need no
-// multiple of 8. mean and std: host. REQUIRES: patch >= 3.
+// [n * grid * grid, PatchRowWidth(patch)], where grid = size / patch: pixels
+// that fill no patch are cut off, as by a convolution whose stride is its
+// kernel. A row is its patch in the crop's own order (y, x, channel), so the
+// weight [width, channel, y, x] is permuted to [width, y, x, channel] once at
+// load. An element is (byte / 255 - mean) / std of its channel. Zeros pad a row
+// to PatchRowWidth(patch) elements. mean and std: host. REQUIRES: patch >= 3.
 [[nodiscard]] cudaError_t PatchRows(Half type, const uint8_t* crops, int64_t n,
                                     int size, int patch, const float mean[3],
                                     const float std[3], void* rows,
                                     cudaStream_t stream);
+
+// A multiple of 8, so that rows are 16-byte aligned: what the patch's product
+// needs for the fast kernels, and L/14's 588 elements are not.
+constexpr int PatchRowWidth(int patch) {
+  return (patch * patch * 3 + kWidthUnit - 1) / kWidthUnit * kWidthUnit;
+}
 
 // The image tower's input x [n, 1 + patches, width], finished: the class
 // embedding [width] or the patch's row of `products` [n * patches, width],

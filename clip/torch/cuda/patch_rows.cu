@@ -13,33 +13,32 @@ struct Channels {
 struct Patches {
   int size, patch, grid;
   int run;        // bytes of one row of a patch: neighbours in crop and output
+  int width;      // elements of a patch and of its padding
   int per_image;  // elements
 };
 
-// Where the crop's bytes for run `index` of the output begin.
-__device__ int RunStart(const Patches& p, int index) {
-  const int patch = index / p.patch, y = index - patch * p.patch;
+// Where in a crop row y of a patch begins.
+__device__ int RunStart(const Patches& p, int patch, int y) {
   const int row = patch / p.grid, column = patch - row * p.grid;
   return ((row * p.patch + y) * p.size + column * p.patch) * 3;
 }
 
-// Eight neighbouring elements a thread; they lie in two runs at most, because a
-// run has nine bytes or more. Images are dealt to blockIdx.y.
+// Eight neighbouring elements of a patch a thread; they lie in two runs at
+// most, because a run has nine bytes or more. Images are dealt to blockIdx.y.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     PatchRowsKernel(const uint8_t* crops, int64_t n, Patches p,
                     Channels channels, T* rows) {
   const int first = (blockIdx.x * kThreads + threadIdx.x) * kEight;
   if (first >= p.per_image) return;
-  const int run = first / p.run;
-  const int offset = first - run * p.run;
-  const int here = RunStart(p, run) + offset;
+  const int patch = first / p.width, begin = first - patch * p.width;
+  const int y = begin / p.run, offset = begin - y * p.run;
+  const int here = RunStart(p, patch, y) + offset;
   // Of the elements behind this run's end.
-  const int next = RunStart(p, run + 1) - (p.run - offset);
-  const int count = p.per_image - first < kEight ? p.per_image - first : kEight;
+  const int next = RunStart(p, patch, y + 1) - (p.run - offset);
+  const int count = p.patch * p.run - begin;  // then comes padding
   for (int64_t image = blockIdx.y; image < n; image += gridDim.y) {
     const uint8_t* crop = crops + image * p.size * p.size * 3;
-    T* out = rows + image * p.per_image + first;
     Eight e = {};
     int channel = offset % 3;
 #pragma unroll
@@ -56,11 +55,7 @@ __global__ void __launch_bounds__(kThreads)
       }
       channel = channel == 2 ? 0 : channel + 1;
     }
-    if (p.per_image % kEight == 0) {
-      Store(e, out);
-    } else {
-      for (int i = 0; i < count; ++i) out[i] = Round<T>(e.v[i]);
-    }
+    Store(e, rows + image * p.per_image + first);
   }
 }
 
@@ -74,8 +69,9 @@ cudaError_t PatchRows(Half type, const uint8_t* crops, int64_t n, int size,
     return cudaErrorInvalidValue;
   if (n == 0) return cudaSuccess;
   const int grid = size / patch;
-  const Patches patches = {size, patch, grid, patch * 3,
-                           grid * grid * patch * patch * 3};
+  const int width = PatchRowWidth(patch);
+  const Patches patches = {size,      patch, grid,
+                           patch * 3, width, grid * grid * width};
   Channels channels;
   for (int c = 0; c < 3; ++c) {
     channels.scale[c] = static_cast<float>(1 / (255.0 * std[c]));
