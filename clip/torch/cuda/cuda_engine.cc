@@ -112,19 +112,25 @@ class CudaEngine : public Engine {
     return absl::OkStatus();
   }
 
-  // A step keeps its turn until it is done, so that an image batch has one
-  // step before it at most, however many builds there are.
+  // A step's turn is over when it is queued, as a batch's is: what the caller
+  // does with the step before it holds up no image. The next step is not queued
+  // before this one is done, so that an image batch has one step before it at
+  // most, however many builds there are.
   absl::StatusOr<std::vector<HostRows>> EncodeText(
       absl::Span<const TextStep> round,
       const std::function<void()>& meanwhile) override {
     std::vector<HostRows> all;
-    const Turn turn(&turns_, Turns::kText);
-    absl::Status status = Guarded(compute_.get(), device_, [&] {
-      const c10::cuda::CUDAStreamGuard guard(stream_);
-      all.push_back(QueueText(round[0].trie));  // plan_.round_steps is 1
-      text_done_.Record(stream_);
-      return absl::OkStatus();
-    });
+    const Turn step(&steps_, Turns::kText);
+    absl::Status status;
+    {
+      const Turn turn(&turns_, Turns::kText);
+      status = Guarded(compute_.get(), device_, [&] {
+        const c10::cuda::CUDAStreamGuard guard(stream_);
+        all.push_back(QueueText(round[0].trie));  // plan_.round_steps is 1
+        text_done_.Record(stream_);
+        return absl::OkStatus();
+      });
+    }
     if (!status.ok()) return status;
     status = Caught(device_, [&] {
       meanwhile();
@@ -225,9 +231,11 @@ class CudaEngine : public Engine {
   const std::unique_ptr<TextTower> trie_text_, padded_text_;  // one of them
   const Plan plan_;
   Staging staging_;
-  Event text_done_;     // of the turn's holder
+  // Taken before turns_ by a text step, and kept until it is done.
+  Turns steps_;
+  Event text_done_;     // of its holder
   ImageGraphs graphs_;  // of the compute thread
-  Turns turns_;
+  Turns turns_;         // on the compute stream: who queues next
 };
 
 }  // namespace
