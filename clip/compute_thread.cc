@@ -4,7 +4,7 @@ namespace clip {
 
 ComputeThread::~ComputeThread() {
   {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     stop_ = true;
     changed_.NotifyAll();
   }
@@ -12,7 +12,7 @@ ComputeThread::~ComputeThread() {
 }
 
 void ComputeThread::Run(const std::function<void()>& work) {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   while (work_ != nullptr) changed_.Wait(&mu_);
   work_ = &work;
   changed_.NotifyAll();
@@ -25,14 +25,14 @@ void ComputeThread::Run(const std::function<void()>& work) {
 void ComputeThread::Work() {
   while (const std::function<void()>* work = Next()) {
     (*work)();
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     done_ = true;
     changed_.NotifyAll();
   }
 }
 
 const std::function<void()>* ComputeThread::Next() {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   while (!stop_ && (work_ == nullptr || done_)) changed_.Wait(&mu_);
   return stop_ ? nullptr : work_;
 }

@@ -14,7 +14,7 @@
 #include <functional>
 #include <thread>
 
-#include "clip/mutex.h"
+#include "base/mutex.h"
 
 namespace clip {
 
@@ -35,8 +35,8 @@ class ComputeThread {
   void Work();
   const std::function<void()>* Next();  // null: stop
 
-  Mutex mu_;
-  CondVar changed_;
+  base::Mutex mu_;
+  base::CondVar changed_;
   const std::function<void()>* work_ ABSL_GUARDED_BY(mu_) = nullptr;
   bool done_ ABSL_GUARDED_BY(mu_) = false;  // work_ is, its caller not yet back
   bool stop_ ABSL_GUARDED_BY(mu_) = false;

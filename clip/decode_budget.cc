@@ -22,19 +22,19 @@ DecodeBudget::Options Resolved(DecodeBudget::Options options) {
 DecodeBudget::DecodeBudget(Options options)
     : options_(Resolved(std::move(options))) {}
 
-absl::StatusOr<DecodeBudget::Share> DecodeBudget::Take(int64_t bytes,
-                                                       const Caller& caller) {
+absl::StatusOr<DecodeBudget::Share> DecodeBudget::Take(
+    int64_t bytes, const base::Caller& caller) {
   if (bytes > options_.bytes) {
     return absl::InvalidArgumentError(
         absl::StrCat("needs ", bytes, " bytes of memory to be decoded; ",
                      options_.name, " allows at most ", options_.bytes));
   }
-  const absl::Time start = MonotonicNow();
+  const absl::Time start = base::MonotonicNow();
   Waiter waiter{.bytes = bytes, .changed = {}};
   absl::Status left;
   for (bool queued = false; left.ok(); left = caller.StillWaiting()) {
     // The caller is asked above without the lock: that may take a while.
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     if (!std::exchange(queued, true)) {
       waiters_.push_back(&waiter);
       Serve();
@@ -42,17 +42,17 @@ absl::StatusOr<DecodeBudget::Share> DecodeBudget::Take(int64_t bytes,
     }
     if (!waiter.served) {
       waiter.changed.WaitUntil(
-          &mu_, caller.gone
-                    ? std::min(caller.deadline, MonotonicNow() + kPatience)
-                    : caller.deadline);
+          &mu_, caller.gone ? std::min(caller.deadline,
+                                       base::MonotonicNow() + kPatience)
+                            : caller.deadline);
     }
     if (waiter.served) {
-      waited_ += MonotonicNow() - start;
+      waited_ += base::MonotonicNow() - start;
       return Share(this, bytes);
     }
   }
-  MutexLock lock(&mu_);
-  waited_ += MonotonicNow() - start;
+  base::MutexLock lock(&mu_);
+  waited_ += base::MonotonicNow() - start;
   if (waiter.served) return Share(this, bytes);  // just now: the decode sees
   waiters_.erase(std::find(waiters_.begin(), waiters_.end(), &waiter));
   Serve();  // Others may have waited with it.
@@ -60,7 +60,7 @@ absl::StatusOr<DecodeBudget::Share> DecodeBudget::Take(int64_t bytes,
 }
 
 void DecodeBudget::GiveBack(int64_t bytes) {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   bytes_ -= bytes;
   --running_;
   if (!IsSmall(bytes)) {
@@ -116,7 +116,7 @@ void DecodeBudget::Serve() {
 }
 
 DecodeBudget::Stats DecodeBudget::stats() {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return {.bytes = bytes_,
           .max_bytes = options_.bytes,
           .running = running_,

@@ -24,8 +24,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "clip/caller.h"
-#include "clip/mutex.h"
+#include "base/caller.h"
+#include "base/mutex.h"
 
 namespace clip {
 
@@ -82,7 +82,7 @@ class DecodeBudget {
   // Waits until so many bytes and a place among those at once are free.
   // InvalidArgument: more than the whole budget. DeadlineExceeded, Cancelled:
   // the caller has left; a caller who goes is noticed within kPatience.
-  absl::StatusOr<Share> Take(int64_t bytes, const Caller& caller);
+  absl::StatusOr<Share> Take(int64_t bytes, const base::Caller& caller);
 
   struct Stats {
     int64_t bytes = 0;      // taken now
@@ -99,7 +99,7 @@ class DecodeBudget {
     const int64_t bytes;
     int overtaken = 0;
     bool served = false;
-    CondVar changed;
+    base::CondVar changed;
   };
 
   // How long a waiting caller may be gone before that is noticed.
@@ -116,7 +116,7 @@ class DecodeBudget {
   void Serve() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Options options_;
-  Mutex mu_;
+  base::Mutex mu_;
   int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
   int running_ ABSL_GUARDED_BY(mu_) = 0;
   // Of these the large ones'.

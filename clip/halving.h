@@ -13,7 +13,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
-#include "clip/mutex.h"
+#include "base/mutex.h"
 
 namespace clip {
 
@@ -29,13 +29,13 @@ class Halving {
 
   // The most to try now.
   int64_t size() {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     return size_;
   }
 
   // Memory ran out for `tried`. False: nothing smaller is left to try.
   bool Failed(int64_t tried) {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     fitted_ = 0;
     if (tried <= smallest_) return false;
     size_ = std::max(smallest_, std::min(size_, tried / 2));
@@ -44,7 +44,7 @@ class Halving {
 
   // `tried` fitted.
   void Fitted(int64_t tried) {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     if (size_ == largest_ || 2 * tried <= size_ || ++fitted_ < kCalm) return;
     size_ = std::min(largest_, size_ * 2);
     fitted_ = 0;
@@ -53,7 +53,7 @@ class Halving {
  private:
   const int64_t smallest_;
   const int64_t largest_;
-  Mutex mu_;
+  base::Mutex mu_;
   int64_t size_ ABSL_GUARDED_BY(mu_);
   int fitted_ ABSL_GUARDED_BY(mu_) = 0;  // tries since the size last changed
 };

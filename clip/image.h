@@ -17,7 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "clip/caller.h"
+#include "base/caller.h"
 #include "clip/decode_budget.h"
 #include "clip/image_formats.h"
 
@@ -109,7 +109,7 @@ struct DecodeOptions {
 // Cancelled: the caller has left.
 absl::StatusOr<Image> DecodeImage(absl::string_view bytes,
                                   const DecodeOptions& options = {},
-                                  const Caller& caller = {});
+                                  const base::Caller& caller = {});
 
 // The reference's Resize(side, BICUBIC), CenterCrop(side) and convert("RGB"),
 // to the last bit, or open_clip's Resize((side, side)) of a squash. The
@@ -137,7 +137,7 @@ struct CropTiming {
 // well). `timing` may be null.
 absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(
     absl::string_view bytes, CropShape shape, const DecodeOptions& options = {},
-    CropTiming* timing = nullptr, const Caller& caller = {});
+    CropTiming* timing = nullptr, const base::Caller& caller = {});
 
 }  // namespace clip
 

@@ -11,8 +11,8 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
+#include "base/no_throw.h"
 #include "clip/device_names.h"
-#include "clip/no_throw.h"
 #include "clip/text_piece.h"
 
 namespace clip {
@@ -53,14 +53,14 @@ std::vector<LostDevice> ReplicatedModel::Lost() const {
 }
 
 std::vector<LostDevice> ReplicatedModel::lost_devices() const {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return Lost();
 }
 
 void ReplicatedModel::SetOnDeviceLost(OnDeviceLost on_lost) {
   std::vector<LostDevice> lost;
   {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     on_lost_ = on_lost;
     lost = Lost();
   }
@@ -74,7 +74,7 @@ ReplicatedModel::Replica* ReplicatedModel::Begin(
     return std::make_tuple(replica.calls[kImages], replica.calls[kText],
                            replica.last_call);
   };
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   Replica* freest = nullptr;
   for (const auto& replica : replicas_) {
     if (replica->lost ||
@@ -93,7 +93,7 @@ ReplicatedModel::Replica* ReplicatedModel::Begin(
 
 std::vector<ReplicatedModel::Replica*> ReplicatedModel::BeginTextOnAll() {
   std::vector<Replica*> all;
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   for (const auto& replica : replicas_) {
     if (replica->lost) continue;
     ++replica->calls[kText];
@@ -104,7 +104,7 @@ std::vector<ReplicatedModel::Replica*> ReplicatedModel::BeginTextOnAll() {
 }
 
 void ReplicatedModel::End(Replica* replica, Kind kind) {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   --replica->calls[kind];
 }
 
@@ -113,7 +113,7 @@ bool ReplicatedModel::TryAnother(Replica* replica, const absl::Status& status) {
   if (!absl::IsUnavailable(status)) return false;
   OnDeviceLost on_lost;
   {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     if (replica->lost) return true;  // by another call
     replica->lost = true;
     replica->why = status;
@@ -206,8 +206,8 @@ class ReplicatedModel::TextSplit {
   int64_t devices_ = 0;  // at the start
   std::vector<std::thread> threads_;
 
-  Mutex mu_;
-  CondVar changed_;
+  base::Mutex mu_;
+  base::CondVar changed_;
   size_t next_ ABSL_GUARDED_BY(mu_) = 0;  // of sorted_, not handed out yet
   std::vector<TextPiece> returned_ ABSL_GUARDED_BY(mu_);  // of lost devices
   int pieces_out_ ABSL_GUARDED_BY(mu_) = 0;
@@ -247,7 +247,7 @@ absl::StatusOr<int64_t> ReplicatedModel::TextSplit::Run(
     int64_t positions = 0;
     bool ended = false;
     {
-      MutexLock lock(&mu_);
+      base::MutexLock lock(&mu_);
       while (!told_ && working_ > 0) changed_.Wait(&mu_);
       ended = working_ == 0;
       told_ = false;
@@ -266,14 +266,14 @@ absl::StatusOr<int64_t> ReplicatedModel::TextSplit::Run(
       return StoppedAfter(done, total);
     }
     if (!ended) continue;
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     if (done == total) return positions;
     return error_.ok() ? model_->NoneLeft(exhausted_) : error_;
   }
 }
 
 void ReplicatedModel::TextSplit::Start(Replica* replica) {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   try {
     threads_.emplace_back([this, replica] { Work(replica); });
     ++working_;
@@ -284,20 +284,20 @@ void ReplicatedModel::TextSplit::Start(Replica* replica) {
 }
 
 void ReplicatedModel::TextSplit::Stop() {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   stop_ = true;
   changed_.NotifyAll();
 }
 
 void ReplicatedModel::TextSplit::Work(Replica* replica) {
-  const absl::Status worked = NoThrow("the texts' vectors", [&] {
+  const absl::Status worked = base::NoThrow("the texts' vectors", [&] {
     while (absl::optional<TextPiece> piece = TakePiece()) {
       if (!Encode(replica, *std::move(piece))) break;
     }
     return absl::OkStatus();
   });
   model_->End(replica, kText);
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   if (!worked.ok()) {
     error_ = worked;
     stop_ = true;
@@ -323,7 +323,7 @@ bool ReplicatedModel::TextSplit::Encode(Replica* replica, TextPiece piece) {
   // With no lock held: it tells the server.
   const bool elsewhere =
       !positions.ok() && model_->TryAnother(replica, positions.status());
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   --pieces_out_;
   changed_.NotifyAll();
   if (positions.ok()) return true;
@@ -340,7 +340,7 @@ bool ReplicatedModel::TextSplit::Encode(Replica* replica, TextPiece piece) {
 }
 
 absl::optional<TextPiece> ReplicatedModel::TextSplit::TakePiece() {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   while (!stop_) {
     if (!returned_.empty()) {
       TextPiece piece = std::move(returned_.back());
@@ -364,7 +364,7 @@ absl::optional<TextPiece> ReplicatedModel::TextSplit::TakePiece() {
 }
 
 bool ReplicatedModel::TextSplit::HandOver(Step* step, int64_t positions) {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   while (finished_.size() >= kMaxWaiting && !stop_) changed_.Wait(&mu_);
   if (!step->sequences.empty()) finished_.push_back(std::move(*step));
   *step = Step();

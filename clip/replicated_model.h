@@ -19,8 +19,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "base/mutex.h"
 #include "clip/model.h"
-#include "clip/mutex.h"
 
 namespace clip {
 
@@ -87,7 +87,7 @@ class ReplicatedModel : public Model {
 
   ModelInfo info_;
   std::atomic<int> left_;
-  mutable Mutex mu_;
+  mutable base::Mutex mu_;
   std::vector<std::unique_ptr<Replica>> replicas_;  // the pointers never change
   int64_t calls_ ABSL_GUARDED_BY(mu_) = 0;
   OnDeviceLost on_lost_ ABSL_GUARDED_BY(mu_);

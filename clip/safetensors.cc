@@ -9,8 +9,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/little_endian.h"
-#include "clip/quoted.h"
-#include "clip/safetensors_header.h"
+#include "base/quoted.h"
+#include "base/safetensors_header.h"
 
 namespace clip {
 namespace {
@@ -33,16 +33,16 @@ std::optional<DType> ParseDType(const std::string& name) {
 
 absl::Status TensorError(absl::string_view name, absl::string_view what) {
   return absl::InvalidArgumentError(
-      absl::StrCat("tensor ", Quoted(name), ": ", what));
+      absl::StrCat("tensor ", base::Quoted(name), ": ", what));
 }
 
 absl::StatusOr<TensorView> ParseTensor(const std::string& name,
-                                       const SafetensorsEntry& entry,
+                                       const base::SafetensorsEntry& entry,
                                        absl::Span<const uint8_t> data) {
   const std::optional<DType> dtype = ParseDType(entry.dtype);
   if (!dtype)
-    return TensorError(name,
-                       absl::StrCat("unsupported dtype ", Quoted(entry.dtype)));
+    return TensorError(
+        name, absl::StrCat("unsupported dtype ", base::Quoted(entry.dtype)));
   if (entry.end > static_cast<int64_t>(data.size())) {
     return TensorError(name, absl::StrCat("ends at byte ", entry.end,
                                           " of the data, but the file has ",
@@ -102,7 +102,8 @@ absl::StatusOr<TensorMap> ParseSafetensors(absl::Span<const uint8_t> file) {
   }
   const absl::string_view text(reinterpret_cast<const char*>(file.data()) + 8,
                                header_size);
-  const absl::StatusOr<SafetensorsHeader> header = ParseSafetensorsHeader(text);
+  const absl::StatusOr<base::SafetensorsHeader> header =
+      base::ParseSafetensorsHeader(text);
   if (!header.ok()) return header.status();
   const absl::Span<const uint8_t> data = file.subspan(8 + header_size);
   TensorMap tensors;

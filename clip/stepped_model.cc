@@ -8,7 +8,7 @@
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
-#include "clip/finite.h"
+#include "base/finite.h"
 #include "clip/text_piece.h"
 #include "clip/token_trie.h"
 
@@ -57,7 +57,8 @@ absl::Status SteppedModel::WarmUp() {
   const absl::Span<const uint8_t> crops[] = {crop};
   const absl::StatusOr<std::vector<float>> row = EncodeImages(crops);
   if (!row.ok()) return row.status();
-  if (!AllFinite(*row)) return NotFinite("the embedding of a black image");
+  if (!base::AllFinite(*row))
+    return base::NotFinite("the embedding of a black image");
   bool finite = true;
   const absl::Status status =
       EncodeText(
@@ -65,11 +66,11 @@ absl::Status SteppedModel::WarmUp() {
               ? WarmSequences(engine_->plan().step_nodes, info_)
               : std::vector<std::vector<int32_t>>{{0}},
           [&](int64_t, absl::Span<const float> text) {
-            finite = finite && AllFinite(text);
+            finite = finite && base::AllFinite(text);
           },
           nullptr)
           .status();
-  return finite ? status : NotFinite("the embedding of a text");
+  return finite ? status : base::NotFinite("the embedding of a text");
 }
 
 absl::StatusOr<std::vector<float>> SteppedModel::EncodeImages(
@@ -180,14 +181,14 @@ std::vector<TextStep> SteppedModel::NextRound(TrieSteps* steps) {
 
 absl::Status SteppedModel::Remembered(const absl::Status& status) {
   if (absl::IsUnavailable(status)) {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     lost_.Update(status);
   }
   return status;
 }
 
 absl::Status SteppedModel::Lost() {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return lost_;
 }
 

@@ -11,10 +11,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "base/mutex.h"
 #include "clip/engine.h"
 #include "clip/halving.h"
 #include "clip/model.h"
-#include "clip/mutex.h"
 
 namespace clip {
 
@@ -49,7 +49,7 @@ class SteppedModel : public Model {
   const bool causal_text_;
   Halving batch_;  // images
   Halving step_;   // nodes
-  Mutex mu_;
+  base::Mutex mu_;
   absl::Status lost_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "base/utf8.h"
 #include "clip/embedded_text_tables.h"
 #include "clip/text/byte_pairs.h"
 #include "clip/text/fix_text.h"
@@ -38,11 +39,11 @@ std::u32string FoldWhiteSpace(std::u32string_view text) {
 absl::StatusOr<std::string> Clean(absl::string_view text) {
   // Words may then be apart by more than one space, which changes nothing.
   if (IsPlain(text)) return absl::AsciiStrToLower(text);
-  absl::StatusOr<std::u32string> decoded = DecodeUtf8(text);
+  absl::StatusOr<std::u32string> decoded = base::DecodeUtf8(text);
   if (!decoded.ok()) return decoded.status();
   const std::u32string cleaned =
       HtmlUnescape(HtmlUnescape(FixText(*std::move(decoded))));
-  return EncodeUtf8(ToLower(FoldWhiteSpace(cleaned)));
+  return base::EncodeUtf8(ToLower(FoldWhiteSpace(cleaned)));
 }
 
 }  // namespace
@@ -61,10 +62,10 @@ Tokenizer::~Tokenizer() = default;
 
 absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(
     absl::string_view text) const {
-  if (text.size() > kMaxTextBytes) {
+  if (text.size() > base::kMaxTextBytes) {
     return absl::InvalidArgumentError(
         absl::StrCat("text has ", text.size(), " bytes; at most ",
-                     kMaxTextBytes, " are allowed"));
+                     base::kMaxTextBytes, " are allowed"));
   }
   absl::StatusOr<std::string> cleaned = Clean(text);
   if (!cleaned.ok()) return cleaned.status();

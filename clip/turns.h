@@ -11,7 +11,7 @@
 
 #include <cstdint>
 
-#include "clip/mutex.h"
+#include "base/mutex.h"
 
 namespace clip {
 
@@ -21,7 +21,7 @@ class Turns {
 
   // Blocks until it is this caller's turn; the device is theirs until End.
   void Begin(Kind kind) {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     if (!busy_) {  // then nobody waits: End hands over
       busy_ = true;
       return;
@@ -32,7 +32,7 @@ class Turns {
 
   // REQUIRES: the caller's Begin(kind) has returned.
   void End(Kind kind) {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     const Kind other = kind == kImages ? kText : kImages;
     const Kind next = Waits(other) ? other : kind;
     busy_ = Waits(next);
@@ -44,7 +44,7 @@ class Turns {
 
   // Callers in Begin that are not served yet.
   int64_t waiting() {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     return asked_[kImages] - served_[kImages] + asked_[kText] - served_[kText];
   }
 
@@ -53,8 +53,8 @@ class Turns {
     return asked_[kind] > served_[kind];
   }
 
-  Mutex mu_;
-  CondVar changed_;
+  base::Mutex mu_;
+  base::CondVar changed_;
   bool busy_ ABSL_GUARDED_BY(mu_) = false;
   int64_t asked_[2] ABSL_GUARDED_BY(mu_) = {0, 0};   // tickets given out
   int64_t served_[2] ABSL_GUARDED_BY(mu_) = {0, 0};  // tickets called

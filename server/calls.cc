@@ -7,8 +7,8 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
 #include "base/error_info.h"
-#include "clip/monotonic.h"
-#include "clip/no_throw.h"
+#include "base/monotonic.h"
+#include "base/no_throw.h"
 #include "server/grpc_status.h"
 #include "server/log.h"
 #include "server/request_tag.h"
@@ -21,8 +21,8 @@ namespace {
 constexpr absl::Duration kShortestLoad = absl::Seconds(1);
 constexpr absl::Duration kLongestPause = absl::Seconds(15);
 
-Caller CallerOf(const grpc::ServerContext& context) {
-  Caller caller;
+base::Caller CallerOf(const grpc::ServerContext& context) {
+  base::Caller caller;
   // On gRPC's even clock: ServerContext::deadline() says it in the system's
   // time, and absl::Now() takes a while to notice that this was set.
   const gpr_timespec deadline = context.raw_deadline();
@@ -30,7 +30,7 @@ Caller CallerOf(const grpc::ServerContext& context) {
     const gpr_timespec left =
         gpr_time_sub(gpr_convert_clock_type(deadline, GPR_CLOCK_MONOTONIC),
                      gpr_now(GPR_CLOCK_MONOTONIC));
-    caller.deadline = clip::MonotonicNow() + absl::Seconds(left.tv_sec) +
+    caller.deadline = base::MonotonicNow() + absl::Seconds(left.tv_sec) +
                       absl::Nanoseconds(left.tv_nsec);
   }
   caller.gone = [&context] { return context.IsCancelled(); };
@@ -46,17 +46,17 @@ Calls::Calls(Tokens* tokens, Metrics* metrics, absl::Duration client_patience)
                [metrics] { metrics->CallStalled(); }) {}
 
 void Calls::Open(Engine* engine) {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   engine_ = engine;
 }
 
 void Calls::Close() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   closed_ = true;
 }
 
 int Calls::WaitUntilIdle(absl::Time deadline) {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   while (inside_ > 0) {
     if (!idle_.WaitUntil(&mu_, deadline)) break;
   }
@@ -72,7 +72,7 @@ absl::StatusOr<Engine*> Calls::OpenEngine() {
     absl::Status loading =
         absl::UnavailableError("the server is still loading its model");
     // What has taken long will: a gRPC client tries five times at most.
-    SetRetryDelay(loading, std::clamp(clip::MonotonicNow() - created_,
+    SetRetryDelay(loading, std::clamp(base::MonotonicNow() - created_,
                                       kShortestLoad, kLongestPause));
     return base::WithReason(loading, base::kLoading, {{"cause", "loading"}});
   }
@@ -80,24 +80,24 @@ absl::StatusOr<Engine*> Calls::OpenEngine() {
 }
 
 absl::Status Calls::Ready() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return OpenEngine().status();
 }
 
 Engine* Calls::engine() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return engine_;
 }
 
 absl::StatusOr<Engine*> Calls::Enter() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   absl::StatusOr<Engine*> engine = OpenEngine();
   if (engine.ok()) ++inside_;
   return engine;
 }
 
 void Calls::Leave() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   if (--inside_ == 0) idle_.NotifyAll();
 }
 
@@ -118,7 +118,7 @@ absl::StatusOr<std::string> Calls::Identify(const grpc::ServerContext& context,
 
 grpc::Status Calls::Answer(const Method& method, grpc::ServerContext* context,
                            Handler handler) {
-  const absl::Time start = clip::MonotonicNow();
+  const absl::Time start = base::MonotonicNow();
   const RequestTag tag = TagOf(context->client_metadata());
   // After the answer: a client's gRPC tries a call again only if no metadata
   // came before the status.
@@ -126,7 +126,7 @@ grpc::Status Calls::Answer(const Method& method, grpc::ServerContext* context,
   const absl::StatusOr<std::string> caller = Identify(*context, method.needed);
   const absl::Status status =
       caller.ok() ? Run(context, start, handler) : caller.status();
-  const absl::Duration took = clip::MonotonicNow() - start;
+  const absl::Duration took = base::MonotonicNow() - start;
   metrics_->CallEnded(method.name(), status, took);
   LogCall({method.name(), context->peer(), tag, caller.ok() ? *caller : "",
            status, took});
@@ -140,7 +140,7 @@ absl::Status Calls::Run(grpc::ServerContext* context, absl::Time start,
   const absl::StatusOr<Engine*> engine = Enter();
   if (!engine.ok()) return engine.status();
   const absl::Cleanup leave = [this] { Leave(); };
-  return clip::NoThrow("this call", [&] {
+  return base::NoThrow("this call", [&] {
     return handler({**engine, CallerOf(*context), start, *context});
   });
 }

@@ -14,21 +14,21 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "clip/monotonic.h"
-#include "clip/mutex.h"
+#include "base/caller.h"
+#include "base/monotonic.h"
+#include "base/mutex.h"
 #include "server/engine.h"
 #include "server/methods.h"
 #include "server/metrics.h"
 #include "server/stalled_calls.h"
 #include "server/tokens.h"
-#include "zeroshot/caller.h"
 
 namespace zeroshot::server {
 
 // What a call's handler gets.
 struct Call {
   Engine& engine;
-  Caller caller;
+  base::Caller caller;
   absl::Time start;
   grpc::ServerContext& context;
 };
@@ -86,11 +86,11 @@ class Calls {
 
   Tokens* const tokens_;
   Metrics* const metrics_;
-  const absl::Time created_ = clip::MonotonicNow();
+  const absl::Time created_ = base::MonotonicNow();
   StalledCalls stalled_;
   std::atomic<bool> closed_{false};
-  clip::Mutex mu_;
-  clip::CondVar idle_;
+  base::Mutex mu_;
+  base::CondVar idle_;
   Engine* engine_ ABSL_GUARDED_BY(mu_) = nullptr;
   int inside_ ABSL_GUARDED_BY(mu_) = 0;
 };

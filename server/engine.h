@@ -11,9 +11,9 @@
 #include "server/metrics.h"
 #include "server/options.h"
 #include "server/stores.h"
+#include "stores/tiered_store.h"
 #include "zeroshot/classifier.h"
 #include "zeroshot/embedder.h"
-#include "zeroshot/tiered_store.h"
 #include "zeroshot/weight_set_builder.h"
 #include "zeroshot/weight_set_check.h"
 
@@ -32,7 +32,7 @@ struct Engine {
                 options.max_builds, options.vector_cache_bytes),
         classifier(model.get(), &embedder, &store),
         gpus(model->info().devices, options.gpu_monitor) {
-    store.SetCheck([info = model->info()](const WeightSet& set) {
+    store.SetCheck([info = model->info()](const stores::WeightSet& set) {
       return CheckStored(set, info);
     });
   }
@@ -40,7 +40,7 @@ struct Engine {
   // In the order in which each borrows those above it.
   const std::unique_ptr<clip::Model> model;
   const clip::Tokenizer tokenizer;
-  TieredStore& store;
+  stores::TieredStore& store;
   Embedder embedder;
   WeightSetBuilder builder;
   Classifier classifier;

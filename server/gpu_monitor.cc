@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <utility>
 
-#include "clip/monotonic.h"
-#include "clip/mutex.h"
+#include "base/monotonic.h"
+#include "base/mutex.h"
 
 namespace zeroshot::server {
 namespace {
@@ -146,23 +146,23 @@ struct GpuMonitor::Shared {
         now.push_back(nvml.Read(devices[i].name, handles[i]));
       }
       found = true;
-      clip::MutexLock lock(&mu);
+      base::MutexLock lock(&mu);
       ++answered;
       readings = std::move(now);
-      read_at = clip::MonotonicNow();
+      read_at = base::MonotonicNow();
       changed.NotifyAll();
     }
   }
 
   bool WaitUntilAsked() {
-    clip::MutexLock lock(&mu);
+    base::MutexLock lock(&mu);
     while (asked == answered && !stop) changed.Wait(&mu);
     return !stop;
   }
 
   std::vector<clip::Device> devices;  // of the thread alone
-  clip::Mutex mu;
-  clip::CondVar changed;
+  base::Mutex mu;
+  base::CondVar changed;
   int64_t asked ABSL_GUARDED_BY(mu) = 0;
   int64_t answered ABSL_GUARDED_BY(mu) = 0;
   std::vector<GpuReading> readings ABSL_GUARDED_BY(mu);
@@ -180,7 +180,7 @@ GpuMonitor::GpuMonitor(const std::vector<clip::Device>& devices,
   if (shared_->devices.empty()) return;
   thread_ = std::thread([shared = shared_, library = options.library] {
     shared->Work(library);
-    clip::MutexLock lock(&shared->mu);
+    base::MutexLock lock(&shared->mu);
     shared->ended = true;
     shared->changed.NotifyAll();
   });
@@ -190,8 +190,8 @@ GpuMonitor::~GpuMonitor() {
   if (!thread_.joinable()) return;
   bool ended = false;
   {
-    const absl::Time until = clip::MonotonicNow() + kTimeToEnd;
-    clip::MutexLock lock(&shared_->mu);
+    const absl::Time until = base::MonotonicNow() + kTimeToEnd;
+    base::MutexLock lock(&shared_->mu);
     shared_->stop = true;
     shared_->changed.NotifyAll();
     while (!shared_->ended && shared_->changed.WaitUntil(&shared_->mu, until)) {
@@ -204,8 +204,8 @@ GpuMonitor::~GpuMonitor() {
 
 std::vector<GpuReading> GpuMonitor::Read() {
   if (!thread_.joinable()) return {};
-  const absl::Time until = clip::MonotonicNow() + options_.patience;
-  clip::MutexLock lock(&shared_->mu);
+  const absl::Time until = base::MonotonicNow() + options_.patience;
+  base::MutexLock lock(&shared_->mu);
   // A question that waits for its answer is not asked twice.
   const int64_t mine = shared_->answered + 1;
   if (shared_->asked < mine) {
@@ -215,7 +215,7 @@ std::vector<GpuReading> GpuMonitor::Read() {
   while (shared_->answered < mine &&
          shared_->changed.WaitUntil(&shared_->mu, until)) {
   }
-  if (clip::MonotonicNow() - shared_->read_at > options_.keep) return {};
+  if (base::MonotonicNow() - shared_->read_at > options_.keep) return {};
   return shared_->readings;
 }
 

@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "clip/caller.h"
+#include "base/caller.h"
 #include "server/grpc_status.h"
 
 namespace zeroshot::server {
@@ -86,21 +86,21 @@ class HealthService::Call final
 
   // REQUIRES: Watch.
   void Tell(bool serving) {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     next_ = !ours_ ? kUnknown : serving ? kServing : kNotServing;
     if (!writing_) Write();
   }
 
   void OnWriteDone(bool ok) override {
     {
-      clip::MutexLock lock(&mu_);
+      base::MutexLock lock(&mu_);
       writing_ = false;
       if (ok) Write();
     }
-    if (!ok) End(ToGrpcStatus(clip::CallerGone()));
+    if (!ok) End(ToGrpcStatus(base::CallerGone()));
   }
 
-  void OnCancel() override { End(ToGrpcStatus(clip::CallerGone())); }
+  void OnCancel() override { End(ToGrpcStatus(base::CallerGone())); }
 
   void OnDone() override {
     if (entered_) service_->Leave(this, peer_);
@@ -117,7 +117,7 @@ class HealthService::Call final
                                kService)});
     }
     const Health health = service_->serving() ? kServing : kNotServing;
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     if (std::exchange(ended_, true)) return;
     message_ = Response(health);
     StartWriteAndFinish(&message_, {}, grpc::Status::OK);
@@ -133,7 +133,7 @@ class HealthService::Call final
   }
 
   void End(const grpc::Status& status) {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     if (!std::exchange(ended_, true)) Finish(status);
   }
 
@@ -143,7 +143,7 @@ class HealthService::Call final
   bool entered_ = false;
   bool ours_ = true;  // what is asked for
   ByteBuffer request_;
-  clip::Mutex mu_;
+  base::Mutex mu_;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   Health told_ ABSL_GUARDED_BY(mu_) = kUntold;
@@ -168,7 +168,7 @@ HealthService::HealthService() {
 HealthService::~HealthService() = default;
 
 bool HealthService::Enter(const std::string& peer) {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   if (calls_ >= kMaxCalls) return false;
   const auto of_one = calls_of_.find(peer);
   if (of_one != calls_of_.end() && of_one->second >= kMaxCallsOfOne) {
@@ -180,7 +180,7 @@ bool HealthService::Enter(const std::string& peer) {
 }
 
 void HealthService::Leave(Call* call, const std::string& peer) {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   watches_.erase(call);
   --calls_;
   const auto of_one = calls_of_.find(peer);
@@ -188,30 +188,30 @@ void HealthService::Leave(Call* call, const std::string& peer) {
 }
 
 bool HealthService::BeginRead() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   if (reads_ >= kMaxReads) return false;
   ++reads_;
   return true;
 }
 
 void HealthService::EndRead() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   --reads_;
 }
 
 bool HealthService::serving() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return serving_;
 }
 
 void HealthService::Watch(Call* call) {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   watches_.insert(call);
   call->Tell(serving_);
 }
 
 void HealthService::Set(bool serving) {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   if (serving_ == serving) return;
   serving_ = serving;
   for (Call* const watch : watches_) watch->Tell(serving);

@@ -10,7 +10,7 @@
 #include <set>
 #include <string>
 
-#include "clip/mutex.h"
+#include "base/mutex.h"
 
 namespace zeroshot::server {
 
@@ -48,7 +48,7 @@ class HealthService final : public grpc::Service {
   // Tells `call`, now and when it changes.
   void Watch(Call* call);
 
-  clip::Mutex mu_;
+  base::Mutex mu_;
   bool serving_ ABSL_GUARDED_BY(mu_) = false;
   int calls_ ABSL_GUARDED_BY(mu_) = 0;
   int reads_ ABSL_GUARDED_BY(mu_) = 0;

@@ -14,8 +14,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "clip/monotonic.h"
-#include "clip/mutex.h"
+#include "base/monotonic.h"
+#include "base/mutex.h"
 #include "server/log_writer.h"
 
 namespace zeroshot::server {
@@ -88,7 +88,7 @@ class JsonFormatter : public spdlog::formatter {
 };
 
 // What HeldGrpcErrors holds.
-clip::Mutex held_mu;
+base::Mutex held_mu;
 bool holding ABSL_GUARDED_BY(held_mu) = false;
 std::vector<std::string> held ABSL_GUARDED_BY(held_mu);
 
@@ -119,7 +119,7 @@ class Flood {
 
   // `left_out`: how many were not let through before, told once.
   bool LetThrough(absl::Time now, int* left_out) {
-    const clip::MutexLock lock(&mu_);
+    const base::MutexLock lock(&mu_);
     if (now - second_ >= absl::Seconds(1)) {
       second_ = now;
       count_ = 0;
@@ -132,7 +132,7 @@ class Flood {
 
  private:
   const int max_per_second_;
-  clip::Mutex mu_;
+  base::Mutex mu_;
   absl::Time second_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
   int count_ ABSL_GUARDED_BY(mu_) = 0;
   int left_out_ ABSL_GUARDED_BY(mu_) = 0;
@@ -140,7 +140,7 @@ class Flood {
 
 void LogForGrpc(gpr_log_func_args* args) {
   {
-    const clip::MutexLock lock(&held_mu);
+    const base::MutexLock lock(&held_mu);
     if (holding && args->severity == GPR_LOG_SEVERITY_ERROR) {
       held.emplace_back(args->message);
       return;
@@ -153,7 +153,7 @@ void LogForGrpc(gpr_log_func_args* args) {
                          : spdlog::level::debug;
   if (!spdlog::should_log(level)) return;
   int left_out = 0;
-  const bool let_through = flood.LetThrough(clip::MonotonicNow(), &left_out);
+  const bool let_through = flood.LetThrough(base::MonotonicNow(), &left_out);
   if (left_out > 0) spdlog::warn("grpc: {} more lines left out", left_out);
   if (let_through) spdlog::log(level, "grpc: {}", args->message);
 }
@@ -239,14 +239,14 @@ void StartLog(LogFormat format, LogLevel level) {
 }
 
 HeldGrpcErrors::HeldGrpcErrors() {
-  const clip::MutexLock lock(&held_mu);
+  const base::MutexLock lock(&held_mu);
   holding = true;
 }
 
 HeldGrpcErrors::~HeldGrpcErrors() {
   std::vector<std::string> errors;
   {
-    const clip::MutexLock lock(&held_mu);
+    const base::MutexLock lock(&held_mu);
     holding = false;
     errors.swap(held);
   }
@@ -255,7 +255,7 @@ HeldGrpcErrors::~HeldGrpcErrors() {
 
 std::string HeldGrpcErrors::SystemError() const {
   const std::string before = "os_error:\"";
-  const clip::MutexLock lock(&held_mu);
+  const base::MutexLock lock(&held_mu);
   for (auto error = held.rbegin(); error != held.rend(); ++error) {
     const size_t begin = error->rfind(before);
     if (begin == error->npos) continue;
@@ -273,7 +273,7 @@ void LogCall(const CallLine& call) {
   if (!spdlog::should_log(level)) return;
   Flood& flood = level > spdlog::level::info ? bad : good;
   int left_out = 0;
-  const bool let_through = flood.LetThrough(clip::MonotonicNow(), &left_out);
+  const bool let_through = flood.LetThrough(base::MonotonicNow(), &left_out);
   if (left_out > 0) {
     spdlog::log(level, "{} more calls ended and were not logged one by one",
                 left_out);

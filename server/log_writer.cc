@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "clip/monotonic.h"
+#include "base/monotonic.h"
 
 namespace zeroshot::server {
 namespace {
@@ -86,7 +86,7 @@ void LogWriter::sink_it_(const spdlog::details::log_msg& message) {
 }
 
 bool LogWriter::Push(std::string line) {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   const size_t size = line.size() + kLineOverhead;
   if (bytes_ + size > kMaxBytes) return false;
   bytes_ += size;
@@ -96,8 +96,8 @@ bool LogWriter::Push(std::string line) {
 }
 
 void LogWriter::flush_() {
-  const absl::Time until = clip::MonotonicNow() + kFlushTime;
-  clip::MutexLock lock(&mu_);
+  const absl::Time until = base::MonotonicNow() + kFlushTime;
+  base::MutexLock lock(&mu_);
   while (!lines_.empty() || writing_) {
     if (!changed_.WaitUntil(&mu_, until)) return;
   }
@@ -107,7 +107,7 @@ void LogWriter::Loop() {
   while (true) {
     std::string line;
     {
-      clip::MutexLock lock(&mu_);
+      base::MutexLock lock(&mu_);
       writing_ = false;
       if (lines_.empty()) changed_.NotifyAll();
       while (lines_.empty()) changed_.Wait(&mu_);

@@ -14,7 +14,7 @@
 #include <mutex>
 #include <string>
 
-#include "clip/mutex.h"
+#include "base/mutex.h"
 
 namespace zeroshot::server {
 
@@ -41,8 +41,8 @@ class LogWriter : public spdlog::sinks::base_sink<std::mutex> {
 
   const bool colours_;
   int64_t dropped_ = 0;  // not told yet; under base_sink's own lock
-  clip::Mutex mu_;
-  clip::CondVar changed_;
+  base::Mutex mu_;
+  base::CondVar changed_;
   std::deque<std::string> lines_ ABSL_GUARDED_BY(mu_);
   size_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;

@@ -18,10 +18,10 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/host_port.h"
+#include "base/monotonic.h"
 #include "clip/control_group.h"
-#include "clip/host_port.h"
 #include "clip/model.h"
-#include "clip/monotonic.h"
 #include "server/check.h"
 #include "server/log.h"
 #include "server/options.h"
@@ -68,7 +68,7 @@ int Usage(absl::string_view what) {
 
 // The address with the port really listened on.
 std::string Address(const std::string& listen, int port) {
-  return clip::HostPortText({clip::ParseHostPort(listen)->host, port});
+  return base::HostPortText({base::ParseHostPort(listen)->host, port});
 }
 
 std::string StartLine(const clip::ModelInfo& info, absl::string_view address,
@@ -172,7 +172,7 @@ int Run(const CommandLine& asked) {
   spdlog::info("listening on {}, loading the model", address);
 
   WarnOfMemory(options);
-  const absl::Time start = clip::MonotonicNow();
+  const absl::Time start = base::MonotonicNow();
   absl::StatusOr<std::unique_ptr<clip::Model>> model =
       clip::Model::Load(options.model, options.tower);
   if (!model.ok()) {
@@ -186,7 +186,7 @@ int Run(const CommandLine& asked) {
   }
   const clip::ModelInfo info = (*model)->info();
   const std::string line =
-      StartLine(info, address, clip::MonotonicNow() - start);
+      StartLine(info, address, base::MonotonicNow() - start);
   EndStartGuard();
   // A signal still ends the program at once, even if the device hangs.
   if (absl::Status ready = (*server)->Prepare(*std::move(model)); !ready.ok()) {

@@ -119,10 +119,10 @@ void ReadProcess(absl::Time start, Snapshot* out) {
 }
 
 // Metrics of one name come one after the other.
-void ReadTiers(const std::vector<TieredStore::TierStats>& tiers,
+void ReadTiers(const std::vector<stores::TieredStore::TierStats>& tiers,
                Snapshot* out) {
   const auto gauge = [&](const char* name, const char* help, auto value) {
-    for (const TieredStore::TierStats& tier : tiers) {
+    for (const stores::TieredStore::TierStats& tier : tiers) {
       // Only a tier that is this server's own knows its size.
       if (tier.size.max_bytes == 0) continue;
       out->Gauge(name, help, static_cast<double>(value(tier.size)),
@@ -130,12 +130,12 @@ void ReadTiers(const std::vector<TieredStore::TierStats>& tiers,
     }
   };
   gauge("zeroshot_store_weight_sets", "Weight sets held",
-        [](const StoreSize& size) { return size.sets; });
+        [](const stores::StoreSize& size) { return size.sets; });
   gauge("zeroshot_store_bytes", "Bytes that weight sets take",
-        [](const StoreSize& size) { return size.bytes; });
+        [](const stores::StoreSize& size) { return size.bytes; });
   gauge("zeroshot_store_max_bytes", "Bytes that weight sets may take",
-        [](const StoreSize& size) { return size.max_bytes; });
-  for (const TieredStore::TierStats& tier : tiers) {
+        [](const stores::StoreSize& size) { return size.max_bytes; });
+  for (const stores::TieredStore::TierStats& tier : tiers) {
     const auto count = [&](const char* result, int64_t value) {
       out->Counter("zeroshot_store_gets_total",
                    "Weight sets asked for, by what came of it",
@@ -145,7 +145,7 @@ void ReadTiers(const std::vector<TieredStore::TierStats>& tiers,
     count("hit", tier.hits);
     count("miss", tier.misses);
   }
-  for (const TieredStore::TierStats& tier : tiers) {
+  for (const stores::TieredStore::TierStats& tier : tiers) {
     out->Counter("zeroshot_store_errors_total",
                  "Times a tier was passed over: it failed, or its bytes were "
                  "damaged",

@@ -20,8 +20,8 @@
 #include "clip/decode_budget.h"
 #include "clip/model.h"
 #include "server/gpu_monitor.h"
+#include "stores/tiered_store.h"
 #include "zeroshot/embedder.h"
-#include "zeroshot/tiered_store.h"
 #include "zeroshot/vector_cache.h"
 #include "zeroshot/weight_set_builder.h"
 
@@ -41,7 +41,7 @@ struct Readings {
   int pending = 0;  // images without an embedding yet, queued ones included
   int queued = 0;   // crops that wait for a device
   clip::DecodeBudget::Stats decodes;
-  std::vector<TieredStore::TierStats> tiers;
+  std::vector<stores::TieredStore::TierStats> tiers;
   VectorCache::Stats image_cache;
   VectorCache::Stats vectors;  // of prompts
 };

@@ -8,7 +8,7 @@
 #include "clip/image_formats.h"
 #include "server/flags.h"
 #include "server/options.h"
-#include "zeroshot/redis_client.h"
+#include "stores/redis_client.h"
 
 namespace zeroshot::server {
 
@@ -17,7 +17,7 @@ struct FlagExtras {
   std::string flagfile;
   std::string image_formats = clip::ImageFormats().List();
   std::string redis_url;
-  RedisOptions redis;  // ca_file and timeout
+  stores::RedisOptions redis;  // ca_file and timeout
   bool check = false, help = false, version = false;
   std::string generate;
 };

@@ -10,9 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "base/host_port.h"
 #include "base/program_pages.h"
 #include "base/quantities.h"
-#include "clip/host_port.h"
 #include "server/find_model.h"
 #include "server/option_flags.h"
 
@@ -24,7 +24,7 @@ constexpr int64_t kSmallestStore = int64_t{1} << 20;
 
 absl::Status CheckListen(const Flags& flags, absl::string_view flag,
                          absl::string_view listen) {
-  if (clip::ParseHostPort(listen).has_value()) return absl::OkStatus();
+  if (base::ParseHostPort(listen).has_value()) return absl::OkStatus();
   return flags.NotAllowed(flag,
                           "HOST:PORT with a port from 0 to 65535, such as "
                           "127.0.0.1:50051 or [::]:50051");
@@ -73,7 +73,8 @@ absl::Status CheckSecurity(const Flags& flags, const ServerOptions& options) {
 absl::Status ReadRedis(const Flags& flags, const FlagExtras& extras,
                        ServerOptions* out) {
   if (extras.redis_url.empty()) return absl::OkStatus();
-  absl::StatusOr<RedisOptions> redis = ParseRedisUrl(extras.redis_url);
+  absl::StatusOr<stores::RedisOptions> redis =
+      stores::ParseRedisUrl(extras.redis_url);
   if (!redis.ok()) {
     return flags.NotAllowed(
         "redis",
@@ -211,8 +212,8 @@ bool Asks(const std::vector<std::string>& arguments,
 }  // namespace
 
 bool IsLoopback(absl::string_view address) {
-  const auto parsed = clip::ParseHostPort(address);
-  return parsed.has_value() && clip::IsLoopback(parsed->host);
+  const auto parsed = base::ParseHostPort(address);
+  return parsed.has_value() && base::IsLoopback(parsed->host);
 }
 
 absl::StatusOr<CommandLine> ReadCommandLine(

@@ -14,10 +14,10 @@
 #include "clip/model.h"
 #include "server/flags.h"
 #include "server/gpu_monitor.h"
+#include "stores/redis_client.h"
+#include "stores/redis_store.h"
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/embedder.h"
-#include "zeroshot/redis_client.h"
-#include "zeroshot/redis_store.h"
 #include "zeroshot/weight_set_builder.h"
 
 namespace zeroshot::server {
@@ -46,9 +46,9 @@ struct ServerOptions {
   int64_t vector_cache_bytes = WeightSetBuilder::kVectorCacheBytes;
   std::string disk_store;  // folder; empty: none
   int64_t disk_store_bytes = int64_t{10} << 30;
-  std::optional<RedisOptions> redis;  // shared by servers; or none
+  std::optional<stores::RedisOptions> redis;  // shared by servers; or none
   std::string store_key_file;  // signs what disk and Redis hold; empty: none
-  RedisStoreOptions redis_store;
+  stores::RedisStoreOptions redis_store;
   absl::Duration watchdog_timeout = absl::Seconds(30);  // see server/watchdog.h
   // Of the picture that is tried before any call is taken; no flag.
   absl::Duration first_picture_timeout = absl::Minutes(5);

@@ -20,8 +20,8 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "clip/host_port.h"
-#include "clip/monotonic.h"
+#include "base/host_port.h"
+#include "base/monotonic.h"
 
 namespace zeroshot::server {
 namespace {
@@ -83,7 +83,7 @@ bool AnyAnswers(std::vector<Dial> dials, const std::string& greeting,
       waits.push_back(
           {dial.fd, static_cast<short>(dial.connected ? POLLIN : POLLOUT), 0});
     }
-    const absl::Duration left = deadline - clip::MonotonicNow();
+    const absl::Duration left = deadline - base::MonotonicNow();
     if (left <= absl::ZeroDuration()) return false;
     const auto ms = absl::ToInt64Milliseconds(left + absl::Milliseconds(1));
     poll(waits.data(), waits.size(),
@@ -114,10 +114,10 @@ bool AnyAnswers(std::vector<Dial> dials, const std::string& greeting,
 }  // namespace
 
 bool IsServed(const std::string& listen, bool tls, absl::Duration patience) {
-  const auto address = clip::ParseHostPort(listen);
+  const auto address = base::ParseHostPort(listen);
   if (!address.has_value()) return true;
   std::vector<std::string> hosts = {address->host};
-  if (clip::IsWildcard(address->host)) hosts = {"127.0.0.1", "::1"};
+  if (base::IsWildcard(address->host)) hosts = {"127.0.0.1", "::1"};
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   std::vector<Dial> dials;
@@ -136,7 +136,7 @@ bool IsServed(const std::string& listen, bool tls, absl::Duration patience) {
   }
   if (dials.empty() && (!found_any || !asked)) return true;
   return AnyAnswers(std::move(dials), tls ? TlsGreeting() : Http2Greeting(),
-                    clip::MonotonicNow() + patience) ||
+                    base::MonotonicNow() + patience) ||
          !asked;
 }
 

@@ -14,7 +14,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "clip/caller.h"
+#include "base/caller.h"
 #include "server/grpc_status.h"
 #include "zeroshot/v1/zeroshot.pb.h"
 
@@ -150,7 +150,7 @@ class Stream final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer> {
   }
 
   void OnWriteDone(bool ok) override {
-    if (!ok) return Finish(ToGrpcStatus(clip::CallerGone()));
+    if (!ok) return Finish(ToGrpcStatus(base::CallerGone()));
     StartRead(&request_);
   }
 

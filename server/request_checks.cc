@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/error_info.h"
-#include "clip/quoted.h"
+#include "base/quoted.h"
 
 namespace zeroshot::server {
 
@@ -44,7 +44,7 @@ absl::Status CheckWeightSetIds(const v1::ClassifyRequest& request,
     return base::InvalidField(
         "more_weight_set_ids",
         absl::StrCat("weight_set_id and more_weight_set_ids name ",
-                     clip::Quoted(id), " twice; each id may be named once"));
+                     base::Quoted(id), " twice; each id may be named once"));
   }
   return absl::OkStatus();
 }
@@ -57,7 +57,7 @@ absl::Status CheckTopK(uint32_t top_k, int max_top_k) {
                             "gives all classes"));
 }
 
-int64_t DescriptionBytes(const WeightSet& set) {
+int64_t DescriptionBytes(const stores::WeightSet& set) {
   constexpr int64_t kNameBytes = 6;  // its tag and length
   int64_t bytes = 0;
   for (const std::string& name : set.class_names) {
@@ -92,7 +92,7 @@ absl::Status CheckPage(const v1::ListWeightSetsRequest& request) {
   }
   const std::string& token = request.page_token();
   absl::string_view hash = token;
-  absl::ConsumePrefix(&hash, kImportedPrefix);
+  absl::ConsumePrefix(&hash, stores::kImportedPrefix);
   const bool is_id = hash.size() == 64 && std::all_of(hash.begin(), hash.end(),
                                                       absl::ascii_isxdigit);
   if (token.empty() || is_id) return absl::OkStatus();

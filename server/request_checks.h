@@ -11,8 +11,8 @@
 #include "absl/strings/string_view.h"
 #include "clip/model.h"
 #include "server/options.h"
+#include "stores/weight_set.h"
 #include "zeroshot/v1/zeroshot.pb.h"
-#include "zeroshot/weight_set.h"
 
 namespace zeroshot::server {
 
@@ -39,7 +39,7 @@ absl::Status CheckBatch(absl::string_view field, int items,
 absl::Status CheckPage(const v1::ListWeightSetsRequest& request);
 
 // Bytes on the wire of a set's description with its names.
-int64_t DescriptionBytes(const WeightSet& set);
+int64_t DescriptionBytes(const stores::WeightSet& set);
 
 }  // namespace zeroshot::server
 

@@ -14,8 +14,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "clip/host_port.h"
-#include "clip/monotonic.h"
+#include "base/host_port.h"
+#include "base/monotonic.h"
 #include "server/authorizer.h"
 #include "server/credentials.h"
 #include "server/log.h"
@@ -162,7 +162,7 @@ Server::~Server() {
 }
 
 absl::Status Server::Live() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return devices_.ok() ? verdict_ : devices_;
 }
 
@@ -170,7 +170,7 @@ absl::Status Server::Ready() {
   absl::Status calls = calls_.Ready();
   if (!calls.ok()) return calls;
   {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     if (draining_) return absl::UnavailableError("the server is stopping");
     if (!files_.ok()) return files_;
   }
@@ -189,7 +189,7 @@ void Server::ReloadFiles(bool anyway) {
                 "--tls_cert and --tls_key do not fit, so that new connections "
                 "fail");
   {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     if (files_.ok() == status.ok()) return;
     files_ = status;
   }
@@ -197,7 +197,7 @@ void Server::ReloadFiles(bool anyway) {
 }
 
 void Server::UpdateHealth() {
-  clip::MutexLock lock(&health_mu_);
+  base::MutexLock lock(&health_mu_);
   health_.Set(Ready().ok());
 }
 
@@ -209,7 +209,7 @@ void Server::DeviceLost(const clip::Model& model,
                std::string(device.why.message()));
   if (left > 0) return;
   {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     if (!devices_.ok()) return;  // two were lost at once: one thread goes on
     devices_ = absl::UnavailableError(absl::StrCat(
         "no device is left: all of ", model.info().device, " are lost"));
@@ -237,8 +237,8 @@ absl::Status Server::Prepare(std::unique_ptr<clip::Model> model) {
           .timeout = options_.watchdog_timeout,
           .interval = std::min(kWatchInterval, options_.watchdog_timeout / 4),
           .first_timeout = options_.first_picture_timeout},
-      [address = clip::HostPortText(
-           {clip::ParseHostPort(options_.listen)->host, port_}),
+      [address = base::HostPortText(
+           {base::ParseHostPort(options_.listen)->host, port_}),
        tls = !options_.security.tls_cert.empty(),
        inside = grpc_->InProcessChannel(grpc::ChannelArguments()),
        patience = std::min(kPortPatience, options_.watchdog_timeout)] {
@@ -246,7 +246,7 @@ absl::Status Server::Prepare(std::unique_ptr<clip::Model> model) {
       },
       [this](const absl::Status& verdict) {
         {
-          clip::MutexLock lock(&mu_);
+          base::MutexLock lock(&mu_);
           verdict_ = verdict;
         }
         if (verdict.ok()) spdlog::info("the tower is well again");
@@ -295,13 +295,13 @@ StatusSource Server::status_source() {
 
 int Server::Drain(absl::Duration grace, absl::Duration timeout) {
   {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     draining_ = true;
   }
   UpdateHealth();
   absl::SleepFor(grace);
   calls_.Close();
-  const int cut_off = calls_.WaitUntilIdle(clip::MonotonicNow() + timeout);
+  const int cut_off = calls_.WaitUntilIdle(base::MonotonicNow() + timeout);
   // gRPC's own Shutdown would wait for health watches too, which never end by
   // themselves: only our calls get the whole timeout.
   grpc_->Shutdown(absl::ToChronoTime(

@@ -9,8 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/mutex.h"
 #include "clip/model.h"
-#include "clip/mutex.h"
 #include "server/calls.h"
 #include "server/credentials.h"
 #include "server/engine.h"
@@ -92,8 +92,8 @@ class Server {
   void UpdateHealth();
 
   const ServerOptions options_;
-  clip::Mutex health_mu_;  // keeps the health told and Ready the same
-  clip::Mutex mu_;
+  base::Mutex health_mu_;  // keeps the health told and Ready the same
+  base::Mutex mu_;
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status verdict_ ABSL_GUARDED_BY(mu_);  // the watchdog's
   absl::Status files_ ABSL_GUARDED_BY(mu_);    // the certificate's

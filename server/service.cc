@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/error_info.h"
-#include "clip/monotonic.h"
+#include "base/monotonic.h"
 #include "server/request_checks.h"
 #include "server/transfers.h"
 #include "server/wire.h"
@@ -91,7 +91,7 @@ absl::Status Service::BuildClassifierStream(
     grpc::ServerWriter<v1::BuildClassifierStreamResponse>* writer) {
   absl::Time next_event = absl::InfinitePast();
   const auto on_progress = [&](const BuildProgress& progress) {
-    const absl::Time now = clip::MonotonicNow();
+    const absl::Time now = base::MonotonicNow();
     if (now < next_event) return;
     next_event = now + kProgressInterval;
     v1::BuildClassifierStreamResponse event;
@@ -120,7 +120,7 @@ absl::StatusOr<Door::Place> Service::Admit(const Call& call, int images) {
   Embedder& embedder = call.engine.embedder;
   const int ahead = embedder.pending();
   const absl::Duration wait = embedder.TimeToStart();
-  const absl::Duration left = call.caller.deadline - clip::MonotonicNow();
+  const absl::Duration left = call.caller.deadline - base::MonotonicNow();
   if (wait <= left) return place;
   absl::Status refusal = absl::ResourceExhaustedError(absl::StrCat(
       "the deadline is in ",
@@ -143,7 +143,7 @@ absl::Status Service::Build(const Call& call,
                             {{"cause", "build_calls"}});
   }
   // A build may take longer than a server that stops has left.
-  Caller caller = call.caller;
+  base::Caller caller = call.caller;
   caller.gone = [&] { return calls_->closed() || call.caller.gone(); };
   const absl::StatusOr<BuildResult> result =
       call.engine.builder.Build(FromProto(request), caller, on_progress);
@@ -152,7 +152,7 @@ absl::Status Service::Build(const Call& call,
   }
   if (!result.ok()) return BuildFailure(result.status());
   metrics_->BuildEnded(*result);
-  ToProto(*result, clip::MonotonicNow() - call.start, response);
+  ToProto(*result, base::MonotonicNow() - call.start, response);
   return absl::OkStatus();
 }
 
@@ -175,7 +175,7 @@ absl::Status Service::Classify(const Call& call,
   if (!admitted.ok()) return admitted;
   if (!answer.ok()) return BuildFailure(answer.status());
   if (!answer->embedding_cached) metrics_->PicturesTimed(answer->timing);
-  ToProto(classify, *answer, clip::MonotonicNow() - call.start, response);
+  ToProto(classify, *answer, base::MonotonicNow() - call.start, response);
   return absl::OkStatus();
 }
 
@@ -190,7 +190,7 @@ absl::Status Service::GetWeightSet(const Call& call,
   if (!set.ok()) return set.status();
   absl::Status fits = answers_.Take(DescriptionBytes(**set));
   if (!fits.ok()) return fits;
-  ToProto(SummaryOf(**set), response->mutable_weight_set());
+  ToProto(stores::SummaryOf(**set), response->mutable_weight_set());
   response->mutable_class_names()->Assign((*set)->class_names.begin(),
                                           (*set)->class_names.end());
   return absl::OkStatus();

@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error_info.h"
-#include "clip/monotonic.h"
+#include "base/monotonic.h"
 #include "server/after_answer.h"
 
 namespace zeroshot::server {
@@ -32,7 +32,7 @@ StalledCalls::StalledCalls(const Options& options,
 
 StalledCalls::~StalledCalls() {
   {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     stopped_ = true;
   }
   stopping_.NotifyAll();
@@ -42,20 +42,20 @@ StalledCalls::~StalledCalls() {
 StalledCalls::Wait::Wait(StalledCalls* calls, grpc::ServerContext* context,
                          Holds holds)
     : calls_(calls) {
-  clip::MutexLock lock(&calls_->mu_);
+  base::MutexLock lock(&calls_->mu_);
   place_ = calls_->waiting_.insert(calls_->waiting_.end(),
-                                   {context, clip::MonotonicNow(), holds,
+                                   {context, base::MonotonicNow(), holds,
                                     /*ending=*/false, absl::OkStatus()});
 }
 
 StalledCalls::Wait::~Wait() {
-  clip::MutexLock lock(&calls_->mu_);
+  base::MutexLock lock(&calls_->mu_);
   while (place_->ending) calls_->ended_.Wait(&calls_->mu_);
   calls_->waiting_.erase(place_);
 }
 
 absl::Status StalledCalls::Wait::ended() const {
-  clip::MutexLock lock(&calls_->mu_);
+  base::MutexLock lock(&calls_->mu_);
   return place_->ended;
 }
 
@@ -67,11 +67,11 @@ void StalledCalls::Loop() {
   while (true) {
     std::vector<Place> stalled;
     {
-      clip::MutexLock lock(&mu_);
+      base::MutexLock lock(&mu_);
       if (stopped_) return;
       stalled = FindStalled();
       if (stalled.empty()) {
-        stopping_.WaitUntil(&mu_, clip::MonotonicNow() + kLookInterval);
+        stopping_.WaitUntil(&mu_, base::MonotonicNow() + kLookInterval);
       }
     }
     End(stalled);
@@ -79,7 +79,7 @@ void StalledCalls::Loop() {
 }
 
 std::vector<StalledCalls::Place> StalledCalls::FindStalled() {
-  const absl::Time now = clip::MonotonicNow();
+  const absl::Time now = base::MonotonicNow();
   const auto of_crowd = [&](const Waiting& call) {
     return call.ended.ok() && call.holds == Holds::kThread &&
            now - call.since > options_.crowd_patience;
@@ -128,7 +128,7 @@ void StalledCalls::End(const std::vector<Place>& stalled) {
         std::string(call->ended.message()).c_str(), nullptr);
     on_ended_();
   }
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   for (const Place call : stalled) call->ending = false;
   ended_.NotifyAll();
 }

@@ -16,7 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "clip/mutex.h"
+#include "base/mutex.h"
 
 namespace zeroshot::server {
 
@@ -87,9 +87,9 @@ class StalledCalls {
 
   const Options options_;
   const std::function<void()> on_ended_;
-  clip::Mutex mu_;
-  clip::CondVar stopping_;
-  clip::CondVar ended_;
+  base::Mutex mu_;
+  base::CondVar stopping_;
+  base::CondVar ended_;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   std::list<Waiting> waiting_ ABSL_GUARDED_BY(mu_);  // the longest first
   std::thread thread_;  // last: starts when all else stands

@@ -15,9 +15,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "clip/host_port.h"
-#include "clip/monotonic.h"
-#include "clip/no_throw.h"
+#include "base/host_port.h"
+#include "base/monotonic.h"
+#include "base/no_throw.h"
 
 namespace zeroshot::server {
 namespace {
@@ -89,11 +89,11 @@ int ListenAt(const std::string& host, int port) {
 }  // namespace
 
 bool StatusPage::Listen(const std::string& listen) {
-  const auto address = clip::ParseHostPort(listen);
+  const auto address = base::ParseHostPort(listen);
   if (!address.has_value()) return false;
   listener_ = ListenAt(address->host, address->port);
   // Where the system has no IPv6, :: means the addresses that there are.
-  if (listener_ < 0 && clip::IsWildcard(address->host)) {
+  if (listener_ < 0 && base::IsWildcard(address->host)) {
     listener_ = ListenAt("0.0.0.0", address->port);
   }
   if (listener_ < 0) return false;
@@ -123,7 +123,7 @@ absl::StatusOr<std::unique_ptr<StatusPage>> StatusPage::Start(
 
 StatusPage::~StatusPage() {
   {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     stopped_ = true;
   }
   asked_or_stopped_.NotifyAll();
@@ -136,7 +136,7 @@ StatusPage::~StatusPage() {
 }
 
 bool StatusPage::stopped() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return stopped_;
 }
 
@@ -144,16 +144,16 @@ void StatusPage::WriteMetrics() {
   while (true) {
     int64_t asked = 0;
     {
-      clip::MutexLock lock(&mu_);
+      base::MutexLock lock(&mu_);
       while (!stopped_ && asked_ == rendered_) asked_or_stopped_.Wait(&mu_);
       if (stopped_) return;
       asked = asked_;
     }
-    absl::StatusOr<std::string> text = clip::NoThrow(
+    absl::StatusOr<std::string> text = base::NoThrow(
         "the metrics",
         [this]() -> absl::StatusOr<std::string> { return source_.metrics(); });
     {
-      clip::MutexLock lock(&mu_);
+      base::MutexLock lock(&mu_);
       metrics_ = std::move(text);
       rendered_ = asked;
     }
@@ -163,7 +163,7 @@ void StatusPage::WriteMetrics() {
 
 void StatusPage::AskForMetrics(StatusConnection* connection) {
   {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     connection->ticket = ++asked_;
   }
   asked_or_stopped_.NotifyAll();
@@ -173,7 +173,7 @@ void StatusPage::AnswerMetrics() {
   int64_t rendered = 0;
   absl::StatusOr<std::string> text;
   {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     rendered = rendered_;
     text = metrics_;
   }
@@ -233,12 +233,12 @@ void StatusPage::AcceptAll() {
       // No descriptor, say: one of ours makes room, and a pause keeps a loop
       // that finds none from spinning.
       if (!connections_.empty()) CloseOne();
-      accept_again_ = clip::MonotonicNow() + kAcceptPause;
+      accept_again_ = base::MonotonicNow() + kAcceptPause;
       return;
     }
     if (connections_.size() >= kMaxConnections) CloseOne();
     connections_.emplace_back(fd, PeerOf(address, size),
-                              clip::MonotonicNow() + max_time_);
+                              base::MonotonicNow() + max_time_);
     // Who means it has sent the request by now, and no flood of others comes
     // between.
     Read(&connections_.back());
@@ -251,7 +251,7 @@ void StatusPage::AcceptAll() {
 void StatusPage::Serve() {
   std::vector<pollfd> waits;
   while (!stopped()) {
-    absl::Time now = clip::MonotonicNow();
+    absl::Time now = base::MonotonicNow();
     const bool accepting = now >= accept_again_;
     absl::Time next = accepting ? absl::InfiniteFuture() : accept_again_;
     waits.assign({{wake_up_, POLLIN, 0},
@@ -271,7 +271,7 @@ void StatusPage::Serve() {
       eventfd_read(wake_up_, &count);
       AnswerMetrics();
     }
-    now = clip::MonotonicNow();
+    now = base::MonotonicNow();
     size_t i = 2;
     for (auto it = connections_.begin(); it != connections_.end(); ++i) {
       if ((waits[i].revents & POLLOUT) != 0) it->Write();

@@ -20,7 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "clip/mutex.h"
+#include "base/mutex.h"
 #include "server/status_connection.h"
 
 namespace zeroshot::server {
@@ -84,8 +84,8 @@ class StatusPage {
   std::list<StatusConnection> connections_;  // the oldest first; of the thread
   absl::Time accept_again_ = absl::InfinitePast();
 
-  clip::Mutex mu_;
-  clip::CondVar asked_or_stopped_;
+  base::Mutex mu_;
+  base::CondVar asked_or_stopped_;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   int64_t asked_ ABSL_GUARDED_BY(mu_) = 0;     // times, for /metrics
   int64_t rendered_ ABSL_GUARDED_BY(mu_) = 0;  // how many of these

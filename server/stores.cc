@@ -34,10 +34,11 @@ void LogChange(const std::string& tier, const absl::Status& status) {
 
 // Servers run without Redis too, so that it is no error; but a wrong password
 // should be seen before the first build.
-void SayWhetherThere(const RedisOptions& redis, RedisClient* client) {
+void SayWhetherThere(const stores::RedisOptions& redis,
+                     stores::RedisClient* client) {
   const std::string where =
       absl::StrCat(redis.host, ":", redis.port, "/", redis.database);
-  const auto pong = client->Run(RedisClient::Command{"PING"});
+  const auto pong = client->Run(stores::RedisClient::Command{"PING"});
   if (pong.ok()) {
     spdlog::info("weight sets are shared through Redis at {}", where);
   } else {
@@ -50,9 +51,9 @@ void SayWhetherThere(const RedisOptions& redis, RedisClient* client) {
 
 }  // namespace
 
-absl::StatusOr<StoreKeys> LoadStoreKeys(const std::string& file) {
+absl::StatusOr<stores::StoreKeys> LoadStoreKeys(const std::string& file) {
   constexpr size_t kLeastKey = 32;
-  StoreKeys keys;
+  stores::StoreKeys keys;
   if (file.empty()) return keys;
   const auto wrong = [&file](absl::string_view what) {
     return absl::InvalidArgumentError(
@@ -77,36 +78,38 @@ absl::StatusOr<StoreKeys> LoadStoreKeys(const std::string& file) {
 
 absl::StatusOr<std::unique_ptr<Stores>> Stores::Open(
     const ServerOptions& options) {
-  const absl::StatusOr<StoreKeys> keys = LoadStoreKeys(options.store_key_file);
+  const absl::StatusOr<stores::StoreKeys> keys =
+      LoadStoreKeys(options.store_key_file);
   if (!keys.ok()) return keys.status();
   std::unique_ptr<Stores> stores(new Stores(options.memory_store_bytes));
-  std::vector<TieredStore::Tier> tiers = {{"memory", &stores->memory_}};
+  std::vector<stores::TieredStore::Tier> tiers = {{"memory", &stores->memory_}};
   if (!options.disk_store.empty()) {
-    auto disk =
-        DiskStore::Open(options.disk_store, options.disk_store_bytes, *keys);
+    auto disk = stores::DiskStore::Open(options.disk_store,
+                                        options.disk_store_bytes, *keys);
     if (!disk.ok()) return disk.status();
     stores->disk_ = *std::move(disk);
     tiers.push_back({"disk", stores->disk_.get()});
   }
   if (options.redis.has_value()) {
-    auto client = RedisClient::Make(*options.redis);
+    auto client = stores::RedisClient::Make(*options.redis);
     if (!client.ok()) {
       return absl::InvalidArgumentError(
           absl::StrCat("--redis_ca: ", client.status().message()));
     }
     stores->redis_client_ = *std::move(client);
     SayWhetherThere(*options.redis, stores->redis_client_.get());
-    RedisStoreOptions shared = options.redis_store;
+    stores::RedisStoreOptions shared = options.redis_store;
     shared.keys = *keys;
-    stores->redis_ =
-        std::make_unique<RedisStore>(stores->redis_client_.get(), shared);
+    stores->redis_ = std::make_unique<stores::RedisStore>(
+        stores->redis_client_.get(), shared);
     tiers.push_back({"redis", stores->redis_.get()});
   }
-  absl::Duration touch_every = TieredStore::kTouchEvery;
+  absl::Duration touch_every = stores::TieredStore::kTouchEvery;
   if (options.redis.has_value()) {
     touch_every = std::min(touch_every, options.redis_store.ttl / 4);
   }
-  stores->all_ = std::make_unique<TieredStore>(tiers, &LogChange, touch_every);
+  stores->all_ =
+      std::make_unique<stores::TieredStore>(tiers, &LogChange, touch_every);
   return stores;
 }
 

@@ -7,18 +7,18 @@
 
 #include "absl/status/statusor.h"
 #include "server/options.h"
-#include "zeroshot/disk_store.h"
-#include "zeroshot/memory_store.h"
-#include "zeroshot/redis_client.h"
-#include "zeroshot/redis_store.h"
-#include "zeroshot/tiered_store.h"
+#include "stores/disk_store.h"
+#include "stores/memory_store.h"
+#include "stores/redis_client.h"
+#include "stores/redis_store.h"
+#include "stores/tiered_store.h"
 
 namespace zeroshot::server {
 
 // The keys in --store_key_file: lines of 32 characters or more; empty ones and
 // those that begin with # are skipped. None if `file` is empty.
 // InvalidArgument: it cannot be read, a key is shorter, or there is none.
-absl::StatusOr<StoreKeys> LoadStoreKeys(const std::string& file);
+absl::StatusOr<stores::StoreKeys> LoadStoreKeys(const std::string& file);
 
 // Thread rule: all() is for any thread.
 class Stores {
@@ -29,16 +29,16 @@ class Stores {
   static absl::StatusOr<std::unique_ptr<Stores>> Open(
       const ServerOptions& options);
 
-  TieredStore& all() { return *all_; }
+  stores::TieredStore& all() { return *all_; }
 
  private:
   explicit Stores(int64_t memory_bytes) : memory_(memory_bytes) {}
 
-  MemoryStore memory_;
-  std::unique_ptr<DiskStore> disk_;            // may be null
-  std::unique_ptr<RedisClient> redis_client_;  // may be null
-  std::unique_ptr<RedisStore> redis_;          // may be null
-  std::unique_ptr<TieredStore> all_;
+  stores::MemoryStore memory_;
+  std::unique_ptr<stores::DiskStore> disk_;            // may be null
+  std::unique_ptr<stores::RedisClient> redis_client_;  // may be null
+  std::unique_ptr<stores::RedisStore> redis_;          // may be null
+  std::unique_ptr<stores::TieredStore> all_;
 };
 
 }  // namespace zeroshot::server

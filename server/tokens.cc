@@ -16,9 +16,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "clip/monotonic.h"
-#include "clip/no_throw.h"
-#include "clip/sha256.h"
+#include "base/monotonic.h"
+#include "base/no_throw.h"
+#include "base/sha256.h"
 
 namespace zeroshot::server {
 namespace {
@@ -47,7 +47,7 @@ bool IsHash(absl::string_view text) {
 }
 
 std::string HashOf(absl::string_view token) {
-  clip::Sha256 hash;
+  base::Sha256 hash;
   hash.Update(token);
   return hash.HexDigest();
 }
@@ -136,7 +136,7 @@ absl::StatusOr<std::unique_ptr<Tokens>> Tokens::Load(
   if (list->empty()) return absl::InvalidArgumentError(HoldsNone(file));
   std::unique_ptr<Tokens> tokens(new Tokens(file));
   {
-    clip::MutexLock lock(&tokens->look_mu_);
+    base::MutexLock lock(&tokens->look_mu_);
     tokens->text_ = *std::move(text);
   }
   tokens->Set(*std::move(list));
@@ -147,7 +147,7 @@ absl::StatusOr<std::unique_ptr<Tokens>> Tokens::Load(
 
 Tokens::~Tokens() {
   {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     stopped_ = true;
   }
   stopping_.NotifyAll();
@@ -156,26 +156,26 @@ Tokens::~Tokens() {
 
 void Tokens::Set(List tokens) {
   auto shared = std::make_shared<const List>(std::move(tokens));
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   tokens_ = std::move(shared);
 }
 
 void Tokens::Loop(absl::Duration between_looks) {
   while (true) {
     {
-      clip::MutexLock lock(&mu_);
-      const absl::Time next = clip::MonotonicNow() + between_looks;
+      base::MutexLock lock(&mu_);
+      const absl::Time next = base::MonotonicNow() + between_looks;
       while (!stopped_ && stopping_.WaitUntil(&mu_, next)) {
       }
       if (stopped_) return;
     }
     // It is logged there.
-    (void)clip::NoThrow("the token file", [this] { return ReadAgain(); });
+    (void)base::NoThrow("the token file", [this] { return ReadAgain(); });
   }
 }
 
 absl::Status Tokens::ReadAgain() {
-  clip::MutexLock lock(&look_mu_);
+  base::MutexLock lock(&look_mu_);
   absl::StatusOr<std::string> text = TextOf(file_);
   absl::StatusOr<List> list = List();
   const bool changed = text.ok() && text_ != *text;
@@ -220,7 +220,7 @@ absl::StatusOr<std::string> Tokens::Check(absl::string_view authorization,
   const std::string hash = HashOf(given);
   std::shared_ptr<const List> tokens;
   {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     tokens = tokens_;
   }
   // Every token is looked at to its end: time tells nothing.

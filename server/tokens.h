@@ -21,7 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "clip/mutex.h"
+#include "base/mutex.h"
 
 namespace zeroshot::server {
 
@@ -74,16 +74,16 @@ class Tokens {
 
   const std::string file_;
 
-  clip::Mutex look_mu_;  // held while the file is read, by no call
+  base::Mutex look_mu_;  // held while the file is read, by no call
   // What is in force; nothing: nobody may call.
   std::optional<std::string> text_ ABSL_GUARDED_BY(look_mu_);
   std::string problem_ ABSL_GUARDED_BY(look_mu_);        // logged; empty: none
   bool empty_before_ ABSL_GUARDED_BY(look_mu_) = false;  // at the latest look
 
-  clip::Mutex mu_;
+  base::Mutex mu_;
   std::shared_ptr<const List> tokens_ ABSL_GUARDED_BY(mu_);
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
-  clip::CondVar stopping_;
+  base::CondVar stopping_;
   std::thread thread_;  // last: starts when all else stands
 };
 

@@ -8,9 +8,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/error_info.h"
-#include "clip/monotonic.h"
+#include "base/monotonic.h"
 #include "server/wire.h"
-#include "zeroshot/stored_set.h"
+#include "stores/stored_set.h"
 #include "zeroshot/weight_set_file.h"
 
 namespace zeroshot::server {
@@ -57,7 +57,7 @@ class LeastRate {
 
   // `bytes`: moved so far.
   absl::Status Check(int64_t bytes) const {
-    const absl::Duration took = clip::MonotonicNow() - start_;
+    const absl::Duration took = base::MonotonicNow() - start_;
     if (took <= patience_ + absl::Seconds(1) * (static_cast<double>(bytes) /
                                                 bytes_per_second_)) {
       return absl::OkStatus();
@@ -74,7 +74,7 @@ class LeastRate {
  private:
   const absl::Duration patience_;
   const int64_t bytes_per_second_;
-  const absl::Time start_ = clip::MonotonicNow();
+  const absl::Time start_ = base::MonotonicNow();
 };
 
 // What has arrived of a file.
@@ -133,7 +133,7 @@ absl::Status ExportWeightSet(
   const auto set = call.engine.store.Get(request.weight_set_id());
   if (!set.ok()) return set.status();
   const std::string header = ExportHeader(**set, *format, *layout);
-  const absl::string_view weights = WeightBytes(**set);
+  const absl::string_view weights = stores::WeightBytes(**set);
 
   const LeastRate rate(options);
   int64_t written = 0;
@@ -146,7 +146,7 @@ absl::Status ExportWeightSet(
       }
       if (absl::Status fast = rate.Check(written); !fast.ok()) return fast;
       piece.set_data(std::string(rest.substr(0, kPieceBytes)));
-      if (!write(piece)) return CallerGone();
+      if (!write(piece)) return base::CallerGone();
       written += piece.data().size();
       piece.clear_total_bytes();
       rest.remove_prefix(std::min(rest.size(), kPieceBytes));
@@ -190,7 +190,7 @@ absl::Status ImportWeightSet(
   // One that was found too: a tier that lost it gets it again.
   absl::Status stored = call.engine.store.Put(imported->set);
   if (!stored.ok()) return stored;
-  ToProto(SummaryOf(*imported->set), response->mutable_weight_set());
+  ToProto(stores::SummaryOf(*imported->set), response->mutable_weight_set());
   response->mutable_warnings()->Assign(imported->warnings.begin(),
                                        imported->warnings.end());
   return absl::OkStatus();

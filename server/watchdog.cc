@@ -8,8 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "clip/monotonic.h"
-#include "zeroshot/caller.h"
+#include "base/caller.h"
+#include "base/monotonic.h"
 
 namespace zeroshot::server {
 namespace {
@@ -59,7 +59,7 @@ Watchdog::Watchdog(Embedder* embedder, const Options& options,
       on_verdict_(std::move(on_verdict)),
       on_deaf_(std::move(on_deaf)) {
   // On a thread of its own: what a device has begun cannot be taken back.
-  let_go_ = clip::MonotonicNow();
+  let_go_ = base::MonotonicNow();
   patience_ = options_.first_timeout;
   canary_ = std::async(std::launch::async,
                        [this] { return FlyCanary(absl::InfiniteDuration()); });
@@ -72,7 +72,7 @@ Watchdog::Watchdog(Embedder* embedder, const Options& options,
 
 Watchdog::~Watchdog() {
   {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     ended_ = true;
   }
   ending_.NotifyAll();
@@ -80,8 +80,8 @@ Watchdog::~Watchdog() {
 }
 
 absl::StatusOr<Watchdog::Rows> Watchdog::FlyCanary(absl::Duration patience) {
-  Caller caller;
-  caller.deadline = clip::MonotonicNow() + patience;
+  base::Caller caller;
+  caller.deadline = base::MonotonicNow() + patience;
   const absl::string_view image(reinterpret_cast<const char*>(kCanary),
                                 sizeof(kCanary));
   absl::StatusOr<Row> image_row =
@@ -120,7 +120,7 @@ void Watchdog::Report(const absl::Status& verdict) {
 }
 
 void Watchdog::LookAtTower() {
-  const absl::Time now = clip::MonotonicNow();
+  const absl::Time now = base::MonotonicNow();
   LookForStuckBatch(now);
   if (!canary_.valid()) {
     if (now - let_go_ < options_.timeout / 2) return;
@@ -173,8 +173,8 @@ void Watchdog::LookAtPort() {
 void Watchdog::Loop() {
   while (true) {
     {
-      clip::MutexLock lock(&mu_);
-      const absl::Time until = clip::MonotonicNow() + options_.interval;
+      base::MutexLock lock(&mu_);
+      const absl::Time until = base::MonotonicNow() + options_.interval;
       while (!ended_ && ending_.WaitUntil(&mu_, until)) {
       }
       if (ended_) return;

@@ -13,7 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "clip/mutex.h"
+#include "base/mutex.h"
 #include "zeroshot/embedder.h"
 
 namespace zeroshot::server {
@@ -87,8 +87,8 @@ class Watchdog {
   int64_t batches_before_ = 0;  // it was let go
   int silences_ = 0;            // of the port, in a row
 
-  clip::Mutex mu_;
-  clip::CondVar ending_;
+  base::Mutex mu_;
+  base::CondVar ending_;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;  // last: starts when all else stands
 };

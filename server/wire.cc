@@ -83,7 +83,7 @@ ClassifierSpec FromProto(const v1::BuildClassifierRequest& request) {
 
 void ToProto(const BuildResult& result, absl::Duration total,
              v1::BuildClassifierResponse* out) {
-  const WeightSet& set = *result.set;
+  const stores::WeightSet& set = *result.set;
   out->set_weight_set_id(set.id);
   out->set_num_classes(set.num_classes());
   out->set_embedding_dim(set.embedding_dim);
@@ -140,7 +140,7 @@ void ToProto(const ClassifyCall& call, const Answer& answer,
   ToProto(total, timing->mutable_total());
 }
 
-void ToProto(const WeightSetSummary& set, v1::WeightSetInfo* out) {
+void ToProto(const stores::WeightSetSummary& set, v1::WeightSetInfo* out) {
   out->set_weight_set_id(set.id);
   out->set_num_classes(set.num_classes);
   out->set_embedding_dim(set.embedding_dim);

@@ -8,11 +8,11 @@
 #include "absl/time/time.h"
 #include "clip/model.h"
 #include "server/options.h"
+#include "stores/weight_set.h"
 #include "zeroshot/classifier.h"
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/v1/zeroshot.pb.h"
-#include "zeroshot/weight_set.h"
 #include "zeroshot/weight_set_builder.h"
 
 namespace zeroshot::server {
@@ -28,7 +28,7 @@ void ToProto(const BuildResult& result, absl::Duration total,
 void ToProto(const BuildProgress& progress, v1::BuildProgress* out);
 void ToProto(const ClassifyCall& call, const Answer& answer,
              absl::Duration total, v1::ClassifyResponse* out);
-void ToProto(const WeightSetSummary& set, v1::WeightSetInfo* out);
+void ToProto(const stores::WeightSetSummary& set, v1::WeightSetInfo* out);
 void ToProto(const Embeddings& embeddings, int embedding_dim,
              v1::EmbedImagesResponse* out);
 void ToProto(const Embeddings& embeddings, int embedding_dim,

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
-#include "clip/no_throw.h"
+#include "base/no_throw.h"
 
 namespace zeroshot {
 
@@ -22,7 +22,7 @@ BatchQueue::BatchQueue(size_t max_batch, RunBatch run, AtOnce at_once)
 
 BatchQueue::~BatchQueue() {
   {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     stopping_ = true;
     arrived_.NotifyAll();
   }
@@ -30,19 +30,19 @@ BatchQueue::~BatchQueue() {
 }
 
 void BatchQueue::SetAtOnce(AtOnce at_once) {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   if (at_once == at_once_) return;
   at_once_ = at_once;
   arrived_.NotifyAll();
 }
 
 absl::Status BatchQueue::Run(absl::Span<void* const> jobs,
-                             const Caller& caller) {
+                             const base::Caller& caller) {
   Group group(&caller, jobs.size());
   Jobs arriving, withdrawn;
   for (void* job : jobs) arriving.push_back({job, &group});
   {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     queue_.splice(queue_.end(), arriving);
     arrived_.NotifyOne();
     while (group.pending > 0) {
@@ -57,12 +57,12 @@ absl::Status BatchQueue::Run(absl::Span<void* const> jobs,
     }
   }
   if (!group.dropped.has_value()) return group.status;
-  return *group.dropped == Dropped::kDeadlinePassed ? DeadlinePassed()
-                                                    : CallerGone();
+  return *group.dropped == Dropped::kDeadlinePassed ? base::DeadlinePassed()
+                                                    : base::CallerGone();
 }
 
 int BatchQueue::queued() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return static_cast<int>(queue_.size());
 }
 
@@ -93,7 +93,7 @@ bool BatchQueue::MayTake() const {
 }
 
 void BatchQueue::Fill(Jobs* batch) {
-  const absl::Time now = clip::MonotonicNow();
+  const absl::Time now = base::MonotonicNow();
   Jobs expired;
   while (!queue_.empty() && batch->size() < max_batch_) {
     const bool wanted = now < queue_.front().group->caller->deadline;
@@ -116,7 +116,7 @@ BatchQueue::Jobs BatchQueue::TakeBatch() {
     mu_.Unlock();
     size_t i = 0;
     while (!taken.empty()) {
-      const Caller& caller = *taken.front().group->caller;
+      const base::Caller& caller = *taken.front().group->caller;
       const bool left = i++ >= asked && caller.gone && caller.gone();
       Jobs& to = left ? gone : batch;
       to.splice(to.end(), taken, taken.begin());
@@ -128,7 +128,7 @@ BatchQueue::Jobs BatchQueue::TakeBatch() {
 }
 
 BatchQueue::Jobs BatchQueue::WaitForBatch() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   while (true) {
     while (!MayTake() && !(stopping_ && queue_.empty())) arrived_.Wait(&mu_);
     if (queue_.empty()) return {};
@@ -148,11 +148,11 @@ void BatchQueue::Loop(std::vector<void*> jobs) {
     if (batch.empty()) return;
     jobs.clear();
     for (const Queued& item : batch) jobs.push_back(item.job);
-    const absl::Status status = clip::NoThrow("this batch", [&] {
+    const absl::Status status = base::NoThrow("this batch", [&] {
       run_(jobs);
       return absl::OkStatus();
     });
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     --running_;
     for (const Queued& item : batch) {
       item.group->status.Update(status);

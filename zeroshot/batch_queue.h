@@ -11,8 +11,8 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
-#include "clip/mutex.h"
-#include "zeroshot/caller.h"
+#include "base/caller.h"
+#include "base/mutex.h"
 
 namespace zeroshot {
 
@@ -42,7 +42,7 @@ class BatchQueue {
   ~BatchQueue();  // as Batcher's
 
   void SetAtOnce(AtOnce at_once);
-  absl::Status Run(absl::Span<void* const> jobs, const Caller& caller);
+  absl::Status Run(absl::Span<void* const> jobs, const base::Caller& caller);
   int queued();
 
  private:
@@ -51,12 +51,12 @@ class BatchQueue {
 
   // The jobs of one Run call; on that call's stack, guarded by mu_.
   struct Group {
-    Group(const Caller* c, size_t n) : caller(c), pending(n) {}
-    const Caller* const caller;
+    Group(const base::Caller* c, size_t n) : caller(c), pending(n) {}
+    const base::Caller* const caller;
     size_t pending;
     std::optional<Dropped> dropped;
     absl::Status status;  // of a run that threw
-    clip::CondVar finished;
+    base::CondVar finished;
   };
   struct Queued {
     void* job;
@@ -88,8 +88,8 @@ class BatchQueue {
 
   const size_t max_batch_;
   const RunBatch run_;
-  clip::Mutex mu_;
-  clip::CondVar arrived_;
+  base::Mutex mu_;
+  base::CondVar arrived_;
   AtOnce at_once_ ABSL_GUARDED_BY(mu_);
   int running_ ABSL_GUARDED_BY(mu_) = 0;  // batches
   Jobs queue_ ABSL_GUARDED_BY(mu_);

@@ -10,8 +10,8 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "base/caller.h"
 #include "zeroshot/batch_queue.h"
-#include "zeroshot/caller.h"
 
 namespace zeroshot {
 
@@ -55,7 +55,7 @@ class Batcher {
   // DeadlineExceeded, Cancelled: the caller left and at least one job was
   // dropped. ResourceExhausted, Internal: `run` threw. The jobs' answers must
   // not be used then.
-  absl::Status Run(absl::Span<Job* const> jobs, const Caller& caller) {
+  absl::Status Run(absl::Span<Job* const> jobs, const base::Caller& caller) {
     return queue_.Run(std::vector<void*>(jobs.begin(), jobs.end()), caller);
   }
 

@@ -7,12 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "base/error_info.h"
-#include "clip/finite.h"
-#include "clip/monotonic.h"
-#include "clip/quoted.h"
+#include "base/finite.h"
+#include "base/monotonic.h"
+#include "base/quoted.h"
 #include "clip/template_tokenizer.h"
+#include "stores/weight_set.h"
 #include "zeroshot/embedder.h"
-#include "zeroshot/weight_set.h"
 
 namespace zeroshot {
 namespace {
@@ -23,7 +23,7 @@ namespace {
 constexpr int64_t kPromptsPerCall = 262'144;
 
 std::string ClassName(const ResolvedSpec& spec, int c) {
-  return absl::StrCat("class ", c, " (", clip::Quoted(spec.class_name(c)), ")");
+  return absl::StrCat("class ", c, " (", base::Quoted(spec.class_name(c)), ")");
 }
 
 // What a prompt's vector is known by: its tokens, as they are, so that no other
@@ -129,7 +129,7 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
   EncodedClasses out;
   Sums sums(spec.num_classes() * dim);
   int64_t done = 0;
-  absl::Time start = clip::MonotonicNow();
+  absl::Time start = base::MonotonicNow();
   PromptReader prompts(&spec, tokenizer_, model_->info().context_length);
   while (!prompts.at_end()) {
     Batch batch;
@@ -147,18 +147,18 @@ absl::StatusOr<EncodedClasses> ClassEncoder::Encode(
     }
     const int64_t count = batch.sequences.size();
     AddKnown(&batch, &sums);
-    const absl::Time tokenized = clip::MonotonicNow();
+    const absl::Time tokenized = base::MonotonicNow();
     out.tokenize += tokenized - start;
     const int64_t known = count - batch.sequences.size();
     absl::Status status =
         EncodeUnknown(spec, batch, done + known, progress, &sums, &out);
     if (!status.ok()) return status;
     done += count;
-    start = clip::MonotonicNow();
+    start = base::MonotonicNow();
     out.encode += start - tokenized;
   }
 
-  out.weights = MakeWeights(spec.num_classes() * dim);
+  out.weights = stores::MakeWeights(spec.num_classes() * dim);
   for (int c = 0; c < spec.num_classes(); ++c) {
     UnitRow(&sums[c * dim], dim, &out.weights[c * dim]);
   }
@@ -199,11 +199,11 @@ absl::Status ClassEncoder::EncodeUnknown(const ResolvedSpec& spec,
       batch.sequences,
       [&](int64_t i, absl::Span<const float> row) {
         if (!finite.ok()) return;
-        if (!clip::AllFinite(row)) {
+        if (!base::AllFinite(row)) {
           const int c = batch.classes[i];
-          finite = clip::NotFinite(
+          finite = base::NotFinite(
               absl::StrCat(ClassName(spec, c), ": the embedding of prompt ",
-                           clip::Quoted(spec.Prompt(c, batch.prompts[i]))));
+                           base::Quoted(spec.Prompt(c, batch.prompts[i]))));
           return;
         }
         AddTo(&(*sums)[batch.classes[i] * row.size()], row);

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "clip/quoted.h"
+#include "base/quoted.h"
 
 namespace zeroshot {
 namespace {
@@ -24,7 +24,7 @@ bool AreEqual(const float* a, const float* b, int dim) {
 
 }  // namespace
 
-std::vector<std::string> EqualVectorWarnings(const WeightSet& set,
+std::vector<std::string> EqualVectorWarnings(const stores::WeightSet& set,
                                              size_t most) {
   std::vector<std::string> warnings;
   const int dim = set.embedding_dim;
@@ -58,8 +58,8 @@ std::vector<std::string> EqualVectorWarnings(const WeightSet& set,
   std::sort(pairs.begin(), pairs.end());
   for (const auto& [a, b] : pairs) {
     warnings.push_back(absl::StrCat(
-        "classes ", a, " and ", b, ", ", clip::Quoted(set.class_names[a]),
-        " and ", clip::Quoted(set.class_names[b]),
+        "classes ", a, " and ", b, ", ", base::Quoted(set.class_names[a]),
+        " and ", base::Quoted(set.class_names[b]),
         ", are the same to the model: they share their probability"));
   }
   return warnings;
@@ -81,7 +81,7 @@ std::vector<std::string> UnseenWordWarnings(const ResolvedSpec& spec,
     if (!ids.ok() || ids->size() <= 2) continue;
     if (!std::all_of(ids->begin() + 1, ids->end() - 1, is_unseen)) continue;
     warnings.push_back(absl::StrCat(
-        "class name ", clip::Quoted(spec.class_name(c)),
+        "class name ", base::Quoted(spec.class_name(c)),
         " has no word that this model was trained on: its score says "
         "nothing"));
   }

@@ -9,15 +9,16 @@
 
 #include "absl/types/span.h"
 #include "clip/tokenizer.h"
+#include "stores/weight_set.h"
 #include "zeroshot/classifier_spec.h"
-#include "zeroshot/weight_set.h"
 
 namespace zeroshot {
 
 // A warning for each pair of classes with the same vector, at most `most`:
 // names that differ in upper case, blanks or the spelling of a character only,
 // or prompts that do. Classes of one name are not told again.
-std::vector<std::string> EqualVectorWarnings(const WeightSet& set, size_t most);
+std::vector<std::string> EqualVectorWarnings(const stores::WeightSet& set,
+                                             size_t most);
 
 // A warning for each class name all of whose words are `unseen` by the model
 // (clip::ModelInfo::unseen_tokens), at most `most`.

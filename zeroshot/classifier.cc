@@ -7,21 +7,21 @@
 
 namespace zeroshot {
 
-absl::StatusOr<std::shared_ptr<const WeightSet>> Classifier::Find(
+absl::StatusOr<std::shared_ptr<const stores::WeightSet>> Classifier::Find(
     const std::string& id) {
-  absl::StatusOr<std::shared_ptr<const WeightSet>> set = sets_->Get(id);
+  absl::StatusOr<std::shared_ptr<const stores::WeightSet>> set = sets_->Get(id);
   if (!set.ok()) return set.status();
-  absl::Status own = CheckModel(**set, model_->info().fingerprint);
+  absl::Status own = stores::CheckModel(**set, model_->info().fingerprint);
   if (!own.ok()) return own;
   return set;
 }
 
 absl::StatusOr<Answer> Classifier::Classify(const ClassifyCall& call,
-                                            const Caller& caller) {
+                                            const base::Caller& caller) {
   // All of them before the picture, so that a wrong id costs no image pass.
-  std::vector<std::shared_ptr<const WeightSet>> sets;
+  std::vector<std::shared_ptr<const stores::WeightSet>> sets;
   sets.reserve(1 + call.more_weight_set_ids.size());
-  absl::StatusOr<std::shared_ptr<const WeightSet>> set =
+  absl::StatusOr<std::shared_ptr<const stores::WeightSet>> set =
       Find(call.weight_set_id);
   if (!set.ok()) return set.status();
   sets.push_back(*std::move(set));
@@ -46,7 +46,7 @@ absl::StatusOr<Answer> Classifier::Classify(const ClassifyCall& call,
       embedder_->EmbedImages({call.image}, caller);
   if (!embeddings.ok()) return embeddings.status();
   if (!embeddings->statuses[0].ok()) return embeddings->statuses[0];
-  const auto score = [&](const WeightSet& scored) {
+  const auto score = [&](const stores::WeightSet& scored) {
     return ScoresOf(
         scored, scorer_.Cosines(scored, embeddings->rows),
         {model_->info().logit_scale, call.top_k, call.return_probabilities});

@@ -11,13 +11,13 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/caller.h"
 #include "clip/model.h"
-#include "zeroshot/caller.h"
+#include "stores/weight_set.h"
+#include "stores/weight_store.h"
 #include "zeroshot/embedder.h"
 #include "zeroshot/scorer.h"
 #include "zeroshot/scores.h"
-#include "zeroshot/weight_set.h"
-#include "zeroshot/weight_store.h"
 
 namespace zeroshot {
 
@@ -43,7 +43,8 @@ struct ClassifyCall {
 class Classifier {
  public:
   // Borrows all three.
-  Classifier(const clip::Model* model, Embedder* embedder, WeightStore* sets)
+  Classifier(const clip::Model* model, Embedder* embedder,
+             stores::WeightStore* sets)
       : model_(model), embedder_(embedder), sets_(sets) {}
 
   // InvalidArgument: not a picture. NotFound: unknown weight set.
@@ -51,14 +52,15 @@ class Classifier {
   // a logit is NaN or infinite.
   // DeadlineExceeded, Cancelled: the caller has left.
   absl::StatusOr<Answer> Classify(const ClassifyCall& call,
-                                  const Caller& caller);
+                                  const base::Caller& caller);
 
  private:
-  absl::StatusOr<std::shared_ptr<const WeightSet>> Find(const std::string& id);
+  absl::StatusOr<std::shared_ptr<const stores::WeightSet>> Find(
+      const std::string& id);
 
   const clip::Model* const model_;
   Embedder* const embedder_;
-  WeightStore* const sets_;
+  stores::WeightStore* const sets_;
   Scorer scorer_;
 };
 

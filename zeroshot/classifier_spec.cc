@@ -11,15 +11,15 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/error_info.h"
-#include "clip/quoted.h"
-#include "clip/sha256.h"
+#include "base/quoted.h"
+#include "base/sha256.h"
 #include "zeroshot/named_sets.h"
 
 namespace zeroshot {
 namespace {
 
 using base::InvalidField;
-using clip::Quoted;
+using base::Quoted;
 
 constexpr size_t kMaxWarnings = 20;
 
@@ -228,7 +228,7 @@ std::string ResolvedSpec::Prompt(int c, int i) const {
 
 std::string ResolvedSpec::Id(absl::string_view model_fingerprint,
                              absl::string_view precision) const {
-  clip::Sha256 hash;
+  base::Sha256 hash;
   hash.UpdateField("zeroshot weight set 1");
   hash.UpdateField(model_fingerprint);
   hash.UpdateField(precision);
@@ -238,7 +238,7 @@ std::string ResolvedSpec::Id(absl::string_view model_fingerprint,
     hash.UpdateField(absl::StrCat(num_prompts(c)));
     prompts.clear();
     for (int i = 0; i < num_prompts(c); ++i)
-      clip::Sha256::AppendField(Prompt(c, i), &prompts);
+      base::Sha256::AppendField(Prompt(c, i), &prompts);
     hash.Update(prompts);
   }
   return hash.HexDigest();

@@ -6,11 +6,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error_info.h"
-#include "clip/finite.h"
-#include "clip/monotonic.h"
-#include "clip/no_throw.h"
-#include "clip/quoted.h"
-#include "clip/sha256.h"
+#include "base/finite.h"
+#include "base/monotonic.h"
+#include "base/no_throw.h"
+#include "base/quoted.h"
+#include "base/sha256.h"
 
 namespace zeroshot {
 
@@ -19,7 +19,7 @@ absl::StatusOr<std::vector<int32_t>> EncodePrompt(
     absl::string_view text) {
   absl::StatusOr<std::vector<int32_t>> tokens = tokenizer.Encode(text);
   if (tokens.ok() && tokens->size() <= context_length) return tokens;
-  const std::string quoted = absl::StrCat("prompt ", clip::Quoted(text));
+  const std::string quoted = absl::StrCat("prompt ", base::Quoted(text));
   if (!tokens.ok()) {
     return base::WithReason(
         absl::Status(tokens.status().code(),
@@ -102,11 +102,11 @@ class Embedder::Pending {
 absl::Duration Embedder::TimeToStart() {
   return latency_.TimeToStart(pending(), options_.max_batch,
                               AtOnceOn(*model_, options_.max_batch).of_enough,
-                              clip::MonotonicNow());
+                              base::MonotonicNow());
 }
 
 absl::StatusOr<Embeddings> Embedder::EmbedImages(
-    absl::Span<const absl::string_view> images, const Caller& caller,
+    absl::Span<const absl::string_view> images, const base::Caller& caller,
     Reuse reuse) {
   const size_t dim = model_->info().embedding_dim;
   Embeddings result;
@@ -142,7 +142,7 @@ absl::StatusOr<Embeddings> Embedder::EmbedImages(
     runnable.push_back(&jobs[i]);
   }
   if (runnable.empty()) return result;
-  const absl::Time submitted = clip::MonotonicNow();
+  const absl::Time submitted = base::MonotonicNow();
   if (absl::Status status = batcher_.Run(runnable, caller); !status.ok()) {
     return status;
   }
@@ -158,7 +158,7 @@ absl::StatusOr<Embeddings> Embedder::EmbedImages(
 }
 
 absl::StatusOr<Embeddings> Embedder::EmbedTexts(
-    absl::Span<const absl::string_view> texts, const Caller& caller) {
+    absl::Span<const absl::string_view> texts, const base::Caller& caller) {
   const size_t dim = model_->info().embedding_dim;
   Embeddings result;
   result.rows.resize(texts.size() * dim);
@@ -187,10 +187,10 @@ absl::StatusOr<Embeddings> Embedder::EmbedTexts(
           ->EncodeText(
               sequences,
               [&](int64_t sequence, absl::Span<const float> row) {
-                if (finite.ok() && !clip::AllFinite(row)) {
-                  finite = clip::NotFinite(absl::StrCat(
+                if (finite.ok() && !base::AllFinite(row)) {
+                  finite = base::NotFinite(absl::StrCat(
                       "the embedding of text ", items[sequence], " (",
-                      clip::Quoted(texts[items[sequence]]), ")"));
+                      base::Quoted(texts[items[sequence]]), ")"));
                 }
                 std::copy(row.begin(), row.end(),
                           result.rows.begin() + items[sequence] * dim);
@@ -219,7 +219,7 @@ absl::Status Embedder::CheckSize(absl::string_view bytes) const {
 // cache goes.
 std::string Embedder::CacheKey(absl::string_view bytes, Reuse reuse) const {
   if (options_.image_cache_bytes == 0 || reuse == Reuse::kNever) return "";
-  clip::Sha256 hash;
+  base::Sha256 hash;
   hash.UpdateField("picture");
   hash.UpdateField(options_.decode.fast ? "fast" : "exact");
   hash.UpdateField(options_.decode.apply_exif_orientation ? "upright"
@@ -228,7 +228,8 @@ std::string Embedder::CacheKey(absl::string_view bytes, Reuse reuse) const {
   return hash.HexDigest();
 }
 
-absl::Status Embedder::MakeCrop(absl::string_view bytes, const Caller& caller,
+absl::Status Embedder::MakeCrop(absl::string_view bytes,
+                                const base::Caller& caller,
                                 std::vector<uint8_t>* crop,
                                 EmbedTiming* timing) const {
   clip::CropTiming crop_timing;
@@ -245,9 +246,9 @@ absl::Status Embedder::MakeCrop(absl::string_view bytes, const Caller& caller,
 }
 
 void Embedder::RunBatch(absl::Span<Job* const> jobs) {
-  const absl::Time start = clip::MonotonicNow();
+  const absl::Time start = base::MonotonicNow();
   latency_.BatchBegan(static_cast<int>(jobs.size()), start);
-  const absl::Status status = clip::NoThrow("this batch", [&] {
+  const absl::Status status = base::NoThrow("this batch", [&] {
     std::vector<absl::Span<const uint8_t>> crops;
     for (const Job* job : jobs) crops.push_back(job->crop);
     const absl::StatusOr<std::vector<float>> rows = model_->EncodeImages(crops);
@@ -255,13 +256,13 @@ void Embedder::RunBatch(absl::Span<Job* const> jobs) {
     const size_t dim = model_->info().embedding_dim;
     for (size_t i = 0; i < jobs.size(); ++i) {
       const absl::Span<const float> row(&(*rows)[i * dim], dim);
-      if (!clip::AllFinite(row))
-        jobs[i]->status = clip::NotFinite("the image's embedding");
+      if (!base::AllFinite(row))
+        jobs[i]->status = base::NotFinite("the image's embedding");
       jobs[i]->row.assign(row.begin(), row.end());
     }
     return absl::OkStatus();
   });
-  const absl::Time end = clip::MonotonicNow();
+  const absl::Time end = base::MonotonicNow();
   latency_.BatchEnded(static_cast<int>(jobs.size()), start, end);
   batcher_.SetAtOnce(AtOnceOn(*model_, options_.max_batch));
   if (on_batch_) on_batch_(static_cast<int>(jobs.size()));

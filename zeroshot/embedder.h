@@ -14,12 +14,12 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "base/caller.h"
 #include "clip/decode_budget.h"
 #include "clip/image.h"
 #include "clip/model.h"
 #include "clip/tokenizer.h"
 #include "zeroshot/batcher.h"
-#include "zeroshot/caller.h"
 #include "zeroshot/latency_model.h"
 #include "zeroshot/vector_cache.h"
 
@@ -72,13 +72,13 @@ class Embedder {
   // fails when the caller has left (DeadlineExceeded, Cancelled) or the tower
   // did. A known picture is neither decoded nor run.
   absl::StatusOr<Embeddings> EmbedImages(
-      absl::Span<const absl::string_view> images, const Caller& caller,
+      absl::Span<const absl::string_view> images, const base::Caller& caller,
       Reuse reuse = Reuse::kIfKnown);
 
   // Texts to rows. A text that is not UTF-8, has more than max_text_bytes or
   // is too long for the model fails alone, as InvalidArgument.
   absl::StatusOr<Embeddings> EmbedTexts(
-      absl::Span<const absl::string_view> texts, const Caller& caller);
+      absl::Span<const absl::string_view> texts, const base::Caller& caller);
 
   // Crops waiting for a device.
   int queued() { return batcher_.queued(); }
@@ -111,7 +111,7 @@ class Embedder {
   };
 
   absl::Status CheckSize(absl::string_view bytes) const;
-  absl::Status MakeCrop(absl::string_view bytes, const Caller& caller,
+  absl::Status MakeCrop(absl::string_view bytes, const base::Caller& caller,
                         std::vector<uint8_t>* crop, EmbedTiming* timing) const;
   // Empty if nothing is to be kept.
   std::string CacheKey(absl::string_view bytes, Reuse reuse) const;

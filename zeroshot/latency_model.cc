@@ -17,12 +17,12 @@ constexpr double kLeastVariance = 0.01;
 }  // namespace
 
 void LatencyModel::BatchBegan(int images, absl::Time now) {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   running_.emplace(now, images);
 }
 
 void LatencyModel::BatchEnded(int images, absl::Time began, absl::Time now) {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   auto [it, end] = running_.equal_range(began);
   while (it != end && it->second != images) ++it;
   if (it != end) running_.erase(it);
@@ -54,7 +54,7 @@ absl::Duration LatencyModel::Predict(int images) const {
 }
 
 absl::Duration LatencyModel::BatchTime(int images) {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return Predict(images);
 }
 
@@ -65,7 +65,7 @@ absl::Duration LatencyModel::TimeToStart(int ahead, int max_batch, int at_once,
   const auto earliest = [&] {
     return std::min_element(free_in.begin(), free_in.end());
   };
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   for (const auto& [began, images] : running_) {
     ahead -= images;
     *earliest() +=
@@ -77,17 +77,17 @@ absl::Duration LatencyModel::TimeToStart(int ahead, int max_batch, int at_once,
 }
 
 int64_t LatencyModel::batches() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return batches_;
 }
 
 absl::Duration LatencyModel::LatestBatch() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return latest_;
 }
 
 absl::Time LatencyModel::OldestBegan() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return running_.empty() ? absl::InfiniteFuture() : running_.begin()->first;
 }
 

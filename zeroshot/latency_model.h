@@ -8,7 +8,7 @@
 #include <map>
 
 #include "absl/time/time.h"
-#include "clip/mutex.h"
+#include "base/mutex.h"
 
 namespace zeroshot {
 
@@ -21,7 +21,7 @@ namespace zeroshot {
 // admission must not be longer than what would happen.
 //
 // Thread rule: every method may be called from many threads at once. Times are
-// of clip::MonotonicNow.
+// of base::MonotonicNow.
 class LatencyModel {
  public:
   // A batch is handed to the model. REQUIRES: its BatchEnded follows.
@@ -53,7 +53,7 @@ class LatencyModel {
  private:
   absl::Duration Predict(int images) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  clip::Mutex mu_;
+  base::Mutex mu_;
   // Running batches: images by beginning.
   std::multimap<absl::Time, int> running_ ABSL_GUARDED_BY(mu_);
   int64_t batches_ ABSL_GUARDED_BY(mu_) = 0;

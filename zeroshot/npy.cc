@@ -12,7 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "base/little_endian.h"
-#include "clip/quoted.h"
+#include "base/quoted.h"
 
 namespace zeroshot {
 namespace {
@@ -98,7 +98,7 @@ struct Header {
 // {'descr': '<f4', 'fortran_order': False, 'shape': (512, 3), }
 absl::StatusOr<Header> ReadHeader(absl::string_view text) {
   const absl::Status broken = NotNpy(
-      absl::StrCat("its header ", clip::Quoted(text), " is not as NumPy's"));
+      absl::StrCat("its header ", base::Quoted(text), " is not as NumPy's"));
   PythonReader reader(text);
   Header header;
   if (!reader.Take("{")) return broken;
@@ -134,7 +134,7 @@ absl::StatusOr<clip::DType> TypeOf(absl::string_view descr) {
   if (descr == "<f4") return clip::DType::kFloat32;
   if (descr == "<f8") return clip::DType::kFloat64;
   return absl::InvalidArgumentError(
-      absl::StrCat("the .npy file holds numbers of type ", clip::Quoted(descr),
+      absl::StrCat("the .npy file holds numbers of type ", base::Quoted(descr),
                    "; '<f2', '<f4' and '<f8' are read"));
 }
 

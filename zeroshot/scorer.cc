@@ -9,7 +9,8 @@
 
 namespace zeroshot {
 
-void Scorer::Multiply(const WeightSet& set, const std::list<Job*>& jobs) {
+void Scorer::Multiply(const stores::WeightSet& set,
+                      const std::list<Job*>& jobs) {
   constexpr int kTogether = 64;
   const float* embeddings[kTogether];
   float* cosines[kTogether];
@@ -29,7 +30,7 @@ void Scorer::Multiply(const WeightSet& set, const std::list<Job*>& jobs) {
   if (n > 0) multiply();
 }
 
-std::vector<float> Scorer::Cosines(const WeightSet& set,
+std::vector<float> Scorer::Cosines(const stores::WeightSet& set,
                                    absl::Span<const float> embeddings) {
   Job job{.set = &set,
           .embeddings = embeddings.data(),
@@ -39,13 +40,13 @@ std::vector<float> Scorer::Cosines(const WeightSet& set,
   // The lists' nodes are made here and only moved below: where memory runs out
   // nobody waits for what does not come.
   std::list<Job*> together = {&job};
-  std::list<const WeightSet*> mine = {&set};
+  std::list<const stores::WeightSet*> mine = {&set};
   if (static_cast<int64_t>(set.weights.size()) <= kSmallSet) {
     Multiply(set, together);
     return result;
   }
   {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     waiting_.splice(waiting_.end(), together);
     while (!job.taken &&
            std::count(busy_.begin(), busy_.end(), &set) >= kAtOnce) {
@@ -66,7 +67,7 @@ std::vector<float> Scorer::Cosines(const WeightSet& set,
     ++products_;
   }
   Multiply(set, together);
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   for (Job* waiting : together) waiting->done = true;
   busy_.erase(std::find(busy_.begin(), busy_.end(), &set));
   changed_.NotifyAll();
@@ -74,7 +75,7 @@ std::vector<float> Scorer::Cosines(const WeightSet& set,
 }
 
 int Scorer::products() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return products_;
 }
 

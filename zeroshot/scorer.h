@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "clip/mutex.h"
-#include "zeroshot/weight_set.h"
+#include "base/mutex.h"
+#include "stores/weight_set.h"
 
 namespace zeroshot {
 
@@ -25,7 +25,7 @@ class Scorer {
 
   // Of embeddings [n, D] and all classes: [n, C]. There is no delay: what
   // shares a product came while the one before was computed. REQUIRES: equal D.
-  std::vector<float> Cosines(const WeightSet& set,
+  std::vector<float> Cosines(const stores::WeightSet& set,
                              absl::Span<const float> embeddings);
 
   // Products computed for sets that are not small.
@@ -33,19 +33,20 @@ class Scorer {
 
  private:
   struct Job {
-    const WeightSet* set;
+    const stores::WeightSet* set;
     const float* embeddings = nullptr;  // [n, D]
     size_t n = 0;
     float* cosines = nullptr;  // [n, C]
     bool taken = false;        // by a thread that multiplies
     bool done = false;
   };
-  static void Multiply(const WeightSet& set, const std::list<Job*>& jobs);
+  static void Multiply(const stores::WeightSet& set,
+                       const std::list<Job*>& jobs);
 
-  clip::Mutex mu_;
-  clip::CondVar changed_;
+  base::Mutex mu_;
+  base::CondVar changed_;
   std::list<Job*> waiting_ ABSL_GUARDED_BY(mu_);
-  std::list<const WeightSet*> busy_ ABSL_GUARDED_BY(mu_);
+  std::list<const stores::WeightSet*> busy_ ABSL_GUARDED_BY(mu_);
   int products_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "clip/finite.h"
+#include "base/finite.h"
 #include "clip/score_kernels.h"
 
 namespace zeroshot {
@@ -53,15 +53,15 @@ struct Scored {
 
 }  // namespace
 
-absl::StatusOr<Scores> ScoresOf(const WeightSet& set,
+absl::StatusOr<Scores> ScoresOf(const stores::WeightSet& set,
                                 absl::Span<const float> cosines,
                                 const ScoreOptions& options) {
   std::vector<float> logits(cosines.size());
   for (size_t c = 0; c < logits.size(); ++c) {
     logits[c] = options.logit_scale * cosines[c];
   }
-  if (!clip::AllFinite(logits)) {
-    return clip::NotFinite(absl::StrCat("the logits of weight set ", set.id));
+  if (!base::AllFinite(logits)) {
+    return base::NotFinite(absl::StrCat("the logits of weight set ", set.id));
   }
   const float max = *std::max_element(logits.begin(), logits.end());
   const double sum = clip::ScoreKernels::Best().sum_of_exps(
@@ -97,7 +97,7 @@ absl::StatusOr<Scores> ScoresOf(const WeightSet& set,
   return scores;
 }
 
-int64_t AnswerBytes(const WeightSet& set, int top_k,
+int64_t AnswerBytes(const stores::WeightSet& set, int top_k,
                     bool return_probabilities) {
   // Tags, lengths and numbers of a prediction, but for its name.
   constexpr int64_t kPredictionBytes = 32;

@@ -11,7 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "zeroshot/weight_set.h"
+#include "stores/weight_set.h"
 
 namespace zeroshot {
 
@@ -36,12 +36,13 @@ struct ScoreOptions {
 
 // The answer to cosines [C]. REQUIRES: at least one class. Internal: a logit is
 // NaN or infinite.
-absl::StatusOr<Scores> ScoresOf(const WeightSet& set,
+absl::StatusOr<Scores> ScoresOf(const stores::WeightSet& set,
                                 absl::Span<const float> cosines,
                                 const ScoreOptions& options);
 
 // Bytes on the wire that the scores of a set have at most.
-int64_t AnswerBytes(const WeightSet& set, int top_k, bool return_probabilities);
+int64_t AnswerBytes(const stores::WeightSet& set, int top_k,
+                    bool return_probabilities);
 
 }  // namespace zeroshot
 

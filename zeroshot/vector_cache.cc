@@ -48,7 +48,7 @@ void VectorCache::EraseOldest() {
 }
 
 bool VectorCache::Find(absl::string_view key, float* row) {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   const auto found = index_.find(key);
   if (found == index_.end()) {
     ++misses_;
@@ -65,11 +65,11 @@ bool VectorCache::Find(absl::string_view key, float* row) {
 }
 
 void VectorCache::Put(absl::string_view key, absl::Span<const float> row) {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   if (dim_ == 0) {
     dim_ = row.size();
     const size_t most = std::max<int64_t>(max_bytes_, 0) / BytesOf(0);
-    rows_ = HugePages(most * dim_ * sizeof(float));
+    rows_ = base::HugePages(most * dim_ * sizeof(float));
     index_.reserve(std::min<size_t>(most, 1 << 18));
   }
   const int64_t bytes = BytesOf(key.size());
@@ -86,7 +86,7 @@ void VectorCache::Put(absl::string_view key, absl::Span<const float> row) {
 }
 
 VectorCache::Stats VectorCache::stats() {
-  clip::MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return {bytes_, max_bytes_, hits_, misses_};
 }
 

@@ -16,8 +16,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "clip/mutex.h"
-#include "zeroshot/huge_pages.h"
+#include "base/huge_pages.h"
+#include "base/mutex.h"
 
 namespace zeroshot {
 
@@ -62,9 +62,9 @@ class VectorCache {
   void EraseOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const int64_t max_bytes_;
-  clip::Mutex mu_;
+  base::Mutex mu_;
   size_t dim_ ABSL_GUARDED_BY(mu_) = 0;  // of the first vector; 0: none yet
-  HugePages rows_ ABSL_GUARDED_BY(mu_);  // [entries, D], all there may be
+  base::HugePages rows_ ABSL_GUARDED_BY(mu_);  // [entries, D], all there may be
   std::deque<Entry> entries_ ABSL_GUARDED_BY(mu_);
   std::vector<int32_t> free_ ABSL_GUARDED_BY(mu_);  // of entries_
   // By key, which lies in the entry.

@@ -4,7 +4,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/time/clock.h"
-#include "clip/monotonic.h"
+#include "base/monotonic.h"
 #include "zeroshot/class_warnings.h"
 
 namespace zeroshot {
@@ -17,7 +17,7 @@ constexpr absl::Duration kLookAtLease = absl::Milliseconds(100);
 
 WeightSetBuilder::WeightSetBuilder(clip::Model* model,
                                    const clip::Tokenizer* tokenizer,
-                                   WeightStore* store,
+                                   stores::WeightStore* store,
                                    const BuildLimits& limits, int max_builds,
                                    int64_t vector_cache_bytes)
     : model_(model),
@@ -28,14 +28,14 @@ WeightSetBuilder::WeightSetBuilder(clip::Model* model,
       door_("builds", max_builds) {}
 
 absl::StatusOr<BuildResult> WeightSetBuilder::Build(
-    const ClassifierSpec& spec, const Caller& caller,
+    const ClassifierSpec& spec, const base::Caller& caller,
     const OnProgress& on_progress) {
   const absl::StatusOr<ResolvedSpec> resolved =
       ResolvedSpec::Resolve(spec, limits_);
   if (!resolved.ok()) return resolved.status();
   const clip::ModelInfo& info = model_->info();
   const std::string id = resolved->Id(info.fingerprint, info.precision);
-  const absl::Time start = clip::MonotonicNow();
+  const absl::Time start = base::MonotonicNow();
   absl::StatusOr<BuildResult> result = BuildResult{};
   // A store that cannot answer is no reason not to build.
   if (auto stored = store_->Get(id); stored.ok()) {
@@ -56,28 +56,28 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Build(
     result->warnings.insert(result->warnings.end(), warnings.begin(),
                             warnings.end());
   }
-  result->timing.total = clip::MonotonicNow() - start;
+  result->timing.total = base::MonotonicNow() - start;
   return result;
 }
 
 absl::StatusOr<BuildResult> WeightSetBuilder::JoinOrLead(
-    const ResolvedSpec& spec, const std::string& id, const Caller& caller,
+    const ResolvedSpec& spec, const std::string& id, const base::Caller& caller,
     const OnProgress& on_progress) {
-  const absl::Time start = clip::MonotonicNow();
+  const absl::Time start = base::MonotonicNow();
   int64_t reported = -1;
   bool joined = false;
   absl::StatusOr<BuildResult> result = flights_.Run(
       id, "this build",
       [&](Flights::Flight& flight) {
         auto led = Lead(spec, id, flight, caller, on_progress);
-        clip::MutexLock lock(&mu_);
+        base::MutexLock lock(&mu_);
         progress_.erase(id);
         return led;
       },
       [&] {
         BuildProgress now;
         {
-          clip::MutexLock lock(&mu_);
+          base::MutexLock lock(&mu_);
           if (auto it = progress_.find(id); it != progress_.end()) {
             now = it->second;
           }
@@ -93,26 +93,26 @@ absl::StatusOr<BuildResult> WeightSetBuilder::JoinOrLead(
   if (joined && result.ok()) {
     result->joined = true;
     result->timing = BuildTiming();
-    result->timing.queue = clip::MonotonicNow() - start;
+    result->timing.queue = base::MonotonicNow() - start;
   }
   return result;
 }
 
 absl::StatusOr<BuildResult> WeightSetBuilder::Lead(
     const ResolvedSpec& spec, const std::string& id, Flights::Flight& flight,
-    const Caller& caller, const OnProgress& on_progress) {
+    const base::Caller& caller, const OnProgress& on_progress) {
   const absl::StatusOr<Door::Place> place = door_.Enter();
   if (!place.ok()) return place.status();
-  const absl::Time start = clip::MonotonicNow();
+  const absl::Time start = base::MonotonicNow();
   const auto progress = [&](int64_t done, int64_t total, int64_t tokens) {
     BuildProgress now{done, total, tokens, absl::InfiniteDuration()};
     if (done > 0) {
-      now.time_left = (clip::MonotonicNow() - start) * (total - done) / done;
+      now.time_left = (base::MonotonicNow() - start) * (total - done) / done;
     }
     const bool waits = caller.StillWaiting().ok();
     if (waits && on_progress) on_progress(now);
     {
-      clip::MutexLock lock(&mu_);
+      base::MutexLock lock(&mu_);
       progress_[id] = now;
     }
     return waits || !flight.Abandon();
@@ -127,21 +127,22 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Lead(
 absl::StatusOr<BuildResult> WeightSetBuilder::LeadWithLease(
     const ResolvedSpec& spec, const std::string& id,
     const clip::TextProgress& progress) {
-  const absl::Time start = clip::MonotonicNow();
+  const absl::Time start = base::MonotonicNow();
   const auto built_elsewhere = WaitForLease(spec, id, progress);
   if (!built_elsewhere.ok()) return built_elsewhere.status();
   absl::StatusOr<BuildResult> result = BuildResult{};
   if (*built_elsewhere != nullptr) {
     result->set = *built_elsewhere;
     result->cached = true;
-    result->timing.queue = clip::MonotonicNow() - start;
+    result->timing.queue = base::MonotonicNow() - start;
   } else {
-    absl::Time taken = clip::MonotonicNow();
+    absl::Time taken = base::MonotonicNow();
     const absl::Cleanup release = [&] { store_->ReleaseLease(id); };
     result =
         BuildNow(spec, id, [&](int64_t done, int64_t total, int64_t tokens) {
-          if (clip::MonotonicNow() - taken > WeightStore::kLeaseLasts / 4) {
-            taken = clip::MonotonicNow();
+          if (base::MonotonicNow() - taken >
+              stores::WeightStore::kLeaseLasts / 4) {
+            taken = base::MonotonicNow();
             // Whatever the answer: what is begun is finished, and equal.
             (void)store_->TakeLease(id);
           }
@@ -151,9 +152,9 @@ absl::StatusOr<BuildResult> WeightSetBuilder::LeadWithLease(
   return result;
 }
 
-absl::StatusOr<std::shared_ptr<const WeightSet>> WeightSetBuilder::WaitForLease(
-    const ResolvedSpec& spec, const std::string& id,
-    const clip::TextProgress& progress) {
+absl::StatusOr<std::shared_ptr<const stores::WeightSet>>
+WeightSetBuilder::WaitForLease(const ResolvedSpec& spec, const std::string& id,
+                               const clip::TextProgress& progress) {
   while (true) {
     const absl::StatusOr<bool> mine = store_->TakeLease(id);
     // The flight before this one, or the server that had the lease, may have
@@ -174,7 +175,7 @@ absl::StatusOr<BuildResult> WeightSetBuilder::BuildNow(
     const ResolvedSpec& spec, const std::string& id,
     const clip::TextProgress& progress) {
   const clip::ModelInfo& info = model_->info();
-  auto set = std::make_shared<WeightSet>();
+  auto set = std::make_shared<stores::WeightSet>();
   set->id = id;
   set->model_fingerprint = info.fingerprint;
   set->precision = info.precision;
@@ -199,13 +200,13 @@ absl::StatusOr<BuildResult> WeightSetBuilder::BuildNow(
   result.timing.tokenize = encoded->tokenize;
   result.timing.encode = encoded->encode;
   result.num_tokens_encoded = encoded->num_tokens_encoded;
-  const absl::Time start = clip::MonotonicNow();
+  const absl::Time start = base::MonotonicNow();
   set->num_tokens = encoded->num_tokens;
   set->weights = std::move(encoded->weights);
   set->create_time = absl::Now();
   result.set = set;
   if (absl::Status status = store_->Put(set); !status.ok()) return status;
-  result.timing.finish = clip::MonotonicNow() - start;
+  result.timing.finish = base::MonotonicNow() - start;
   return result;
 }
 

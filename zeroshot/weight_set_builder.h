@@ -13,17 +13,17 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/caller.h"
+#include "base/mutex.h"
+#include "base/single_flight.h"
 #include "clip/model.h"
-#include "clip/mutex.h"
 #include "clip/tokenizer.h"
-#include "zeroshot/caller.h"
+#include "stores/weight_set.h"
+#include "stores/weight_store.h"
 #include "zeroshot/class_encoder.h"
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/door.h"
-#include "zeroshot/single_flight.h"
 #include "zeroshot/vector_cache.h"
-#include "zeroshot/weight_set.h"
-#include "zeroshot/weight_store.h"
 
 namespace zeroshot {
 
@@ -39,7 +39,7 @@ struct BuildTiming {
 };
 
 struct BuildResult {
-  std::shared_ptr<const WeightSet> set;
+  std::shared_ptr<const stores::WeightSet> set;
   bool cached = false;             // the set was there already
   bool joined = false;             // another call's build, waited for
   int64_t num_tokens_encoded = 0;  // positions computed; 0 if cached
@@ -59,7 +59,7 @@ class WeightSetBuilder {
   // servers that share the store one builds, and the others wait for what it
   // puts there. Vectors of prompts may take vector_cache_bytes.
   WeightSetBuilder(clip::Model* model, const clip::Tokenizer* tokenizer,
-                   WeightStore* store, const BuildLimits& limits,
+                   stores::WeightStore* store, const BuildLimits& limits,
                    int max_builds,
                    int64_t vector_cache_bytes = kVectorCacheBytes);
 
@@ -73,30 +73,30 @@ class WeightSetBuilder {
   // model's context. ResourceExhausted: max_builds run already, or memory.
   // DeadlineExceeded, Cancelled: this caller has left.
   absl::StatusOr<BuildResult> Build(const ClassifierSpec& spec,
-                                    const Caller& caller,
+                                    const base::Caller& caller,
                                     const OnProgress& on_progress);
 
   VectorCache::Stats vector_cache_stats() { return encoder_.cache_stats(); }
 
  private:
-  using Flights = SingleFlight<BuildResult>;
+  using Flights = base::SingleFlight<BuildResult>;
 
   // Joins the flight to `id`, or takes off and leads it.
   absl::StatusOr<BuildResult> JoinOrLead(const ResolvedSpec& spec,
                                          const std::string& id,
-                                         const Caller& caller,
+                                         const base::Caller& caller,
                                          const OnProgress& on_progress);
   absl::StatusOr<BuildResult> Lead(const ResolvedSpec& spec,
                                    const std::string& id,
                                    Flights::Flight& flight,
-                                   const Caller& caller,
+                                   const base::Caller& caller,
                                    const OnProgress& on_progress);
   absl::StatusOr<BuildResult> LeadWithLease(const ResolvedSpec& spec,
                                             const std::string& id,
                                             const clip::TextProgress& progress);
   // Waits until this server should build (null), or until another one that did
   // has put the set into the store.
-  absl::StatusOr<std::shared_ptr<const WeightSet>> WaitForLease(
+  absl::StatusOr<std::shared_ptr<const stores::WeightSet>> WaitForLease(
       const ResolvedSpec& spec, const std::string& id,
       const clip::TextProgress& progress);
   absl::StatusOr<BuildResult> BuildNow(const ResolvedSpec& spec,
@@ -105,12 +105,12 @@ class WeightSetBuilder {
 
   clip::Model* const model_;
   const clip::Tokenizer* const tokenizer_;
-  WeightStore* const store_;
+  stores::WeightStore* const store_;
   const BuildLimits limits_;
   ClassEncoder encoder_;
   Door door_;
   Flights flights_;
-  clip::Mutex mu_;
+  base::Mutex mu_;
   // Of builds under way, for those who joined them.
   std::map<std::string, BuildProgress> progress_ ABSL_GUARDED_BY(mu_);
 };

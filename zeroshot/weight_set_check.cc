@@ -5,9 +5,9 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "clip/quoted.h"
-#include "clip/sha256.h"
-#include "zeroshot/stored_set.h"
+#include "base/quoted.h"
+#include "base/sha256.h"
+#include "stores/stored_set.h"
 
 namespace zeroshot {
 namespace {
@@ -17,14 +17,14 @@ namespace {
 // way round, by far more.
 constexpr double kMaxLengthError = 0.005;
 
-absl::Status NotServed(const WeightSet& set, absl::string_view what) {
+absl::Status NotServed(const stores::WeightSet& set, absl::string_view what) {
   return absl::DataLossError(
-      absl::StrCat("the stored weight set ", clip::Quoted(set.id), " ", what));
+      absl::StrCat("the stored weight set ", base::Quoted(set.id), " ", what));
 }
 
 // The id that a set of this content has; empty if it can have none.
-std::string IdOf(const WeightSet& set) {
-  if (IsImported(set.id)) return ImportedId(set);
+std::string IdOf(const stores::WeightSet& set) {
+  if (stores::IsImported(set.id)) return ImportedId(set);
   // Another server's limits may be wider.
   constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
   const auto spec =
@@ -34,7 +34,7 @@ std::string IdOf(const WeightSet& set) {
 
 }  // namespace
 
-absl::Status CheckUnitRows(const WeightSet& set) {
+absl::Status CheckUnitRows(const stores::WeightSet& set) {
   for (int c = 0; c < set.num_classes(); ++c) {
     double square = 0;
     for (int d = 0; d < set.embedding_dim; ++d) {
@@ -44,7 +44,7 @@ absl::Status CheckUnitRows(const WeightSet& set) {
     const double length = std::sqrt(square);
     if (std::abs(length - 1) <= kMaxLengthError) continue;
     return absl::InvalidArgumentError(absl::StrCat(
-        "the vector of class ", c, ", ", clip::Quoted(set.class_names[c]),
+        "the vector of class ", c, ", ", base::Quoted(set.class_names[c]),
         std::isfinite(length)
             ? absl::StrCat(", has length ", length, "; expected is 1 within ",
                            kMaxLengthError, ": divide it by its length")
@@ -53,17 +53,17 @@ absl::Status CheckUnitRows(const WeightSet& set) {
   return absl::OkStatus();
 }
 
-std::string ImportedId(const WeightSet& set) {
-  clip::Sha256 hash;
+std::string ImportedId(const stores::WeightSet& set) {
+  base::Sha256 hash;
   hash.UpdateField("imported weight set");
   hash.UpdateField(set.model_fingerprint);
   hash.UpdateField(absl::StrCat(set.num_classes()));
   for (const std::string& name : set.class_names) hash.UpdateField(name);
-  hash.UpdateField(WeightBytes(set));
-  return absl::StrCat(kImportedPrefix, hash.HexDigest());
+  hash.UpdateField(stores::WeightBytes(set));
+  return absl::StrCat(stores::kImportedPrefix, hash.HexDigest());
 }
 
-ClassifierSpec SpecOf(const WeightSet& header) {
+ClassifierSpec SpecOf(const stores::WeightSet& header) {
   ClassifierSpec spec;
   for (int c = 0; c < header.num_classes(); ++c) {
     ClassDefinition definition{header.class_names[c], {}};
@@ -74,7 +74,8 @@ ClassifierSpec SpecOf(const WeightSet& header) {
   return spec;
 }
 
-absl::Status CheckStored(const WeightSet& set, const clip::ModelInfo& model) {
+absl::Status CheckStored(const stores::WeightSet& set,
+                         const clip::ModelInfo& model) {
   if (set.model_fingerprint != model.fingerprint) return absl::OkStatus();
   if (set.embedding_dim != model.embedding_dim) {
     return NotServed(
@@ -91,7 +92,7 @@ absl::Status CheckStored(const WeightSet& set, const clip::ModelInfo& model) {
     }
   }
   // The header of an imported set does not tell its id.
-  if (!(header_only && IsImported(set.id)) && IdOf(set) != set.id) {
+  if (!(header_only && stores::IsImported(set.id)) && IdOf(set) != set.id) {
     return NotServed(set, "is not what its id says");
   }
   return absl::OkStatus();

@@ -11,21 +11,21 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "clip/model.h"
+#include "stores/weight_set.h"
 #include "zeroshot/classifier_spec.h"
-#include "zeroshot/weight_set.h"
 
 namespace zeroshot {
 
 // InvalidArgument: a row is not finite, or its length is not 1 within 0.005;
 // the message names the class.
-absl::Status CheckUnitRows(const WeightSet& set);
+absl::Status CheckUnitRows(const stores::WeightSet& set);
 
 // The id of an imported set: `imported-` and a SHA-256 of model, class names
 // and vectors.
-std::string ImportedId(const WeightSet& set);
+std::string ImportedId(const stores::WeightSet& set);
 
 // What was asked for when the set was built.
-ClassifierSpec SpecOf(const WeightSet& header);
+ClassifierSpec SpecOf(const stores::WeightSet& header);
 
 // Checks a set, or the header of one (it has no weights), that comes from below
 // memory for a server with `model`. DataLoss: it is of this model and has
@@ -36,7 +36,8 @@ ClassifierSpec SpecOf(const WeightSet& header);
 // What this cannot tell: whether the rows of a set that was built are those
 // that the model makes of its prompts. Who may write to the folder or the Redis
 // may choose them.
-absl::Status CheckStored(const WeightSet& set, const clip::ModelInfo& model);
+absl::Status CheckStored(const stores::WeightSet& set,
+                         const clip::ModelInfo& model);
 
 }  // namespace zeroshot
 

@@ -12,13 +12,13 @@
 #include "absl/time/clock.h"
 #include "absl/types/span.h"
 #include "base/error_info.h"
-#include "clip/json_reader.h"
-#include "clip/quoted.h"
+#include "base/json_reader.h"
+#include "base/quoted.h"
+#include "base/safetensors_header.h"
+#include "base/sha256.h"
 #include "clip/safetensors.h"
-#include "clip/safetensors_header.h"
-#include "clip/sha256.h"
+#include "stores/stored_set.h"
 #include "zeroshot/npy.h"
-#include "zeroshot/stored_set.h"
 #include "zeroshot/weight_set_check.h"
 
 namespace zeroshot {
@@ -71,7 +71,7 @@ std::vector<float> Gather(const Content& content, int64_t num_classes,
                           int64_t dim, int64_t class_step, int64_t dim_step) {
   constexpr int64_t kTile = 32;
   const int64_t size = clip::DTypeSize(content.dtype);
-  std::vector<float> weights = MakeWeights(num_classes * dim);
+  std::vector<float> weights = stores::MakeWeights(num_classes * dim);
   for (int64_t c0 = 0; c0 < num_classes; c0 += kTile) {
     const int64_t c1 = std::min(num_classes, c0 + kTile);
     for (int64_t d0 = 0; d0 < dim; d0 += kTile) {
@@ -89,12 +89,12 @@ std::vector<float> Gather(const Content& content, int64_t num_classes,
 }
 
 // A file as this server writes it has checksums: damage is told as such.
-absl::Status CheckIntact(const clip::SafetensorsHeader& header,
+absl::Status CheckIntact(const base::SafetensorsHeader& header,
                          absl::string_view weights) {
-  absl::Status intact = CheckMetadata(header.metadata);
+  absl::Status intact = stores::CheckMetadata(header.metadata);
   if (!intact.ok()) return intact;
   const auto hash = header.metadata.find("weights_sha256");
-  clip::Sha256 found;
+  base::Sha256 found;
   found.Update(weights);
   return hash != header.metadata.end() && hash->second == found.HexDigest()
              ? absl::OkStatus()
@@ -104,10 +104,10 @@ absl::Status CheckIntact(const clip::SafetensorsHeader& header,
 // REQUIRES: ParseSafetensors took the file.
 absl::Status ReadMetadata(absl::string_view file, int64_t max_classes,
                           Content* content) {
-  const absl::StatusOr<int64_t> end = HeaderBytes(file);
+  const absl::StatusOr<int64_t> end = stores::HeaderBytes(file);
   if (!end.ok()) return end.status();
-  const auto header = clip::ParseSafetensorsHeader(
-      file.substr(kHeaderPrefixBytes, *end - kHeaderPrefixBytes));
+  const auto header = base::ParseSafetensorsHeader(file.substr(
+      stores::kHeaderPrefixBytes, *end - stores::kHeaderPrefixBytes));
   if (!header.ok()) return header.status();
   const auto& metadata = header->metadata;
   if (metadata.contains("weights_sha256") || metadata.contains("checksum")) {
@@ -124,12 +124,12 @@ absl::Status ReadMetadata(absl::string_view file, int64_t max_classes,
   }
   if (const auto it = metadata.find("model_fingerprint");
       it != metadata.end()) {
-    content->model_fingerprint = clip::JsonUnescape(it->second);
+    content->model_fingerprint = base::JsonUnescape(it->second);
   }
   const auto labels = metadata.find("labels");
   if (labels != metadata.end() &&
-      !ParseTexts(clip::JsonUnescape(labels->second), max_classes,
-                  &content->class_names)) {
+      !stores::ParseTexts(base::JsonUnescape(labels->second), max_classes,
+                          &content->class_names)) {
     return absl::InvalidArgumentError(
         absl::StrCat("the file's metadata field labels is not a JSON list of "
                      "at most ",
@@ -163,7 +163,7 @@ absl::StatusOr<Content> ReadSafetensorsFile(absl::string_view file,
       view.dtype != clip::DType::kFloat32 &&
       view.dtype != clip::DType::kFloat64) {
     return absl::InvalidArgumentError(
-        absl::StrCat("tensor ", clip::Quoted(tensor->first), " is ",
+        absl::StrCat("tensor ", base::Quoted(tensor->first), " is ",
                      clip::DTypeName(view.dtype), "; floats are expected"));
   }
   Content content;
@@ -196,7 +196,7 @@ absl::Status CheckFingerprint(const std::string& fingerprint,
   }
   return base::WithReason(
       absl::FailedPreconditionError(absl::StrCat(
-          "the file was made with model ", clip::Quoted(fingerprint),
+          "the file was made with model ", base::Quoted(fingerprint),
           ", this server has ", model.fingerprint)),
       base::kWrongModel, {{"model_fingerprint", fingerprint}});
 }
@@ -266,7 +266,7 @@ absl::StatusOr<ImportedSet> ReadWeightSetFile(const FileToImport& file,
   const auto resolved = ResolvedSpec::Resolve(std::move(names), limits);
   if (!resolved.ok()) return resolved.status();
 
-  auto set = std::make_shared<WeightSet>();
+  auto set = std::make_shared<stores::WeightSet>();
   set->class_names.reserve(resolved->num_classes());
   for (int c = 0; c < resolved->num_classes(); ++c) {
     set->class_names.push_back(resolved->class_name(c));
@@ -297,9 +297,9 @@ absl::StatusOr<ImportedSet> ReadWeightSetFile(const FileToImport& file,
   return imported;
 }
 
-std::string ExportHeader(const WeightSet& set, FileFormat format,
+std::string ExportHeader(const stores::WeightSet& set, FileFormat format,
                          Layout layout) {
-  if (format == FileFormat::kSafetensors) return SerializeHeader(set);
+  if (format == FileFormat::kSafetensors) return stores::SerializeHeader(set);
   const bool columns = layout == Layout::kClassColumns;
   const int64_t c = set.num_classes(), d = set.embedding_dim;
   return columns ? NpyHeader({d, c}, /*fortran_order=*/true)

@@ -18,8 +18,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "clip/model.h"
+#include "stores/weight_set.h"
 #include "zeroshot/classifier_spec.h"
-#include "zeroshot/weight_set.h"
 
 namespace zeroshot {
 
@@ -44,7 +44,7 @@ struct FileToImport {
 };
 
 struct ImportedSet {
-  std::shared_ptr<const WeightSet> set;
+  std::shared_ptr<const stores::WeightSet> set;
   std::vector<std::string> warnings;
 };
 
@@ -61,7 +61,7 @@ absl::StatusOr<ImportedSet> ReadWeightSetFile(const FileToImport& file,
 
 // What stands before WeightBytes(set) in a file. A matrix of columns is the
 // same bytes in NumPy's Fortran order. REQUIRES: kClassColumns only for kNpy.
-std::string ExportHeader(const WeightSet& set, FileFormat format,
+std::string ExportHeader(const stores::WeightSet& set, FileFormat format,
                          Layout layout);
 
 }  // namespace zeroshot

@@ -6,22 +6,22 @@
 #include <random>
 #include <vector>
 
+#include "stores/weight_set.h"
 #include "zeroshot/classifier.h"
-#include "zeroshot/weight_set.h"
 
 namespace {
 
 std::vector<float> Values(size_t count) {
   std::minstd_rand random(1);
-  std::vector<float> values = zeroshot::MakeWeights(count);
+  std::vector<float> values = stores::MakeWeights(count);
   for (float& value : values) {
     value = (static_cast<float>(random() % 2001) / 1000.0f - 1.0f) * 0.06f;
   }
   return values;
 }
 
-zeroshot::WeightSet MakeSet(int classes, int dim) {
-  zeroshot::WeightSet set;
+stores::WeightSet MakeSet(int classes, int dim) {
+  stores::WeightSet set;
   set.class_names.resize(classes);
   set.embedding_dim = dim;
   set.weights = Values(int64_t{1} * classes * dim);
@@ -29,7 +29,7 @@ zeroshot::WeightSet MakeSet(int classes, int dim) {
 }
 
 void Score(benchmark::State& state) {
-  const zeroshot::WeightSet set = MakeSet(state.range(0), state.range(1));
+  const stores::WeightSet set = MakeSet(state.range(0), state.range(1));
   const std::vector<float> embedding = Values(set.embedding_dim);
   zeroshot::Scorer scorer;
   const int top_k = state.range(2);
@@ -54,7 +54,7 @@ BENCHMARK(Score)
 
 // What 32 Classify calls inside do once they have their embeddings.
 void ScoreTogether(benchmark::State& state) {
-  static zeroshot::WeightSet set;
+  static stores::WeightSet set;
   static zeroshot::Scorer scorer;
   if (state.thread_index() == 0) set = MakeSet(state.range(0), state.range(1));
   const std::vector<float> embedding = Values(state.range(1));

@@ -13,12 +13,12 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/time/time.h"
+#include "base/monotonic.h"
 #include "clip/model.h"
-#include "clip/monotonic.h"
 #include "clip/token_trie.h"
 #include "clip/tokenizer.h"
+#include "stores/memory_store.h"
 #include "zeroshot/classifier_spec.h"
-#include "zeroshot/memory_store.h"
 #include "zeroshot/weight_set_builder.h"
 
 ABSL_FLAG(int, rounds, 9, "Builds");
@@ -54,18 +54,18 @@ class FreeModel : public clip::Model {
   absl::StatusOr<int64_t> EncodeText(
       absl::Span<const std::vector<int32_t>> sequences,
       const clip::TextSink& sink, const clip::TextProgress& progress) override {
-    called = clip::MonotonicNow();
+    called = base::MonotonicNow();
     std::vector<absl::Span<const int32_t>> tokens(sequences.begin(),
                                                   sequences.end());
     for (auto& sequence : tokens) sequence = clip::CutAtPool(sequence);
     clip::TrieSteps steps(tokens, step_nodes_);
-    sort = clip::MonotonicNow() - called;
+    sort = base::MonotonicNow() - called;
     fold = in_sink = absl::ZeroDuration();
     int64_t positions = 0, done = 0;
     while (true) {
-      absl::Time start = clip::MonotonicNow();
+      absl::Time start = base::MonotonicNow();
       const absl::optional<clip::TextStep> step = steps.Next();
-      absl::Time end = clip::MonotonicNow();
+      absl::Time end = base::MonotonicNow();
       fold += end - start;
       if (!step.has_value()) return positions;
       if (done == 0) first_step = end;
@@ -76,7 +76,7 @@ class FreeModel : public clip::Model {
                                static_cast<size_t>(info_.embedding_dim)});
       }
       progress(done, static_cast<int64_t>(sequences.size()), positions);
-      in_sink += clip::MonotonicNow() - end;
+      in_sink += base::MonotonicNow() - end;
     }
   }
 
@@ -100,22 +100,22 @@ void Build(const clip::Tokenizer& tokenizer, Stages* stages) {
   spec.class_set = "imagenet-1k";
   spec.template_set = "openai-imagenet-80";
 
-  absl::Time start = clip::MonotonicNow();
+  absl::Time start = base::MonotonicNow();
   const auto resolved =
       zeroshot::ResolvedSpec::Resolve(spec, zeroshot::BuildLimits());
-  const absl::Time end = clip::MonotonicNow();
+  const absl::Time end = base::MonotonicNow();
   const std::string id =
       resolved->Id(model.info().fingerprint, model.info().precision);
   add("1 resolve the specification", end - start);
-  add("2 its id", clip::MonotonicNow() - end);
+  add("2 its id", base::MonotonicNow() - end);
 
-  zeroshot::MemoryStore store(int64_t{64} << 20);
+  stores::MemoryStore store(int64_t{64} << 20);
   zeroshot::WeightSetBuilder builder(&model, &tokenizer, &store,
                                      zeroshot::BuildLimits(), 1,
                                      absl::GetFlag(FLAGS_vector_cache_bytes));
-  start = clip::MonotonicNow();
-  const auto built = builder.Build(spec, zeroshot::Caller(), nullptr);
-  const absl::Duration total = clip::MonotonicNow() - start;
+  start = base::MonotonicNow();
+  const auto built = builder.Build(spec, base::Caller(), nullptr);
+  const absl::Duration total = base::MonotonicNow() - start;
   if (!built.ok() || built->set->id != id) {
     std::fprintf(stderr, "%s\n", built.status().ToString().c_str());
     std::exit(1);

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "base/sha256.h"
 #include "clip/image.h"
-#include "clip/sha256.h"
 
 int main() {
   int size = 0;
@@ -41,7 +41,7 @@ int main() {
       sum += difference;
       largest = std::max(largest, difference);
     }
-    clip::Sha256 sha;
+    base::Sha256 sha;
     sha.Update({reinterpret_cast<const char*>(crop->data()), crop->size()});
     std::cout << sha.HexDigest() << ' '
               << absl::ToDoubleMilliseconds(end - start) << ' '

@@ -10,13 +10,13 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "base/quoted.h"
+#include "base/sha256.h"
 #include "clip/checkpoint/checkpoint_folder.h"
 #include "clip/checkpoint/formats.h"
 #include "clip/checkpoint/mapped_file.h"
 #include "clip/checkpoint/state_dict.h"
 #include "clip/checkpoint/weights_file.h"
-#include "clip/quoted.h"
-#include "clip/sha256.h"
 #include "clip/tokenizer.h"
 
 namespace clip {
@@ -99,11 +99,12 @@ absl::StatusOr<Weight> TakeWeight(const TensorSpec& spec,
     const auto found = tensors.find(name);
     if (found == tensors.end()) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "tensor ", Quoted(name), " is missing, expected ",
+          "tensor ", base::Quoted(name), " is missing, expected ",
           ShapeText(expected),
-          tensors.empty() ? ""
-                          : absl::StrCat("; first tensor found: ",
-                                         Quoted(tensors.begin()->first))));
+          tensors.empty()
+              ? ""
+              : absl::StrCat("; first tensor found: ",
+                             base::Quoted(tensors.begin()->first))));
     }
     TensorView tensor = found->second;
     // A scalar; some trainers keep it as a vector of one.
@@ -111,7 +112,7 @@ absl::StatusOr<Weight> TakeWeight(const TensorSpec& spec,
       tensor.shape = {};
     if (tensor.shape != expected || !IsWeightDType(tensor.dtype)) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "tensor ", Quoted(name), " is ", DTypeName(tensor.dtype), " ",
+          "tensor ", base::Quoted(name), " is ", DTypeName(tensor.dtype), " ",
           ShapeText(tensor.shape), ", expected float32, float16 or bfloat16 ",
           ShapeText(expected)));
     }
@@ -138,9 +139,9 @@ absl::Status TakeWeights(TensorFile file, const WeightNaming& naming,
   }
   for (const auto& [name, tensor] : file.tensors) {
     if (taken.contains(name) || IsKnownBuffer(name)) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("tensor ", Quoted(name), " ", ShapeText(tensor.shape),
-                     " has no place in this architecture"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "tensor ", base::Quoted(name), " ", ShapeText(tensor.shape),
+        " has no place in this architecture"));
   }
   checkpoint->owners = std::move(file.owners);
   return absl::OkStatus();
@@ -239,7 +240,7 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path,
                       : checkpoint.status();
   if (!status.ok()) {
     // A file is named once.
-    const std::string where = absl::StrCat(Quoted(name), ": ");
+    const std::string where = absl::StrCat(base::Quoted(name), ": ");
     return absl::Status(
         status.code(),
         absl::StrCat("checkpoint ", where,
@@ -265,7 +266,7 @@ absl::Status CheckFinite(const Checkpoint& checkpoint) {
       if (index < 0) continue;
       return absl::InvalidArgumentError(absl::StrCat(
           "checkpoint '", checkpoint.name, "': tensor ",
-          Quoted(weight.part_names[i]), " ", ShapeText(part.shape),
+          base::Quoted(weight.part_names[i]), " ", ShapeText(part.shape),
           " holds NaN or infinite values, the first at element ", index,
           ": the file is damaged, fetch or export it again"));
     }
@@ -287,7 +288,7 @@ std::vector<int32_t> UnseenTokens(const Checkpoint& checkpoint) {
 }
 
 std::string Fingerprint(const Checkpoint& checkpoint) {
-  Sha256 hash;
+  base::Sha256 hash;
   // The first field is raised when the meaning of the rest changes.
   hash.UpdateField("clip-fingerprint-1");
   hash.UpdateField(absl::StrCat(

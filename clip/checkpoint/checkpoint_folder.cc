@@ -14,10 +14,10 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "base/quoted.h"
 #include "clip/checkpoint/config_reader.h"
 #include "clip/checkpoint/formats.h"
 #include "clip/checkpoint/mapped_file.h"
-#include "clip/quoted.h"
 
 namespace clip {
 namespace {
@@ -151,7 +151,7 @@ absl::StatusOr<fs::path> BundledModel(const fs::path& bundle) {
         !(absl::EndsWith(kind, ".CLIPModel") ||
           absl::EndsWith(kind, ".Transformer"))) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "a sentence-transformers bundle: its module ", Quoted(kind),
+          "a sentence-transformers bundle: its module ", base::Quoted(kind),
           " is not supported, only one CLIPModel is"));
     }
     const fs::path part = path.get<std::string>();
@@ -194,7 +194,7 @@ absl::StatusOr<Names> OnlyWeights(const fs::path& folder) {
       "open_clip_config.json (open_clip), and no file of weights",
       folders.empty() ? ""
                       : absl::StrCat("; is the model in its folder ",
-                                     Quoted(folders[0]), "?")));
+                                     base::Quoted(folders[0]), "?")));
 }
 
 }  // namespace

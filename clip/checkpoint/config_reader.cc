@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/quoted.h"
 #include "clip/checkpoint/mapped_file.h"
 #include "clip/checkpoint/weights_file.h"
-#include "clip/quoted.h"
 
 namespace clip {
 namespace {
@@ -89,7 +89,7 @@ ConfigReader::ConfigReader(const json& object, std::string where,
 void ConfigReader::Fail(const std::string& key, const std::string& what) {
   if (status_->ok())
     *status_ = absl::InvalidArgumentError(
-        absl::StrCat(Quoted(where_ + key), " ", what));
+        absl::StrCat(base::Quoted(where_ + key), " ", what));
 }
 
 const json* ConfigReader::Find(const std::string& key) {

@@ -9,9 +9,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "base/quoted.h"
 #include "clip/checkpoint/config_reader.h"
 #include "clip/checkpoint/formats.h"
-#include "clip/quoted.h"
 #include "clip/tokenizer.h"
 
 namespace clip {

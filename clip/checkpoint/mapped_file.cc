@@ -10,14 +10,14 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "clip/quoted.h"
+#include "base/quoted.h"
 
 namespace clip {
 namespace {
 
 absl::Status OpenError(const std::string& path, int error) {
   return absl::ErrnoToStatus(
-      error, absl::StrCat("cannot read ", Quoted(BaseName(path))));
+      error, absl::StrCat("cannot read ", base::Quoted(BaseName(path))));
 }
 
 }  // namespace

@@ -9,9 +9,9 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/quoted.h"
 #include "clip/checkpoint/pickle.h"
 #include "clip/checkpoint/zip_directory.h"
-#include "clip/quoted.h"
 
 namespace clip {
 namespace {
@@ -138,7 +138,7 @@ class TensorCollector {
                          const std::string& name) {
     const auto error = [&](absl::string_view what) {
       return absl::InvalidArgumentError(
-          absl::StrCat("tensor ", Quoted(name), ": ", what));
+          absl::StrCat("tensor ", base::Quoted(name), ": ", what));
     };
     if (arguments.size() < 4 || arguments[0]->kind != Kind::kPersistent ||
         arguments[0]->arguments->items.size() < 3 ||
@@ -149,12 +149,12 @@ class TensorCollector {
     const std::optional<DType> dtype = StorageDType(storage[1]->text);
     if (!dtype)
       return error(
-          absl::StrCat("unsupported storage ", Quoted(storage[1]->text)));
+          absl::StrCat("unsupported storage ", base::Quoted(storage[1]->text)));
     const auto record =
         records_.find(absl::StrCat(folder_, "/data/", storage[2]->text));
     if (record == records_.end()) {
       return error(absl::StrCat("the archive lacks record ",
-                                Quoted("data/" + storage[2]->text)));
+                                base::Quoted("data/" + storage[2]->text)));
     }
     if (!record->second.stored)
       return error("its record is compressed; PyTorch stores it plain");
@@ -297,7 +297,7 @@ absl::StatusOr<std::string> FindTopFolder(const Records& records) {
       "a zip archive without data.pkl: not written by PyTorch",
       records.empty() ? ""
                       : absl::StrCat("; its first file is ",
-                                     Quoted(records.begin()->first))));
+                                     base::Quoted(records.begin()->first))));
 }
 
 }  // namespace
@@ -342,7 +342,7 @@ absl::StatusOr<TensorFile> ParsePtFile(absl::Span<const uint8_t> bytes) {
   } else {
     return absl::InvalidArgumentError(
         root->kind == Kind::kObject
-            ? absl::StrCat("holds a ", Quoted(root->callee->text),
+            ? absl::StrCat("holds a ", base::Quoted(root->callee->text),
                            ", an object of a program; save its state_dict() "
                            "instead")
             : "holds no dictionary; expected a TorchScript archive or a state "

@@ -9,7 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
-#include "clip/quoted.h"
+#include "base/quoted.h"
 
 namespace clip {
 namespace {
@@ -51,9 +51,9 @@ absl::Status RenameAll(const Rename& rename, TensorMap* tensors) {
     std::string own = rename(name);
     const auto [it, added] = renamed.emplace(std::move(own), tensor);
     if (added) continue;
-    return absl::InvalidArgumentError(absl::StrCat("tensor ", Quoted(name),
-                                                   " is there twice: as ",
-                                                   Quoted(it->first), " too"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor ", base::Quoted(name), " is there twice: as ",
+                     base::Quoted(it->first), " too"));
   }
   *tensors = std::move(renamed);
   return absl::OkStatus();
@@ -137,7 +137,7 @@ std::string KindOfModel(const TensorMap& tensors) {
   return absl::StrCat(
       "not a CLIP model of OpenAI's, open_clip's or Hugging "
       "Face's names; first tensor found: ",
-      Quoted(tensors.begin()->first), " ",
+      base::Quoted(tensors.begin()->first), " ",
       ShapeText(tensors.begin()->second.shape));
 }
 

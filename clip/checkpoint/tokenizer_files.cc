@@ -11,10 +11,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/quoted.h"
+#include "base/sha256.h"
 #include "clip/checkpoint/config_reader.h"
 #include "clip/checkpoint/formats.h"
-#include "clip/quoted.h"
-#include "clip/sha256.h"
 #include "clip/tokenizer.h"
 
 namespace clip {
@@ -45,13 +45,13 @@ absl::Status CheckVocabulary(const std::string& file, const json& vocabulary) {
   for (const auto& [token, id] : vocabulary.items()) {
     if (!id.is_number_integer() || id.get<int64_t>() < 0 ||
         id.get<int64_t>() >= Tokenizer::kVocabSize) {
-      return Refused(file, absl::StrCat("its token ", Quoted(token),
+      return Refused(file, absl::StrCat("its token ", base::Quoted(token),
                                         " has no id from 0 to ",
                                         Tokenizer::kVocabSize - 1));
     }
     tokens[id.get<int64_t>()] = token;
   }
-  Sha256 hash;
+  base::Sha256 hash;
   for (const std::string& token : tokens) hash.UpdateField(token);
   if (hash.HexDigest() == kVocabularyHash) return absl::OkStatus();
   return Refused(file, absl::StrCat("it has another vocabulary (",
@@ -73,7 +73,8 @@ absl::Status CheckConfig(const std::string& file, const json& root) {
   ConfigReader config(root, "", &status);
   const std::string name = config.Text("tokenizer_class", "");
   if (status.ok() && !MayBeClips(name))
-    return Refused(file, absl::StrCat("the tokenizer is a ", Quoted(name)));
+    return Refused(file,
+                   absl::StrCat("the tokenizer is a ", base::Quoted(name)));
   config.Expect("do_lower_case", true);
   config.Expect("add_prefix_space", false);
   if (status.ok()) return status;

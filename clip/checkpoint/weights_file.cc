@@ -10,10 +10,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/quoted.h"
 #include "clip/checkpoint/mapped_file.h"
 #include "clip/checkpoint/pt_file.h"
 #include "clip/checkpoint/state_dict.h"
-#include "clip/quoted.h"
 #include "clip/safetensors.h"
 
 namespace clip {
@@ -75,14 +75,15 @@ std::string KindOfText(absl::string_view start) {
   if (absl::StartsWithIgnoreCase(text, "<!doctype html") ||
       absl::StartsWithIgnoreCase(text, "<html")) {
     return absl::StrCat("an HTML page, it starts with ",
-                        Quoted(text.substr(0, 15)),
+                        base::Quoted(text.substr(0, 15)),
                         ": the download went wrong, fetch it again");
   }
   const absl::string_view what = absl::StartsWith(text, "<")   ? "an XML text"
                                  : absl::StartsWith(text, "{") ? "a JSON text"
                                  : absl::StartsWith(text, "[") ? "a JSON text"
                                                                : "a text";
-  return absl::StrCat(what, ", it starts with ", Quoted(text.substr(0, 40)));
+  return absl::StrCat(what, ", it starts with ",
+                      base::Quoted(text.substr(0, 40)));
 }
 
 // Why bytes that are neither are not read.
@@ -138,8 +139,8 @@ absl::StatusOr<TensorFile> ReadWeightsFile(const std::string& path) {
     if (cleaned.ok()) return file;
     file = cleaned;
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat(Quoted(BaseName(path)), ": ", file.status().message()));
+  return absl::InvalidArgumentError(absl::StrCat(
+      base::Quoted(BaseName(path)), ": ", file.status().message()));
 }
 
 absl::StatusOr<TensorFile> ReadWeightsFiles(
@@ -153,8 +154,8 @@ absl::StatusOr<TensorFile> ReadWeightsFiles(
     all.tensors.merge(file->tensors);
     if (!file->tensors.empty()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("tensor ", Quoted(file->tensors.begin()->first),
-                       " is in ", Quoted(name), " and in another shard"));
+          absl::StrCat("tensor ", base::Quoted(file->tensors.begin()->first),
+                       " is in ", base::Quoted(name), " and in another shard"));
     }
     all.owners.insert(all.owners.end(), file->owners.begin(),
                       file->owners.end());

@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/little_endian.h"
-#include "clip/quoted.h"
+#include "base/quoted.h"
 
 namespace clip {
 namespace {
@@ -132,7 +132,7 @@ absl::StatusOr<std::map<std::string, ZipRecord>> ReadZipDirectory(Bytes file) {
     const std::string text(name->begin(), name->end());
     if (!bytes) {
       return absl::InvalidArgumentError(
-          absl::StrCat("zip record ", Quoted(text),
+          absl::StrCat("zip record ", base::Quoted(text),
                        " lies outside the file; is it truncated?"));
     }
     records[text] = {Number(*entry, 10, 2) == 0, *bytes,

@@ -12,7 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "clip/caller.h"
+#include "base/caller.h"
 #include "clip/decode_budget.h"
 #include "clip/image.h"
 
@@ -24,7 +24,7 @@ class DecodeRun {
  public:
   // Borrows all three.
   DecodeRun(absl::string_view bytes, const DecodeOptions& options,
-            const Caller& caller);
+            const base::Caller& caller);
 
   const DecodeOptions& options() const { return options_; }
 
@@ -62,7 +62,7 @@ class DecodeRun {
   bool Look();
 
   const DecodeOptions& options_;
-  const Caller& caller_;
+  const base::Caller& caller_;
   const int orientation_;
   DecodeBudget::Share share_;
   int64_t pixels_ = 0;  // since the last look

@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <utility>
 
+#include "base/monotonic.h"
 #include "clip/image.h"
 #include "clip/image/bicubic.h"
 #include "clip/image/codecs.h"
 #include "clip/image/crop_stream.h"
-#include "clip/monotonic.h"
 
 namespace clip {
 namespace {
@@ -55,7 +55,7 @@ absl::StatusOr<std::vector<uint8_t>> CropImage(const Image& image,
 
 std::vector<uint8_t> CropForModel(const Image& image, CropShape shape) {
   const DecodeOptions options;
-  const Caller forever;
+  const base::Caller forever;
   DecodeRun run({}, options, forever);
   return *CropImage(image, shape, &run);
 }
@@ -64,9 +64,9 @@ absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(absl::string_view bytes,
                                                    CropShape shape,
                                                    const DecodeOptions& options,
                                                    CropTiming* timing,
-                                                   const Caller& caller) {
+                                                   const base::Caller& caller) {
   DecodeRun run(bytes, options, caller);
-  const absl::Time start = MonotonicNow();
+  const absl::Time start = base::MonotonicNow();
   const auto crop = [&]() -> absl::StatusOr<std::vector<uint8_t>> {
     const absl::StatusOr<ImageFormat> format = CheckFormat(bytes, run);
     if (!format.ok()) return format.status();
@@ -88,16 +88,17 @@ absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(absl::string_view bytes,
     }
     const absl::StatusOr<Image> image = DecodeUpright(bytes, &run);
     if (!image.ok()) return image.status();
-    const absl::Time decoded = MonotonicNow();
+    const absl::Time decoded = base::MonotonicNow();
     absl::StatusOr<std::vector<uint8_t>> made = CropImage(*image, shape, &run);
-    run.timing.crop += MonotonicNow() - decoded;
+    run.timing.crop += base::MonotonicNow() - decoded;
     return made;
   };
   absl::StatusOr<std::vector<uint8_t>> made = crop();
   if (timing == nullptr) return made;
   timing->wait += run.timing.wait;
   timing->crop += run.timing.crop;
-  timing->decode += MonotonicNow() - start - run.timing.wait - run.timing.crop;
+  timing->decode +=
+      base::MonotonicNow() - start - run.timing.wait - run.timing.crop;
   return made;
 }
 

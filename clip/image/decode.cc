@@ -3,9 +3,9 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/error_info.h"
+#include "base/monotonic.h"
 #include "clip/image.h"
 #include "clip/image/codecs.h"
-#include "clip/monotonic.h"
 
 namespace clip {
 namespace {
@@ -81,7 +81,7 @@ absl::StatusOr<ImageFormat> CheckFormat(absl::string_view bytes,
 }
 
 DecodeRun::DecodeRun(absl::string_view bytes, const DecodeOptions& options,
-                     const Caller& caller)
+                     const base::Caller& caller)
     : options_(options),
       caller_(caller),
       orientation_(options.apply_exif_orientation ? ExifOrientation(bytes)
@@ -104,10 +104,10 @@ absl::Status DecodeRun::CheckSize(int64_t width, int64_t height) const {
 absl::Status DecodeRun::Begin(int64_t width, int64_t height, int64_t bytes) {
   absl::Status size = CheckSize(width, height);
   if (!size.ok() || options_.budget == nullptr) return size;
-  const absl::Time start = MonotonicNow();
+  const absl::Time start = base::MonotonicNow();
   absl::StatusOr<DecodeBudget::Share> share =
       options_.budget->Take(bytes, caller_);
-  timing.wait += MonotonicNow() - start;
+  timing.wait += base::MonotonicNow() - start;
   if (absl::IsInvalidArgument(share.status())) {
     return Refused(absl::StrCat("image of ", width, " x ", height, " pixels ",
                                 share.status().message()),
@@ -147,7 +147,7 @@ Image NewImage(ImageMode mode, int width, int height) {
 
 absl::StatusOr<Image> DecodeImage(absl::string_view bytes,
                                   const DecodeOptions& options,
-                                  const Caller& caller) {
+                                  const base::Caller& caller) {
   DecodeRun run(bytes, options, caller);
   return DecodeUpright(bytes, &run);
 }

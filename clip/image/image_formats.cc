@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "clip/quoted.h"
+#include "base/quoted.h"
 
 namespace clip {
 namespace {
@@ -155,9 +155,9 @@ absl::StatusOr<ImageFormats> ImageFormats::Parse(absl::string_view list) {
           return absl::EqualsIgnoreCase(format.flag, name);
         });
     if (known == std::end(kFormats)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(Quoted(name), " is no format of images; known are ",
-                       ImageFormats().List()));
+      return absl::InvalidArgumentError(absl::StrCat(
+          base::Quoted(name), " is no format of images; known are ",
+          ImageFormats().List()));
     }
     formats.bits_ |= uint32_t{1} << static_cast<int>(known->format);
   }

@@ -15,11 +15,11 @@
 // clang-format on
 
 #include "absl/strings/str_cat.h"
+#include "base/monotonic.h"
 #include "clip/image/codecs.h"
 #include "clip/image/crop_stream.h"
 #include "clip/image/jpeg_losses.h"
 #include "clip/image/row_cropper.h"
-#include "clip/monotonic.h"
 
 namespace clip {
 namespace {
@@ -353,10 +353,10 @@ absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes,
           ? EighthsFor(std::min(reader.width(), reader.height()), shape.side)
           : 8;
   if (!reader.Start(color_space, eighths)) return WhyNotRead(reader, *run);
-  absl::Time last = MonotonicNow();
+  absl::Time last = base::MonotonicNow();
   // What goes on between two calls is cropping, or else decoding.
   const auto cropped = [&] {
-    const absl::Time now = MonotonicNow();
+    const absl::Time now = base::MonotonicNow();
     run->timing.crop += now - last;
     last = now;
   };
@@ -381,7 +381,7 @@ absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes,
   for (int left = stream.row_count(); read && left > 0;) {
     const int count = std::min(left, CropStream::kRows);
     read = reader.ReadRows(count, rows);
-    last = MonotonicNow();
+    last = base::MonotonicNow();
     if (!read) break;
     if (mode == ImageMode::kCMYK) InvertInk(block.data(), stride * count);
     stream.Add(needed, count);
@@ -390,7 +390,7 @@ absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes,
   }
   read = read && reader.SkipToEnd(rows[0]);
   if (!read) return WhyNotRead(reader, *run);
-  last = MonotonicNow();
+  last = base::MonotonicNow();
   std::vector<uint8_t> crop = ToRgb(mode, {}, stream.Finish());
   cropped();
   return crop;

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/monotonic.h"
 #include "clip/image/codecs.h"
-#include "clip/monotonic.h"
 
 namespace clip {
 namespace {
@@ -56,23 +56,23 @@ void RowCropper::RowDone() {
   const int end = stream_->first_row() + stream_->row_count();
   if (y < stream_->first_row() || y >= end) return;
   if (++filled_ < kRows && y + 1 < end) return;
-  const absl::Time start = MonotonicNow();
+  const absl::Time start = base::MonotonicNow();
   const uint8_t* rows[kRows];
   for (int r = 0; r < filled_; ++r) {
     rows[r] = &block_[r * stride_ + stream_->first_column() * channels_];
   }
   stream_->Add(rows, filled_);
   filled_ = 0;
-  took_ += MonotonicNow() - start;
+  took_ += base::MonotonicNow() - start;
 }
 
 std::vector<uint8_t> RowCropper::Finish(
     absl::Span<const std::array<uint8_t, 3>> palette) {
-  const absl::Time start = MonotonicNow();
+  const absl::Time start = base::MonotonicNow();
   std::vector<uint8_t> rgb =
       ToRgb(mode_, palette,
             stream_.has_value() ? stream_->Finish() : std::move(nearest_));
-  took_ += MonotonicNow() - start;
+  took_ += base::MonotonicNow() - start;
   return rgb;
 }
 

@@ -13,11 +13,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/little_endian.h"
+#include "base/monotonic.h"
 #include "clip/image/codecs.h"
 #include "clip/image/row_cropper.h"
 #include "clip/image/vp8l.h"
 #include "clip/image/webp_rows.h"
-#include "clip/monotonic.h"
 
 namespace clip {
 namespace {
@@ -242,9 +242,9 @@ absl::StatusOr<std::vector<uint8_t>> CropWebp(absl::string_view bytes,
   if (!file.frame.lossless || file.animated) {
     const absl::StatusOr<Image> image = ReadImage(file, run);
     if (!image.ok()) return image.status();
-    const absl::Time start = MonotonicNow();
+    const absl::Time start = base::MonotonicNow();
     absl::StatusOr<std::vector<uint8_t>> crop = CropImage(*image, shape, run);
-    run->timing.crop += MonotonicNow() - start;
+    run->timing.crop += base::MonotonicNow() - start;
     return crop;
   }
   absl::Status begun = run->Begin(

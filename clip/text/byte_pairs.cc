@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/utf8.h"
 #include "clip/text/unicode.h"
 
 namespace clip {
@@ -65,7 +66,7 @@ std::vector<SpelledByte> SpelledBytes() {
     const char32_t character =
         is_visible ? byte : static_cast<char32_t>(0x100 + others.size());
     (is_visible ? visible : others)
-        .push_back({byte, EncodeUtf8(std::u32string(1, character))});
+        .push_back({byte, base::EncodeUtf8(std::u32string(1, character))});
   }
   visible.insert(visible.end(), others.begin(), others.end());
   return visible;

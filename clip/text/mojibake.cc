@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "base/utf8.h"
 #include "clip/text/ftfy_tables.h"
 #include "clip/text/unicode.h"
 
@@ -202,7 +203,7 @@ std::optional<std::u32string> DecodeUtf8Variants(absl::string_view bytes) {
     if (c >= 0) {
       i += 6;
     } else {
-      c = NextCodePoint(bytes, &i);
+      c = base::NextCodePoint(bytes, &i);
       if (c < 0) return std::nullopt;
     }
     text.push_back(static_cast<char32_t>(c));

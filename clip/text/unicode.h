@@ -1,6 +1,6 @@
-// Unicode for the tokenizer: UTF-8, and character classes, lower case and
-// NFC as Python 3.11 has them. Text that is being cleaned is held as code
-// points (char32_t), because ftfy's rules count characters.
+// Unicode for the tokenizer: character classes, lower case and NFC as
+// Python 3.11 has them. Text that is being cleaned is held as code points
+// (char32_t), because ftfy's rules count characters.
 //
 // Python 3.11 has Unicode 14, and ICU is newer. So a code point that Unicode
 // 14 does not assign gets no treatment here, whatever ICU knows of it: mending
@@ -14,26 +14,12 @@
 #include <string>
 #include <string_view>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
 namespace clip {
 
-// The longest UTF-8 text these functions take: ICU counts in int32_t.
-inline constexpr size_t kMaxTextBytes = size_t{64} << 20;
-
-// Reads the code point at byte `*position` and moves on; -1 for a sequence
-// that is not UTF-8 (overlong, surrogate, above 10FFFF, cut short).
-//
-// REQUIRES: *position < bytes.size() <= kMaxTextBytes.
-int32_t NextCodePoint(absl::string_view bytes, size_t* position);
-
-// InvalidArgument: not UTF-8; the message has the offset of the first bad
-// sequence. REQUIRES: bytes.size() <= kMaxTextBytes.
-absl::StatusOr<std::u32string> DecodeUtf8(absl::string_view bytes);
-
-// REQUIRES for the rest: no surrogates among the code points.
-std::string EncodeUtf8(std::u32string_view text);
+// REQUIRES for the rest: no surrogates among the code points, and no more than
+// base::kMaxTextBytes.
 
 // unicodedata.normalize("NFC", text)
 std::u32string ToNfc(std::u32string_view text);

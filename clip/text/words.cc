@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/strings/strip.h"
+#include "base/utf8.h"
 #include "clip/embedded_text_tables.h"
 #include "clip/text/code_point_set.h"
 #include "clip/text/table_lines.h"
@@ -55,7 +56,8 @@ WordClass NextClass(absl::string_view text, size_t* position) {
     ++*position;
     return ascii[byte];
   }
-  return Classes().Of(static_cast<char32_t>(NextCodePoint(text, position)));
+  return Classes().Of(
+      static_cast<char32_t>(base::NextCodePoint(text, position)));
 }
 
 // How many bytes at the start of `text` spell `word`; 0: it does not. The

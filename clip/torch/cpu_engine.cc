@@ -10,7 +10,7 @@
 #include <utility>
 #include <variant>
 
-#include "clip/monotonic.h"
+#include "base/monotonic.h"
 #include "clip/torch/caught.h"
 #include "clip/torch/omp_team.h"
 #include "clip/torch/step_rows.h"
@@ -179,9 +179,9 @@ class CpuEngine : public Engine {
     TeamChoice& choice =
         choices_.try_emplace({load.kind, magnitude}, threads_).first->second;
     team_.Use(choice.Next());
-    const absl::Time start = MonotonicNow();
+    const absl::Time start = base::MonotonicNow();
     const double lost = compute();
-    const double took = absl::ToDoubleSeconds(MonotonicNow() - start);
+    const double took = absl::ToDoubleSeconds(base::MonotonicNow() - start);
     choice.Took(took / units, lost);
   }
 

@@ -52,7 +52,7 @@ Seen Decode(const std::string& file, int goes_at = 1 << 30,
   options.budget = &budget;
   options.apply_exif_orientation = upright;
   Seen seen;
-  Caller caller;
+  base::Caller caller;
   caller.gone = [&] {
     seen.bytes = std::max(seen.bytes, budget.stats().bytes);
     return ++seen.looks >= goes_at;
@@ -267,7 +267,7 @@ Pixels ByLibwebp(const std::string& file, int width, int height) {
 
 Pixels ByUs(const std::string& file, int width, int height) {
   const DecodeOptions options;
-  const Caller caller;
+  const base::Caller caller;
   DecodeRun run({}, options, caller);
   Vp8lReader reader(absl::string_view(file).substr(file.find("VP8L") + 8),
                     width, height, &run);

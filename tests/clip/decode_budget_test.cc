@@ -16,7 +16,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-Caller Forever() { return {}; }
+base::Caller Forever() { return {}; }
 
 // Callers that wait, in the order in which they came, and the order in which
 // they were served. Each keeps its share until it is told to give it back.
@@ -37,7 +37,7 @@ class Waiters {
       absl::StatusOr<DecodeBudget::Share> share =
           budget_->Take(bytes, Forever());
       EXPECT_TRUE(share.ok()) << share.status();
-      MutexLock lock(&mu_);
+      base::MutexLock lock(&mu_);
       kept = *std::move(share);
       served_.push_back(number);
     });
@@ -50,13 +50,13 @@ class Waiters {
     while (!Served(number)) std::this_thread::yield();
     std::optional<DecodeBudget::Share> share;
     {
-      MutexLock lock(&mu_);
+      base::MutexLock lock(&mu_);
       share = std::exchange(shares_[number], std::nullopt);
     }
   }
 
   bool Served(int number) {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     for (const int other : served_) {
       if (other == number) return true;
     }
@@ -64,13 +64,13 @@ class Waiters {
   }
 
   std::vector<int> served() {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     return served_;
   }
 
  private:
   DecodeBudget* const budget_;
-  Mutex mu_;
+  base::Mutex mu_;
   std::vector<int> served_;
   std::deque<std::optional<DecodeBudget::Share>> shares_;
   std::vector<std::thread> threads_;
@@ -198,10 +198,10 @@ TEST(DecodeBudgetTest,
 TEST(DecodeBudgetTest, ACallerWaitsUntilItsDeadline) {
   DecodeBudget budget({.bytes = 100, .at_once = 8});
   const auto all = budget.Take(100, Forever());
-  Caller late;
-  late.deadline = MonotonicNow() + absl::Milliseconds(10);
+  base::Caller late;
+  late.deadline = base::MonotonicNow() + absl::Milliseconds(10);
   EXPECT_TRUE(absl::IsDeadlineExceeded(budget.Take(1, late).status()));
-  EXPECT_GE(MonotonicNow(), late.deadline);
+  EXPECT_GE(base::MonotonicNow(), late.deadline);
   EXPECT_EQ(budget.stats().waiting, 0);
   EXPECT_GE(budget.stats().waited, absl::Milliseconds(10));
 }
@@ -210,7 +210,7 @@ TEST(DecodeBudgetTest, ACallerWhoGoesStopsWaiting) {
   DecodeBudget budget({.bytes = 100, .at_once = 8});
   const auto all = budget.Take(100, Forever());
   std::atomic<bool> gone{false};
-  Caller caller;
+  base::Caller caller;
   caller.gone = [&] { return gone.load(); };
   std::thread thread(
       [&] { EXPECT_TRUE(absl::IsCancelled(budget.Take(1, caller).status())); });
@@ -226,7 +226,7 @@ TEST(DecodeBudgetTest, OnesLeavingLetsThoseBehindIn) {
   Waiters waiters(&budget);
   waiters.Add(50);
   std::atomic<bool> gone{false};
-  Caller caller;
+  base::Caller caller;
   caller.gone = [&] { return gone.load(); };
   std::thread large([&] {
     EXPECT_TRUE(absl::IsCancelled(budget.Take(100, caller).status()));

@@ -15,7 +15,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "clip/sha256.h"
+#include "base/sha256.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -51,7 +51,7 @@ absl::string_view AsString(const std::vector<uint8_t>& bytes) {
 }
 
 std::string Sha256Hex(const std::vector<uint8_t>& bytes) {
-  Sha256 sha;
+  base::Sha256 sha;
   sha.Update(AsString(bytes));
   return sha.HexDigest();
 }

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "base/sha256.h"
 #include "clip/image.h"
-#include "clip/sha256.h"
 
 int main() {
   int side = 0;
@@ -32,7 +32,7 @@ int main() {
       std::cout << "error: DecodeAndCrop differs" << std::endl;
       continue;
     }
-    clip::Sha256 sha;
+    base::Sha256 sha;
     sha.Update({reinterpret_cast<const char*>(crop.data()), crop.size()});
     std::cout << sha.HexDigest() << std::endl;
   }

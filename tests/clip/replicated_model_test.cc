@@ -46,7 +46,7 @@ class ReplicatedModelTest : public ::testing::Test {
     fakes_ = made.fakes;
     model_ = std::move(made.model);
     model_->SetOnDeviceLost([this](const LostDevice& device) {
-      MutexLock lock(&mu_);
+      base::MutexLock lock(&mu_);
       told_.push_back(absl::StrCat(device.name, ": ", device.why.message()));
     });
   }
@@ -57,7 +57,7 @@ class ReplicatedModelTest : public ::testing::Test {
   }
 
   std::vector<std::string> told() {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     return told_;
   }
 
@@ -70,7 +70,7 @@ class ReplicatedModelTest : public ::testing::Test {
   FakeModel other_{kDim, kSize};  // knows the right rows
   std::vector<FakeModel*> fakes_;
   std::unique_ptr<ReplicatedModel> model_;
-  Mutex mu_;
+  base::Mutex mu_;
   std::vector<std::string> told_ ABSL_GUARDED_BY(mu_);
 };
 

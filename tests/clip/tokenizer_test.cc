@@ -10,6 +10,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "base/utf8.h"
 #include "clip/text/unicode.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -58,7 +59,7 @@ TEST(TokenizerTest, AgreesWithTheReferenceOnEveryAssignedCodePoint) {
   while (file >> std::hex >> first >> last >> expected) {
     uint64_t hash = 0xCBF29CE484222325;  // FNV-1a
     for (char32_t c = first; c <= last; ++c, ++count) {
-      const std::string x = EncodeUtf8(std::u32string(1, c));
+      const std::string x = base::EncodeUtf8(std::u32string(1, c));
       // PROBE of tools/golden/tokens.py
       for (const int32_t id :
            Ids(absl::StrCat(x, "\na", x, "b\na\u03A3", x, "\n", x,
@@ -100,7 +101,7 @@ TEST(TokenizerTest, RefusesTextThatIsNotUtf8NamingTheByte) {
 }
 
 TEST(TokenizerTest, RefusesTextOver64MiB) {
-  const std::string text(kMaxTextBytes + 1, 'a');
+  const std::string text(base::kMaxTextBytes + 1, 'a');
   EXPECT_EQ(SharedTokenizer().Encode(text).status().code(),
             absl::StatusCode::kInvalidArgument);
 }
@@ -201,7 +202,7 @@ TEST(TokenizerTest, AnswersAnyBytes) {
         case 2: {
           const char32_t c = random() % 0x110000;
           if (c < 0xD800 || c > 0xDFFF) {
-            bytes += EncodeUtf8(std::u32string(1, c));
+            bytes += base::EncodeUtf8(std::u32string(1, c));
           }
         }
       }

@@ -25,11 +25,11 @@
 #include "absl/time/clock.h"
 #include "client/classifier.h"
 #include "client/client.h"
+#include "stores/redis_client.h"
 #include "tests/e2e/programs.h"
 #include "tests/testing/certificates.h"
 #include "tests/testing/redis_server.h"
 #include "tests/testing/temporary_folder.h"
-#include "zeroshot/redis_client.h"
 #include "zeroshot/v1/zeroshot.grpc.pb.h"
 
 namespace e2e {
@@ -173,9 +173,9 @@ class ReplicasTest : public ::testing::Test {
     return std::make_unique<Replica>(flags);
   }
 
-  void Run(const zeroshot::RedisClient::Command& command) {
+  void Run(const stores::RedisClient::Command& command) {
     const auto client =
-        *zeroshot::RedisClient::Make(*zeroshot::ParseRedisUrl(redis_->Url()));
+        *stores::RedisClient::Make(*stores::ParseRedisUrl(redis_->Url()));
     const auto reply = client->Run(command);
     EXPECT_TRUE(reply.ok()) << reply.status();
   }

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "base/utf8.h"
 #include "clip/text/unicode.h"
 
 #define FUZZ_CHECK(condition)                                              \
@@ -29,7 +30,7 @@ inline absl::string_view View(const uint8_t* data, size_t size) {
 inline void CheckMessage(absl::string_view message) {
   constexpr size_t kMaxBytes = 4096;
   FUZZ_CHECK(message.size() <= kMaxBytes);
-  FUZZ_CHECK(clip::DecodeUtf8(message).ok());
+  FUZZ_CHECK(base::DecodeUtf8(message).ok());
 }
 
 // Bad input is the caller's mistake, said in words.

@@ -24,7 +24,7 @@ void CheckImport(const zeroshot::FileToImport& file, int dim) {
     return;
   }
   if (!imported.ok()) return fuzz::CheckRefusal(imported.status());
-  const zeroshot::WeightSet& set = *imported->set;
+  const stores::WeightSet& set = *imported->set;
   FUZZ_CHECK(set.weights.size() == set.class_names.size() * dim);
   for (const float x : set.weights) FUZZ_CHECK(std::abs(x) < 1.01f);
 }

@@ -6,15 +6,15 @@
 #include <string>
 #include <utility>
 
+#include "stores/byte_stream.h"
+#include "stores/redis_client.h"
+#include "stores/redis_store.h"
 #include "tests/fuzz/fuzz.h"
-#include "zeroshot/byte_stream.h"
-#include "zeroshot/redis_client.h"
-#include "zeroshot/redis_store.h"
 
 namespace {
 
 // Takes everything, says what it was told to, and closes.
-class Scripted : public zeroshot::ByteStream {
+class Scripted : public stores::ByteStream {
  public:
   Scripted(absl::string_view script, size_t step)
       : ByteStream(-1), script_(script), step_(step) {}
@@ -43,8 +43,8 @@ void Check(const absl::Status& status) {
   fuzz::CheckMessage(status.message());
 }
 
-std::shared_ptr<const zeroshot::WeightSet> SmallSet() {
-  auto set = std::make_shared<zeroshot::WeightSet>();
+std::shared_ptr<const stores::WeightSet> SmallSet() {
+  auto set = std::make_shared<stores::WeightSet>();
   set->id = "set";
   set->class_names = {"cat"};
   set->embedding_dim = 2;
@@ -58,12 +58,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 2) return 0;
   const size_t step = data[1] + 1;
   const absl::string_view script = fuzz::View(data + 2, size - 2);
-  const auto client = zeroshot::RedisClient::Over(
-      [&](absl::Time) -> absl::StatusOr<std::unique_ptr<zeroshot::ByteStream>> {
+  const auto client = stores::RedisClient::Over(
+      [&](absl::Time) -> absl::StatusOr<std::unique_ptr<stores::ByteStream>> {
         return std::make_unique<Scripted>(script, step);
       },
       {.timeout = absl::Seconds(60)});
-  zeroshot::RedisStore store(client.get(), {});
+  stores::RedisStore store(client.get(), {});
   switch (data[0]) {
     case 'g': {
       const auto set = store.Get("set");

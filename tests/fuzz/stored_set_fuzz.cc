@@ -13,13 +13,13 @@
 #include <string>
 #include <vector>
 
+#include "base/sha256.h"
 #include "clip/model.h"
-#include "clip/sha256.h"
 #include "nlohmann/json.hpp"
+#include "stores/disk_store.h"
+#include "stores/stored_set.h"
 #include "tests/fuzz/fuzz.h"
 #include "zeroshot/classifier.h"
-#include "zeroshot/disk_store.h"
-#include "zeroshot/stored_set.h"
 #include "zeroshot/weight_set_check.h"
 
 namespace {
@@ -30,7 +30,7 @@ const char kId[] = "set";
 
 std::string WithLength(std::string text) {
   std::string out;
-  for (int i = 0; i < zeroshot::kHeaderPrefixBytes; ++i) {
+  for (int i = 0; i < stores::kHeaderPrefixBytes; ++i) {
     out.push_back(static_cast<char>(text.size() >> (8 * i)));
   }
   return out + text;
@@ -44,7 +44,7 @@ std::string Mended(absl::string_view text, absl::string_view weights) {
     return WithLength(std::string(text));
   }
   json& metadata = header["__metadata__"];
-  clip::Sha256 of_weights, of_metadata;
+  base::Sha256 of_weights, of_metadata;
   of_weights.Update(weights);
   metadata["weights_sha256"] = of_weights.HexDigest();
   for (const auto& [name, value] : metadata.items()) {
@@ -61,27 +61,26 @@ void CheckDamage(const absl::Status& status) {
   fuzz::CheckMessage(status.message());
 }
 
-absl::StatusOr<std::shared_ptr<const zeroshot::WeightSet>> Read(
+absl::StatusOr<std::shared_ptr<const stores::WeightSet>> Read(
     const std::string& file) {
-  return zeroshot::ReadWeightSet(
-      static_cast<int64_t>(file.size()), kId, {},
-      [&file](int64_t offset, absl::Span<char> out) {
-        FUZZ_CHECK(offset + out.size() <= file.size());
-        file.copy(out.data(), out.size(), offset);
-        return absl::OkStatus();
-      });
+  return stores::ReadWeightSet(static_cast<int64_t>(file.size()), kId, {},
+                               [&file](int64_t offset, absl::Span<char> out) {
+                                 FUZZ_CHECK(offset + out.size() <= file.size());
+                                 file.copy(out.data(), out.size(), offset);
+                                 return absl::OkStatus();
+                               });
 }
 
-void CheckSet(const zeroshot::WeightSet& set) {
+void CheckSet(const stores::WeightSet& set) {
   FUZZ_CHECK(set.id == kId);
   FUZZ_CHECK(set.num_classes() > 0 && set.embedding_dim > 0);
   FUZZ_CHECK(set.own_prompts.empty() ||
              set.own_prompts.size() == set.class_names.size());
   FUZZ_CHECK(set.weights.size() == set.class_names.size() * set.embedding_dim);
   // Stored again it is the same.
-  const absl::string_view weights = zeroshot::WeightBytes(set);
-  const auto again = Read(
-      zeroshot::SerializeHeader(set).append(weights.data(), weights.size()));
+  const absl::string_view weights = stores::WeightBytes(set);
+  const auto again =
+      Read(stores::SerializeHeader(set).append(weights.data(), weights.size()));
   FUZZ_CHECK(again.ok());
   FUZZ_CHECK((*again)->class_names == set.class_names);
   FUZZ_CHECK((*again)->templates == set.templates);
@@ -91,12 +90,12 @@ void CheckSet(const zeroshot::WeightSet& set) {
   FUZZ_CHECK((*again)->num_prompts == set.num_prompts);
   FUZZ_CHECK((*again)->num_tokens == set.num_tokens);
   FUZZ_CHECK((*again)->create_time == set.create_time);
-  FUZZ_CHECK(zeroshot::WeightBytes(**again) == zeroshot::WeightBytes(set));
+  FUZZ_CHECK(stores::WeightBytes(**again) == stores::WeightBytes(set));
 }
 
 // What a server does with a set that it read: it is used only if it fits the
 // model.
-void CheckUse(const zeroshot::WeightSet& set) {
+void CheckUse(const stores::WeightSet& set) {
   clip::ModelInfo model;
   model.fingerprint = set.model_fingerprint;
   for (const int dim : {set.embedding_dim, 2}) {
@@ -118,13 +117,13 @@ void CheckUse(const zeroshot::WeightSet& set) {
 void CheckFile(const std::string& file) {
   static const std::string folder = std::filesystem::temp_directory_path() /
                                     ("fuzz_" + std::to_string(getpid()));
-  const auto header_bytes = zeroshot::HeaderBytes(file);
+  const auto header_bytes = stores::HeaderBytes(file);
   if (!header_bytes.ok()) CheckDamage(header_bytes.status());
   bool sound = false;
   if (header_bytes.ok() && *header_bytes <= static_cast<int64_t>(file.size())) {
     const absl::string_view header =
         absl::string_view(file).substr(0, *header_bytes);
-    const auto parsed = zeroshot::ParseHeader(header, kId);
+    const auto parsed = stores::ParseHeader(header, kId);
     const auto set = Read(file);
     if (!parsed.ok()) CheckDamage(parsed.status());
     if (!set.ok()) CheckDamage(set.status());
@@ -137,7 +136,7 @@ void CheckFile(const std::string& file) {
   }
   std::filesystem::create_directory(folder);
   std::ofstream(folder + "/set.safetensors", std::ios::binary) << file;
-  const auto store = zeroshot::DiskStore::Open(folder, 1 << 20);
+  const auto store = stores::DiskStore::Open(folder, 1 << 20);
   FUZZ_CHECK(store.ok());
   const auto listed = (*store)->List("", 10);
   FUZZ_CHECK(listed.ok());

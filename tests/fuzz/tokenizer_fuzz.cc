@@ -1,5 +1,6 @@
 // The tokenizer: any bytes.
-#include "clip/quoted.h"
+#include "base/quoted.h"
+#include "base/utf8.h"
 #include "clip/tokenizer.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -7,8 +8,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const auto* const tokenizer = new clip::Tokenizer;
   const absl::string_view text = fuzz::View(data, size);
   const auto tokens = tokenizer->Encode(text);
-  FUZZ_CHECK(tokens.ok() == clip::DecodeUtf8(text).ok());
-  fuzz::CheckMessage(clip::Quoted(text));
+  FUZZ_CHECK(tokens.ok() == base::DecodeUtf8(text).ok());
+  fuzz::CheckMessage(base::Quoted(text));
   if (!tokens.ok()) {
     fuzz::CheckRefusal(tokens.status());
     return 0;

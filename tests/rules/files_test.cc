@@ -16,21 +16,6 @@ namespace {
 
 using ::testing::IsEmpty;
 
-TEST(FilesTest, AreShortEnoughToReadAtOnce) {
-  std::vector<std::string> too_long;
-  for (const std::string& file : rules::SourceFiles()) {
-    if (absl::StartsWith(file, "tests/")) continue;
-    const bool header =
-        absl::EndsWith(file, ".h") || absl::EndsWith(file, ".cuh");
-    const size_t allowed = header ? 160 : 400;
-    if (const size_t lines = rules::Lines(file).size(); lines > allowed) {
-      too_long.push_back(
-          absl::StrCat(file, ": ", lines, " lines, allowed ", allowed));
-    }
-  }
-  EXPECT_THAT(too_long, IsEmpty());
-}
-
 // A clone builds anywhere: no path of one machine, and packages come from
 // wherever the machine's own package tools are set to.
 TEST(FilesTest, NameNoMachineAndNoRegistry) {

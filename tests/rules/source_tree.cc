@@ -48,8 +48,9 @@ std::vector<std::string> SourceFiles() {
   std::vector<std::string> sources;
   for (const std::string& path : ProjectFiles()) {
     const std::string room = path.substr(0, path.find('/'));
-    if (room != "base" && room != "clip" && room != "zeroshot" &&
-        room != "server" && room != "client" && room != "tests") {
+    if (room != "base" && room != "clip" && room != "stores" &&
+        room != "zeroshot" && room != "server" && room != "client" &&
+        room != "tests") {
       continue;
     }
     if (absl::EndsWith(path, ".h") || absl::EndsWith(path, ".cc") ||

@@ -11,7 +11,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "clip/sha256.h"
+#include "base/sha256.h"
 #include "server/port_probe.h"
 #include "server/server.h"
 #include "tests/server/running_server.h"
@@ -158,7 +158,7 @@ TEST_F(CredentialsTest, FilesThatDoNotFitAreRefusedAtStart) {
 TEST_F(CredentialsTest, EachRpcNeedsItsPermission) {
   options_.security.auth_tokens = NewFolder() + "/tokens";
   const auto line = [](const char* name, const char* may, const char* token) {
-    clip::Sha256 hash;
+    base::Sha256 hash;
     hash.Update(token);
     return absl::StrCat(name, " ", may, " ", hash.HexDigest(), "\n");
   };

@@ -21,7 +21,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 BuildResult Built(bool cached, int64_t tokens, int64_t encoded) {
-  auto set = std::make_shared<WeightSet>();
+  auto set = std::make_shared<stores::WeightSet>();
   set->num_tokens = tokens;
   BuildResult result;
   result.set = set;

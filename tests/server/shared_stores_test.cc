@@ -28,7 +28,7 @@ class SharedStoresTest : public ::testing::Test {
  protected:
   ServerOptions Options() {
     ServerOptions options;
-    options.redis = *ParseRedisUrl(redis_.Url());
+    options.redis = *stores::ParseRedisUrl(redis_.Url());
     return options;
   }
   static v1::ClassifyRequest Request(const std::string& id) {
@@ -87,8 +87,9 @@ class SharedStoresTest : public ::testing::Test {
   }
 
   // A command of Redis.
-  void Run(const RedisClient::Command& command) {
-    const auto client = *RedisClient::Make(*ParseRedisUrl(redis_.Url()));
+  void Run(const stores::RedisClient::Command& command) {
+    const auto client =
+        *stores::RedisClient::Make(*stores::ParseRedisUrl(redis_.Url()));
     const auto reply = client->Run(command);
     EXPECT_TRUE(reply.ok()) << reply.status();
   }

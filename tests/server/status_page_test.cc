@@ -16,7 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "clip/mutex.h"
+#include "base/mutex.h"
 
 namespace zeroshot::server {
 namespace {
@@ -223,12 +223,12 @@ TEST(StatusPageTest, AnEndlessHeadIsRefused) {
 }
 
 TEST(StatusPageTest, MetricsThatTakeLongHoldNoOtherPageUpAndAreShared) {
-  clip::Mutex gate;
+  base::Mutex gate;
   std::atomic<int> renders = 0;
   StatusSource source = Quiet();
   source.metrics = [&] {
     ++renders;
-    clip::MutexLock lock(&gate);
+    base::MutexLock lock(&gate);
     return std::string("up 1\n");
   };
   const auto page =

@@ -10,10 +10,10 @@
 #include <memory>
 #include <string>
 
+#include "stores/disk_store.h"
 #include "tests/server/running_server.h"
 #include "tests/testing/make_png.h"
 #include "tests/testing/temporary_folder.h"
-#include "zeroshot/disk_store.h"
 
 namespace zeroshot::server {
 namespace {
@@ -57,17 +57,18 @@ TEST_F(StoresTest, ADamagedFileIsBuiltAnew) {
 // Whoever writes to the folder can make its checksums too.
 TEST_F(StoresTest, AForgedFileIsNeverServed) {
   std::string id;
-  std::shared_ptr<const WeightSet> good;
+  std::shared_ptr<const stores::WeightSet> good;
   {
     RunningServer before(WithDisk());
     id = before.Build(BuildRequest({"cat", "dog"}));
   }
-  good = *(*DiskStore::Open(folder_.path(), 1 << 20))->Get(id);
-  const auto forge = [&](void (*change)(WeightSet&)) {
-    auto set = std::make_shared<WeightSet>(*good);
+  good = *(*stores::DiskStore::Open(folder_.path(), 1 << 20))->Get(id);
+  const auto forge = [&](void (*change)(stores::WeightSet&)) {
+    auto set = std::make_shared<stores::WeightSet>(*good);
     change(*set);
     set->weights.resize(set->class_names.size() * set->embedding_dim, 1);
-    const auto store = *DiskStore::Open(folder_.path(), int64_t{1} << 30);
+    const auto store =
+        *stores::DiskStore::Open(folder_.path(), int64_t{1} << 30);
     ASSERT_TRUE(store->Delete(id).ok());
     ASSERT_TRUE(store->Put(set).ok());
     ASSERT_TRUE(store->Get(id).ok());  // its checksums are right
@@ -90,12 +91,12 @@ TEST_F(StoresTest, AForgedFileIsNeverServed) {
     EXPECT_EQ(another.text_calls(), 0);
   };
   // More than the model's: the heap behind the picture's row would answer.
-  forge([](WeightSet& set) { set.embedding_dim = 4096; });
-  forge([](WeightSet& set) { set.embedding_dim = 1; });
-  forge([](WeightSet& set) { set.weights[0] = std::nanf(""); });
-  forge([](WeightSet& set) { set.weights[0] += 1; });
-  forge([](WeightSet& set) { set.class_names[0] = "cow"; });
-  forge([](WeightSet& set) { set.templates = {"the {}"}; });
+  forge([](stores::WeightSet& set) { set.embedding_dim = 4096; });
+  forge([](stores::WeightSet& set) { set.embedding_dim = 1; });
+  forge([](stores::WeightSet& set) { set.weights[0] = std::nanf(""); });
+  forge([](stores::WeightSet& set) { set.weights[0] += 1; });
+  forge([](stores::WeightSet& set) { set.class_names[0] = "cow"; });
+  forge([](stores::WeightSet& set) { set.templates = {"the {}"}; });
 }
 
 TEST_F(StoresTest, ASetThatMemoryAnswersWithIsNotTheFirstToGoFromDisk) {

@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "clip/sha256.h"
+#include "base/sha256.h"
 #include "tests/testing/certificates.h"
 
 namespace zeroshot::server {
@@ -21,7 +21,7 @@ using ::testing::Not;
 
 std::string Line(const std::string& name, const std::string& permissions,
                  const std::string& token) {
-  clip::Sha256 hash;
+  base::Sha256 hash;
   hash.Update(token);
   return absl::StrCat(name, " ", permissions, " ", hash.HexDigest(), "\n");
 }

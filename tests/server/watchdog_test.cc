@@ -32,23 +32,23 @@ class WatchdogTest : public ::testing::Test {
                           .first_timeout = first_timeout},
         [port_is_served] { return port_is_served; },
         [this](const absl::Status& verdict) {
-          clip::MutexLock lock(&mu_);
+          base::MutexLock lock(&mu_);
           verdicts_.push_back(verdict.ok() ? "well"
                                            : std::string(verdict.message()));
         },
         [this] {
-          clip::MutexLock lock(&mu_);
+          base::MutexLock lock(&mu_);
           ++deaf_;
         });
   }
 
   std::vector<std::string> verdicts() {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     return verdicts_;
   }
 
   int deaf() {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     return deaf_;
   }
 
@@ -69,7 +69,7 @@ class WatchdogTest : public ::testing::Test {
   clip::FakeModel model_;
   const clip::Tokenizer tokenizer_;
   Embedder embedder_{&model_, &tokenizer_, OneAtATime()};
-  clip::Mutex mu_;
+  base::Mutex mu_;
   std::vector<std::string> verdicts_ ABSL_GUARDED_BY(mu_);
   int deaf_ ABSL_GUARDED_BY(mu_) = 0;
   std::unique_ptr<Watchdog> watchdog_;

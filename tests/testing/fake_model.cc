@@ -8,15 +8,15 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "clip/monotonic.h"
-#include "clip/sha256.h"
+#include "base/monotonic.h"
+#include "base/sha256.h"
 #include "clip/tokenizer.h"
 
 namespace clip {
 namespace {
 
 std::string HashOf(absl::Span<const uint8_t> bytes) {
-  Sha256 hash;
+  base::Sha256 hash;
   hash.Update({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   return hash.HexDigest();
 }
@@ -72,17 +72,17 @@ bool FakeModel::PassGate(const TextProgress& progress, int64_t done,
   while (true) {
     // Unlocked: `progress` is the caller's code.
     if (progress && !progress(done, total, positions)) return false;
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     if (!closed_ || (losing_ && texts_ >= lost_after_)) return true;
     ++at_gate_;
     changed_.NotifyAll();
-    changed_.WaitUntil(&mu_, MonotonicNow() + absl::Milliseconds(2));
+    changed_.WaitUntil(&mu_, base::MonotonicNow() + absl::Milliseconds(2));
     --at_gate_;
   }
 }
 
 absl::Status FakeModel::CheckDevice() {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   if (losing_ && texts_ >= lost_after_) {
     return absl::UnavailableError(absl::StrCat(info_.device, " has broken"));
   }
@@ -96,7 +96,7 @@ absl::StatusOr<std::vector<float>> FakeModel::EncodeImages(
   absl::Duration time;
   Rows rows_now = Rows::kRight;
   {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     ++image_batches_;
     time = image_time_;
     rows_now = image_rows_;
@@ -122,7 +122,7 @@ absl::StatusOr<int64_t> FakeModel::EncodeText(
     const TextProgress& progress) {
   Rows rows_now = Rows::kRight;
   {
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     ++text_calls_;
     rows_now = text_rows_;
   }
@@ -141,53 +141,53 @@ absl::StatusOr<int64_t> FakeModel::EncodeText(
                    ids.size() * sizeof(ids[0])},
                   rows_now));
     positions += ids.size();
-    MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     ++texts_;
   }
   return positions;
 }
 
 void FakeModel::CloseGate() {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   closed_ = true;
 }
 
 void FakeModel::OpenGate() {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   closed_ = false;
   changed_.NotifyAll();
 }
 
 void FakeModel::SetImageTime(absl::Duration time) {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   image_time_ = time;
 }
 
 void FakeModel::SetImageRows(Rows rows) {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   image_rows_ = rows;
 }
 
 void FakeModel::SetTextRows(Rows rows) {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   text_rows_ = rows;
 }
 
 void FakeModel::LoseDevice(int after_texts) {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   losing_ = true;
   lost_after_ = texts_ + after_texts;
   changed_.NotifyAll();
 }
 
 void FakeModel::RunOutOfMemory(bool out) {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   out_of_memory_ = out;
 }
 
 bool FakeModel::WaitForCallsAtGate(int n, absl::Duration timeout) {
-  const auto deadline = MonotonicNow() + timeout;
-  MutexLock lock(&mu_);
+  const auto deadline = base::MonotonicNow() + timeout;
+  base::MutexLock lock(&mu_);
   while (at_gate_ < n) {
     if (!changed_.WaitUntil(&mu_, deadline)) return at_gate_ >= n;
   }
@@ -195,17 +195,17 @@ bool FakeModel::WaitForCallsAtGate(int n, absl::Duration timeout) {
 }
 
 int FakeModel::image_batches() {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return image_batches_;
 }
 
 int FakeModel::texts() {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return texts_;
 }
 
 int FakeModel::text_calls() {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   return text_calls_;
 }
 

@@ -14,8 +14,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/mutex.h"
 #include "clip/model.h"
-#include "clip/mutex.h"
 #include "clip/replicated_model.h"
 
 namespace clip {
@@ -73,8 +73,8 @@ class FakeModel : public Model {
   std::vector<float> RowOf(absl::Span<const uint8_t> bytes, Rows rows) const;
 
   ModelInfo info_;
-  Mutex mu_;
-  CondVar changed_;
+  base::Mutex mu_;
+  base::CondVar changed_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   absl::Duration image_time_ ABSL_GUARDED_BY(mu_);
   Rows image_rows_ ABSL_GUARDED_BY(mu_) = Rows::kRight;

@@ -32,28 +32,28 @@ class Device {
       job->ran = true;
       ids.push_back(job->id);
     }
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     batches_.push_back(ids);
     changed_.NotifyAll();
     while (busy_) changed_.Wait(&mu_);
   }
   void SetBusy(bool busy) {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     busy_ = busy;
     changed_.NotifyAll();
   }
   void WaitForBatches(size_t n) {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     while (batches_.size() < n) changed_.Wait(&mu_);
   }
   std::vector<std::vector<int>> batches() {
-    clip::MutexLock lock(&mu_);
+    base::MutexLock lock(&mu_);
     return batches_;
   }
 
  private:
-  clip::Mutex mu_;
-  clip::CondVar changed_;
+  base::Mutex mu_;
+  base::CondVar changed_;
   bool busy_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::vector<int>> batches_ ABSL_GUARDED_BY(mu_);
 };
@@ -65,7 +65,7 @@ class BatcherTest : public ::testing::Test {
   }
 
   // Runs job `id` on a thread of its own.
-  std::thread Start(Job* job, absl::Status* status, Caller caller = {}) {
+  std::thread Start(Job* job, absl::Status* status, base::Caller caller = {}) {
     return std::thread(
         [this, job, status, caller] { *status = batcher_.Run({job}, caller); });
   }
@@ -77,7 +77,7 @@ class BatcherTest : public ::testing::Test {
 
 TEST_F(BatcherTest, AnIdleDeviceStartsAtOnce) {
   Job job{7};
-  EXPECT_TRUE(batcher_.Run({&job}, Caller()).ok());
+  EXPECT_TRUE(batcher_.Run({&job}, base::Caller()).ok());
   EXPECT_TRUE(job.ran);
   EXPECT_THAT(device_.batches(), ElementsAre(ElementsAre(7)));
 }
@@ -110,7 +110,7 @@ TEST_F(BatcherTest, DropsJobsNoLongerWanted) {
   std::atomic<bool> left{false};
   std::thread a = Start(&first, &first_status);
   device_.WaitForBatches(1);
-  Caller leaver;
+  base::Caller leaver;
   leaver.gone = [&] { return left.load(); };
   std::thread b = Start(&gone, &gone_status, leaver);
   WaitForQueue(1);
@@ -129,7 +129,7 @@ TEST_F(BatcherTest, DropsJobsNoLongerWanted) {
 TEST_F(BatcherTest, CallersAreAskedWhetherTheyHaveGoneWithoutTheQueuesLock) {
   Job job{1};
   int queued = -1;
-  Caller caller;
+  base::Caller caller;
   caller.gone = [&] {
     queued = batcher_.queued();  // takes the lock
     return false;
@@ -145,7 +145,7 @@ TEST_F(BatcherTest, ABatchIsFilledUpWithWhatFollowsThoseWhoHaveGone) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 9; ++i) {
     jobs[i].id = i;
-    Caller caller;
+    base::Caller caller;
     if (i % 2 == 1) caller.gone = [] { return true; };
     threads.push_back(Start(&jobs[i], &statuses[i], caller));
     if (i == 0) {
@@ -171,10 +171,11 @@ TEST(BatcherThatThrowsTest, ABatchThatThrowsIsTheFailureOfItsCallsAlone) {
     jobs[0]->ran = true;
   });
   Job memory{1}, broken{2}, good{3};
-  EXPECT_TRUE(absl::IsResourceExhausted(batcher.Run({&memory}, Caller())));
-  const absl::Status status = batcher.Run({&broken}, Caller());
+  EXPECT_TRUE(
+      absl::IsResourceExhausted(batcher.Run({&memory}, base::Caller())));
+  const absl::Status status = batcher.Run({&broken}, base::Caller());
   EXPECT_TRUE(absl::IsInternal(status)) << status;
-  EXPECT_TRUE(batcher.Run({&good}, Caller()).ok());
+  EXPECT_TRUE(batcher.Run({&good}, base::Caller()).ok());
   EXPECT_TRUE(good.ran);
 }
 
@@ -184,8 +185,8 @@ TEST_F(BatcherTest, AQueuedCallReturnsAtItsDeadlineWhileTheDeviceIsStillBusy) {
   absl::Status first_status;
   std::thread a = Start(&first, &first_status);
   device_.WaitForBatches(1);
-  Caller caller;
-  caller.deadline = clip::MonotonicNow() + absl::Milliseconds(20);
+  base::Caller caller;
+  caller.deadline = base::MonotonicNow() + absl::Milliseconds(20);
   EXPECT_EQ(batcher_.Run({&late}, caller).code(),
             absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(batcher_.queued(), 0);
@@ -198,8 +199,8 @@ TEST_F(BatcherTest, AJobRunningAtItsDeadlineIsWaitedFor) {
   device_.SetBusy(true);
   Job job{1};
   absl::Status status;
-  Caller caller;
-  caller.deadline = clip::MonotonicNow() + absl::Milliseconds(20);
+  base::Caller caller;
+  caller.deadline = base::MonotonicNow() + absl::Milliseconds(20);
   std::thread a = Start(&job, &status, caller);
   device_.WaitForBatches(1);
   absl::SleepFor(absl::Milliseconds(40));
@@ -213,13 +214,13 @@ TEST_F(BatcherTest, OneCallMayQueueMoreThanOneBatch) {
   std::vector<Job> jobs(10);
   std::vector<Job*> pointers;
   for (Job& job : jobs) pointers.push_back(&job);
-  EXPECT_TRUE(batcher_.Run(pointers, Caller()).ok());
+  EXPECT_TRUE(batcher_.Run(pointers, base::Caller()).ok());
   for (const Job& job : jobs) EXPECT_TRUE(job.ran);
   EXPECT_THAT(device_.batches(), SizeIs(3));
 }
 
 TEST_F(BatcherTest, NothingToRunIsDoneAtOnce) {
-  EXPECT_TRUE(batcher_.Run({}, Caller()).ok());
+  EXPECT_TRUE(batcher_.Run({}, base::Caller()).ok());
   EXPECT_THAT(device_.batches(), SizeIs(0));
 }
 
@@ -231,7 +232,7 @@ TEST_F(BatcherTest, EveryJobOfManyThreadsRunsExactlyOnce) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kJobs; ++i) {
         Job job{t * kJobs + i};
-        if (!batcher_.Run({&job}, Caller()).ok() || !job.ran) ++failed;
+        if (!batcher_.Run({&job}, base::Caller()).ok() || !job.ran) ++failed;
       }
     });
   }
@@ -257,7 +258,7 @@ class TwoDevicesTest : public BatcherTest {
   void Add(int id) {
     jobs_[id].id = id;
     threads_.emplace_back([this, id] {
-      if (!two_.Run({&jobs_[id]}, Caller()).ok()) ++failed_;
+      if (!two_.Run({&jobs_[id]}, base::Caller()).ok()) ++failed_;
     });
     ++added_;
     while (Arrived() < added_) std::this_thread::yield();
@@ -341,7 +342,8 @@ TEST_F(TwoDevicesTest, OneCallOfManyBatchesKeepsAllBusy) {
   device_.SetBusy(true);
   std::vector<Job*> pointers;
   for (Job& job : jobs_) pointers.push_back(&job);
-  std::thread call([&] { EXPECT_TRUE(two_.Run(pointers, Caller()).ok()); });
+  std::thread call(
+      [&] { EXPECT_TRUE(two_.Run(pointers, base::Caller()).ok()); });
   device_.WaitForBatches(4);
   device_.SetBusy(false);
   call.join();
@@ -375,7 +377,7 @@ TEST_F(TwoDevicesTest, EveryJobRunsWhileDevicesComeAndGo) {
         std::vector<Job> jobs(1 + random() % 9);
         std::vector<Job*> pointers;
         for (Job& job : jobs) pointers.push_back(&job);
-        if (!two_.Run(pointers, Caller()).ok()) ++wrong;
+        if (!two_.Run(pointers, base::Caller()).ok()) ++wrong;
         for (const Job& job : jobs) wrong += !job.ran;
         if (i % 50 == 0)
           two_.SetAtOnce({1 + t % 2, 2 + t % 3, size_t(1 + t % 5)});
@@ -400,9 +402,9 @@ TEST_F(BatcherTest, CallersThatComeAndGoLeaveNothingBehind) {
         std::vector<Job> jobs(1 + random() % 6);
         std::vector<Job*> pointers;
         for (Job& job : jobs) pointers.push_back(&job);
-        Caller caller;
+        base::Caller caller;
         caller.deadline =
-            clip::MonotonicNow() + absl::Microseconds(random() % 200);
+            base::MonotonicNow() + absl::Microseconds(random() % 200);
         const bool gone = random() % 4 == 0;
         caller.gone = [gone] { return gone; };
         if (batcher_.Run(pointers, caller).ok()) {

@@ -16,8 +16,9 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-WeightSet Set(std::vector<std::string> names, std::vector<float> weights) {
-  WeightSet set;
+stores::WeightSet Set(std::vector<std::string> names,
+                      std::vector<float> weights) {
+  stores::WeightSet set;
   set.class_names = std::move(names);
   set.weights = std::move(weights);
   set.embedding_dim = 2;

@@ -7,9 +7,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "stores/memory_store.h"
 #include "tests/testing/fake_model.h"
 #include "tests/testing/make_png.h"
-#include "zeroshot/memory_store.h"
 
 namespace zeroshot {
 namespace {
@@ -18,8 +18,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-WeightSet ThreeClasses() {
-  WeightSet set;
+stores::WeightSet ThreeClasses() {
+  stores::WeightSet set;
   set.id = "id";
   set.class_names = {"a", "b", "c"};
   set.embedding_dim = 2;
@@ -28,7 +28,7 @@ WeightSet ThreeClasses() {
 }
 
 // As Classifier scores: cosines, then the answer to them.
-absl::StatusOr<Scores> Score(const WeightSet& set,
+absl::StatusOr<Scores> Score(const stores::WeightSet& set,
                              absl::Span<const float> embedding, float scale,
                              int top_k, bool return_probabilities) {
   return ScoresOf(set, Scorer().Cosines(set, embedding),
@@ -59,7 +59,7 @@ TEST(ScoreTest, MoreThanThereAreClassesMeansAll) {
 }
 
 TEST(ScoreTest, TiesGoToTheLowerIndex) {
-  WeightSet set = ThreeClasses();
+  stores::WeightSet set = ThreeClasses();
   set.weights = {0, 1, 0, 1, 0, 1};
   const Scores answer = *Score(set, {0, 1}, 100, 3, false);
   EXPECT_EQ(answer.predictions[0].class_index, 0);
@@ -76,7 +76,7 @@ TEST(ScoreTest, ALogitThatIsNotFiniteIsAnErrorNotAnAnswer) {
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(),
                           std::numeric_limits<float>::infinity(),
                           -std::numeric_limits<float>::infinity()}) {
-    WeightSet set = ThreeClasses();
+    stores::WeightSet set = ThreeClasses();
     set.id = "5e7";
     set.weights[2] = bad;
     const absl::Status status =
@@ -90,7 +90,7 @@ TEST(ScoreTest, AgreesWithADoublePrecisionLoopForAnyWidth) {
   std::mt19937 random(3);
   std::normal_distribution<float> normal;
   for (const int dim : {1, 7, 16, 17, 128, 513}) {
-    WeightSet set;
+    stores::WeightSet set;
     set.embedding_dim = dim;
     set.class_names.resize(40);
     set.weights.resize(40 * dim);
@@ -111,10 +111,10 @@ TEST(ScoreTest, AgreesWithADoublePrecisionLoopForAnyWidth) {
 TEST(ScoreTest, TheBestComeSortedForAnyTopK) {
   constexpr int kClasses = 5000;
   std::mt19937 random(4);
-  WeightSet set;
+  stores::WeightSet set;
   set.embedding_dim = 1;
   set.class_names.resize(kClasses);
-  set.weights = MakeWeights(kClasses);
+  set.weights = stores::MakeWeights(kClasses);
   // Few different values: ties throughout.
   for (float& w : set.weights) w = random() % 500;
   const Scores all = *Score(set, {1}, 1, kClasses, false);
@@ -137,10 +137,10 @@ TEST(ScoreTest, TheBestComeSortedForAnyTopK) {
 
 TEST(ScoreTest, ProbabilitiesOfManyClassesSumToOne) {
   constexpr int kClasses = 100'000;
-  WeightSet set;
+  stores::WeightSet set;
   set.embedding_dim = 1;
   set.class_names.resize(kClasses);
-  set.weights = MakeWeights(kClasses);
+  set.weights = stores::MakeWeights(kClasses);
   for (int c = 0; c < kClasses; ++c) set.weights[c] = c % 100 * 1e-3f;
   // Huge, tiny and negative logits, which a plain exp would not survive.
   for (const float scale : {1e-3f, 100.0f, 1e6f, -1e6f}) {
@@ -154,7 +154,7 @@ TEST(ScoreTest, ProbabilitiesOfManyClassesSumToOne) {
 // Over and under the size of a huge page, and in between.
 TEST(MakeWeightsTest, GivesZerosOfAnySize) {
   for (const size_t count : {0, 1, 1000, 524'288, 600'000, 1'500'001}) {
-    const std::vector<float> weights = MakeWeights(count);
+    const std::vector<float> weights = stores::MakeWeights(count);
     ASSERT_THAT(weights, SizeIs(count));
     EXPECT_EQ(std::count(weights.begin(), weights.end(), 0.0f), count);
   }
@@ -163,14 +163,14 @@ TEST(MakeWeightsTest, GivesZerosOfAnySize) {
 class ClassifierTest : public ::testing::Test {
  protected:
   ClassifierTest() {
-    auto set = std::make_shared<WeightSet>();
+    auto set = std::make_shared<stores::WeightSet>();
     set->id = "id";
     set->model_fingerprint = model_.info().fingerprint;
     set->embedding_dim = model_.info().embedding_dim;
     for (uint32_t seed = 0; seed < 4; ++seed) {
       const std::string png = testing_images::MakePng(seed);
       const std::vector<float> row =
-          embedder_.EmbedImages({png}, Caller())->rows;
+          embedder_.EmbedImages({png}, base::Caller())->rows;
       set->class_names.push_back("picture " + std::to_string(seed));
       set->weights.insert(set->weights.end(), row.begin(), row.end());
     }
@@ -182,12 +182,12 @@ class ClassifierTest : public ::testing::Test {
     ClassifyCall call;
     call.image = image;
     call.weight_set_id = id;
-    return classifier_.Classify(call, Caller());
+    return classifier_.Classify(call, base::Caller());
   }
 
   clip::FakeModel model_;
   clip::Tokenizer tokenizer_;
-  MemoryStore store_{1 << 20};
+  stores::MemoryStore store_{1 << 20};
   Embedder embedder_{&model_, &tokenizer_, EmbedderOptions()};
   Classifier classifier_{&model_, &embedder_, &store_};
 };
@@ -214,7 +214,7 @@ TEST_F(ClassifierTest, BytesThatAreNoPictureAreRefused) {
 
 TEST_F(ClassifierTest, SeveralWeightSetsCostOneImagePass) {
   // The same classes in the opposite order.
-  auto set = std::make_shared<WeightSet>(**store_.Get("id"));
+  auto set = std::make_shared<stores::WeightSet>(**store_.Get("id"));
   set->id = "reversed";
   std::reverse(set->class_names.begin(), set->class_names.end());
   const int dim = set->embedding_dim;
@@ -232,7 +232,7 @@ TEST_F(ClassifierTest, SeveralWeightSetsCostOneImagePass) {
   call.more_weight_set_ids = {"reversed", "id"};
   call.top_k = 2;
   call.return_probabilities = true;
-  const auto answer = classifier_.Classify(call, Caller());
+  const auto answer = classifier_.Classify(call, base::Caller());
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(model_.image_batches(), before + 1);
   EXPECT_EQ(answer->predictions[0].class_index, 1);
@@ -254,14 +254,15 @@ TEST_F(ClassifierTest, OneWrongWeightSetOfSeveralIsNamedAndCostsNoPass) {
   call.image = png;
   call.weight_set_id = "id";
   call.more_weight_set_ids = {"id", "missing"};
-  const absl::Status status = classifier_.Classify(call, Caller()).status();
+  const absl::Status status =
+      classifier_.Classify(call, base::Caller()).status();
   EXPECT_TRUE(absl::IsNotFound(status));
   EXPECT_THAT(std::string(status.message()), HasSubstr("'missing'"));
   EXPECT_EQ(model_.image_batches(), before);
 }
 
 TEST_F(ClassifierTest, AWeightSetOfAnotherModelIsRefused) {
-  auto set = std::make_shared<WeightSet>(**store_.Get("id"));
+  auto set = std::make_shared<stores::WeightSet>(**store_.Get("id"));
   set->id = "foreign";
   set->model_fingerprint = "another";
   ASSERT_TRUE(store_.Put(set).ok());

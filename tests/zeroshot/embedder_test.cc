@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/utf8.h"
 #include "clip/text/unicode.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -41,8 +42,8 @@ class EmbedderTest : public ::testing::Test {
 
 TEST_F(EmbedderTest, AnItemsRowDoesNotDependOnTheOthers) {
   const std::string a = MakePng(1), b = MakePng(2);
-  const auto together = embedder_.EmbedImages({a, b, a}, Caller());
-  const auto alone = embedder_.EmbedImages({b}, Caller());
+  const auto together = embedder_.EmbedImages({a, b, a}, base::Caller());
+  const auto alone = embedder_.EmbedImages({b}, base::Caller());
   ASSERT_TRUE(together.ok()) << together.status();
   EXPECT_EQ(Row(*together, 1), Row(*alone, 0));
   EXPECT_EQ(Row(*together, 0), Row(*together, 2));
@@ -51,7 +52,7 @@ TEST_F(EmbedderTest, AnItemsRowDoesNotDependOnTheOthers) {
 
 TEST_F(EmbedderTest, AnItemThatIsNoPictureFailsAlone) {
   const std::string good = MakePng(1);
-  const auto result = embedder_.EmbedImages({"garbage", good}, Caller());
+  const auto result = embedder_.EmbedImages({"garbage", good}, base::Caller());
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_TRUE(absl::IsInvalidArgument(result->statuses[0]));
   EXPECT_TRUE(result->statuses[1].ok());
@@ -61,7 +62,7 @@ TEST_F(EmbedderTest, AnItemThatIsNoPictureFailsAlone) {
 
 TEST_F(EmbedderTest, AFileOverTheLimitIsRefusedUnread) {
   const std::string large(100'001, 'x');
-  const auto result = embedder_.EmbedImages({large}, Caller());
+  const auto result = embedder_.EmbedImages({large}, base::Caller());
   ASSERT_TRUE(result.ok());
   EXPECT_THAT(std::string(result->statuses[0].message()),
               AllOf(HasSubstr("100001"), HasSubstr("100000")));
@@ -71,7 +72,7 @@ TEST_F(EmbedderTest, MoreItemsThanABatchAreAllAnswered) {
   std::vector<std::string> files;
   for (uint32_t i = 0; i < 11; ++i) files.push_back(MakePng(i));
   const std::vector<absl::string_view> images(files.begin(), files.end());
-  const auto result = embedder_.EmbedImages(images, Caller());
+  const auto result = embedder_.EmbedImages(images, base::Caller());
   ASSERT_TRUE(result.ok());
   EXPECT_THAT(result->rows, SizeIs(11 * model_.info().embedding_dim));
   EXPECT_EQ(model_.image_batches(), 3);
@@ -87,7 +88,7 @@ TEST_F(EmbedderTest, PicturesOfDifferentCallersShareABatch) {
   std::vector<std::thread> threads;
   for (uint32_t i = 0; i < 5; ++i) {
     threads.emplace_back([this, i] {
-      EXPECT_TRUE(embedder_.EmbedImages({MakePng(i)}, Caller()).ok());
+      EXPECT_TRUE(embedder_.EmbedImages({MakePng(i)}, base::Caller()).ok());
     });
     if (i == 0) {
       EXPECT_TRUE(model_.WaitForCallsAtGate(1));
@@ -100,13 +101,13 @@ TEST_F(EmbedderTest, PicturesOfDifferentCallersShareABatch) {
 }
 
 TEST_F(EmbedderTest, ACallerWhoseDeadlinePassedGetsThat) {
-  Caller late;
+  base::Caller late;
   late.deadline = absl::InfinitePast();
   EXPECT_TRUE(absl::IsDeadlineExceeded(
       embedder_.EmbedImages({MakePng(1)}, late).status()));
   EXPECT_TRUE(
       absl::IsDeadlineExceeded(embedder_.EmbedTexts({"a"}, late).status()));
-  Caller gone;
+  base::Caller gone;
   gone.gone = [] { return true; };
   EXPECT_TRUE(absl::IsCancelled(embedder_.EmbedTexts({"a"}, gone).status()));
 }
@@ -116,7 +117,7 @@ TEST_F(EmbedderTest, ACallerWhoGoesDuringADecodeEndsTheCall) {
   const std::string large = MakePng(1, 3'000, 2'000);
   Embedder embedder{&model_, &tokenizer_, {.max_batch = 4, .decode = {}}};
   int looks = 0;
-  Caller caller;
+  base::Caller caller;
   caller.gone = [&] { return ++looks >= 3; };
   EXPECT_TRUE(
       absl::IsCancelled(embedder.EmbedImages({large, large}, caller).status()));
@@ -131,7 +132,7 @@ TEST_F(EmbedderTest, AnImageThatNeedsMoreThanTheBudgetFailsAlone) {
       &tokenizer_,
       {.max_batch = 4, .decode_memory_bytes = 1 << 20, .decode = {}}};
   const std::string small = MakePng(1), wide = MakePng(2, 30'000, 30);
-  const auto result = embedder.EmbedImages({wide, small}, Caller());
+  const auto result = embedder.EmbedImages({wide, small}, base::Caller());
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_THAT(std::string(result->statuses[0].message()),
               AllOf(HasSubstr("image of 30000 x 30 pixels needs "),
@@ -156,8 +157,8 @@ TEST_F(EmbedderTest, ABatchThatRunsOutOfMemoryIsTheFailureOfItsCalls) {
   ExhaustedModel model;
   Embedder embedder(&model, &tokenizer_, {});
   EXPECT_TRUE(absl::IsResourceExhausted(
-      embedder.EmbedImages({MakePng(1)}, Caller()).status()));
-  const auto next = embedder.EmbedImages({MakePng(1)}, Caller());
+      embedder.EmbedImages({MakePng(1)}, base::Caller()).status()));
+  const auto next = embedder.EmbedImages({MakePng(1)}, base::Caller());
   ASSERT_TRUE(next.ok()) << next.status();
   EXPECT_TRUE(next->statuses[0].ok()) << next->statuses[0];
 }
@@ -168,13 +169,14 @@ TEST_F(EmbedderTest, AnEmbeddingThatIsNotFiniteIsAnErrorAndIsNotKept) {
   Embedder embedder(&model_, &tokenizer_,
                     {.image_cache_bytes = 1 << 20, .decode = {}});
   const std::string image = MakePng(1);
-  EXPECT_EQ(embedder.EmbedImages({image}, Caller()).status().code(),
+  EXPECT_EQ(embedder.EmbedImages({image}, base::Caller()).status().code(),
             absl::StatusCode::kInternal);
-  const absl::Status text = embedder.EmbedTexts({"a", "b"}, Caller()).status();
+  const absl::Status text =
+      embedder.EmbedTexts({"a", "b"}, base::Caller()).status();
   EXPECT_EQ(text.code(), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(text.message()), HasSubstr("text 0 ('a')"));
   model_.SetImageRows(clip::FakeModel::Rows::kRight);
-  const auto again = embedder.EmbedImages({image}, Caller());
+  const auto again = embedder.EmbedImages({image}, base::Caller());
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(again->num_cached, 0);
 }
@@ -184,13 +186,13 @@ TEST_F(EmbedderTest, PendingCountsImagesUntilTheyHaveARow) {
   model_.CloseGate();
   std::thread images([&] {
     const std::string a = MakePng(1), b = MakePng(2);
-    EXPECT_TRUE(embedder_.EmbedImages({a, "garbage", b}, Caller()).ok());
+    EXPECT_TRUE(embedder_.EmbedImages({a, "garbage", b}, base::Caller()).ok());
   });
   ASSERT_TRUE(model_.WaitForCallsAtGate(1));
   // What is no image will not be in front of anybody.
   EXPECT_EQ(embedder_.pending(), 2);
   std::thread texts([&] {
-    EXPECT_TRUE(embedder_.EmbedTexts({"a", "b", "c"}, Caller()).ok());
+    EXPECT_TRUE(embedder_.EmbedTexts({"a", "b", "c"}, base::Caller()).ok());
   });
   ASSERT_TRUE(model_.WaitForCallsAtGate(2));
   EXPECT_EQ(embedder_.pending(), 2);
@@ -202,11 +204,12 @@ TEST_F(EmbedderTest, PendingCountsImagesUntilTheyHaveARow) {
 TEST_F(EmbedderTest, PendingForgetsACallThatFailed) {
   model_.CloseGate();
   const std::string image = MakePng(1);
-  std::thread first(
-      [&] { EXPECT_TRUE(embedder_.EmbedImages({image}, Caller()).ok()); });
+  std::thread first([&] {
+    EXPECT_TRUE(embedder_.EmbedImages({image}, base::Caller()).ok());
+  });
   ASSERT_TRUE(model_.WaitForCallsAtGate(1));
-  Caller impatient;
-  impatient.deadline = clip::MonotonicNow() + absl::Milliseconds(20);
+  base::Caller impatient;
+  impatient.deadline = base::MonotonicNow() + absl::Milliseconds(20);
   EXPECT_TRUE(absl::IsDeadlineExceeded(
       embedder_.EmbedImages({image, image}, impatient).status()));
   EXPECT_EQ(embedder_.pending(), 1);
@@ -243,7 +246,7 @@ class ImageCacheTest : public ::testing::Test {
  protected:
   absl::StatusOr<Embeddings> Embed(Embedder& embedder, const std::string& png,
                                    Reuse reuse = Reuse::kIfKnown) {
-    return embedder.EmbedImages({png}, Caller(), reuse);
+    return embedder.EmbedImages({png}, base::Caller(), reuse);
   }
 
   clip::FakeModel model_;
@@ -276,7 +279,8 @@ TEST_F(ImageCacheTest, AKnownPictureIsNeitherDecodedNorRun) {
 TEST_F(ImageCacheTest, KnownAndNewPicturesOfOneCallKeepTheirPlaces) {
   const std::string a = MakePng(1), b = MakePng(2), c = MakePng(3);
   const auto known = Embed(embedder_, b);
-  const auto mixed = embedder_.EmbedImages({a, "garbage", b, c}, Caller());
+  const auto mixed =
+      embedder_.EmbedImages({a, "garbage", b, c}, base::Caller());
   ASSERT_TRUE(mixed.ok()) << mixed.status();
   EXPECT_EQ(mixed->num_cached, 1);
   EXPECT_TRUE(absl::IsInvalidArgument(mixed->statuses[1]));
@@ -337,17 +341,18 @@ TEST_F(EmbedderTest, MessagesThatQuoteAreUtf8) {
   for (const std::string text : {"", "x", "xx", "\xff"}) {
     std::string prompt = text;
     for (int i = 0; i < 100; ++i) prompt += "猫 ";
-    const auto result = embedder_.EmbedTexts({prompt}, Caller());
+    const auto result = embedder_.EmbedTexts({prompt}, base::Caller());
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_TRUE(absl::IsInvalidArgument(result->statuses[0]));
-    EXPECT_TRUE(clip::DecodeUtf8(result->statuses[0].message()).ok());
+    EXPECT_TRUE(base::DecodeUtf8(result->statuses[0].message()).ok());
   }
 }
 
 TEST_F(EmbedderTest, ATextTooLongForTheModelFailsAloneAndIsQuoted) {
   std::string text = "start";
   for (int i = 0; i < 100; ++i) text += " word";
-  const auto result = embedder_.EmbedTexts({"a cat", text, "a dog"}, Caller());
+  const auto result =
+      embedder_.EmbedTexts({"a cat", text, "a dog"}, base::Caller());
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_TRUE(result->statuses[0].ok());
   EXPECT_TRUE(absl::IsInvalidArgument(result->statuses[1]));
@@ -356,7 +361,7 @@ TEST_F(EmbedderTest, ATextTooLongForTheModelFailsAloneAndIsQuoted) {
       AllOf(HasSubstr("start word"), HasSubstr("103 tokens"), HasSubstr("77")));
   EXPECT_THAT(Row(*result, 1), Each(0));
   EXPECT_EQ(Row(*result, 2),
-            Row(*embedder_.EmbedTexts({"a dog"}, Caller()), 0));
+            Row(*embedder_.EmbedTexts({"a dog"}, base::Caller()), 0));
 }
 
 }  // namespace

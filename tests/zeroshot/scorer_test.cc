@@ -24,8 +24,8 @@ std::vector<float> Random(size_t count, int seed) {
   return values;
 }
 
-WeightSet RandomSet(int classes, int dim) {
-  WeightSet set;
+stores::WeightSet RandomSet(int classes, int dim) {
+  stores::WeightSet set;
   set.class_names.resize(classes);
   set.embedding_dim = dim;
   set.weights = Random(size_t{1} * classes * dim, 1);
@@ -80,7 +80,7 @@ TEST(ScoreKernelsTest, SumsOfExpsAreThoseOfDoubles) {
 
 TEST(ScorerTest, AnImagesCosinesDoNotDependOnItsNeighbours) {
   constexpr int kDim = 50, kClasses = 333;
-  const WeightSet set = RandomSet(kClasses, kDim);
+  const stores::WeightSet set = RandomSet(kClasses, kDim);
   const std::vector<float> images = Random(7 * kDim, 5);
   Scorer scorer;
   const std::vector<float> together = scorer.Cosines(set, images);
@@ -98,7 +98,7 @@ TEST(ScorerTest, AnImagesCosinesDoNotDependOnItsNeighbours) {
 // shared a product.
 TEST(ScorerTest, CallersOfALargeSetShareProducts) {
   constexpr int kDim = 64, kClasses = 20'000, kThreads = 16, kRounds = 500;
-  const WeightSet set = RandomSet(kClasses, kDim);
+  const stores::WeightSet set = RandomSet(kClasses, kDim);
   ASSERT_GT(set.weights.size(), Scorer::kSmallSet);
   Scorer scorer;
   std::atomic<int> calls{0};

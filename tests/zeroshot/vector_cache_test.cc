@@ -10,8 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "stores/memory_store.h"
 #include "tests/testing/fake_model.h"
-#include "zeroshot/memory_store.h"
 #include "zeroshot/weight_set_builder.h"
 
 namespace zeroshot {
@@ -103,15 +103,15 @@ class EditsTest : public ::testing::Test {
   }
 
   BuildResult Build(const ClassifierSpec& spec) {
-    auto built = builder_.Build(spec, Caller(), nullptr);
+    auto built = builder_.Build(spec, base::Caller(), nullptr);
     EXPECT_TRUE(built.ok()) << built.status();
     return built.ok() ? *std::move(built) : BuildResult();
   }
 
   BuildResult FromScratch(const ClassifierSpec& spec) {
-    MemoryStore store(64 << 20);
+    stores::MemoryStore store(64 << 20);
     WeightSetBuilder builder(&model_, &tokenizer_, &store, BuildLimits(), 1);
-    return *builder.Build(spec, Caller(), nullptr);
+    return *builder.Build(spec, base::Caller(), nullptr);
   }
 
   void ExpectAsFromScratch(const BuildResult& built,
@@ -128,7 +128,7 @@ class EditsTest : public ::testing::Test {
 
   clip::FakeModel model_;
   clip::Tokenizer tokenizer_;
-  MemoryStore store_{64 << 20};
+  stores::MemoryStore store_{64 << 20};
   WeightSetBuilder builder_{&model_, &tokenizer_, &store_, BuildLimits(), 1};
 };
 
@@ -177,7 +177,7 @@ TEST_F(EditsTest, ACancelledBuildKeepsWhatItEncoded) {
   const int64_t all = FromScratch(spec).num_tokens_encoded;
   // The fake model asks between sequences.
   int64_t done = 0;
-  Caller caller;
+  base::Caller caller;
   caller.gone = [&] { return done >= 30; };
   const auto cancelled = builder_.Build(
       spec, caller, [&](const BuildProgress& p) { done = p.prompts_done; });
@@ -220,7 +220,7 @@ TEST_F(EditsTest, ASmallCacheIsNoLessRight) {
                            /*vector_cache_bytes=*/3000);
   for (int count : {5, 9, 7}) {
     const ClassifierSpec spec = Spec(Names(count), {"a {}", "the {}"});
-    const auto built = builder.Build(spec, Caller(), nullptr);
+    const auto built = builder.Build(spec, base::Caller(), nullptr);
     ASSERT_TRUE(built.ok()) << built.status();
     ExpectAsFromScratch(*built, spec);
   }

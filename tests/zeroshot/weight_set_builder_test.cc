@@ -9,9 +9,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "stores/memory_store.h"
 #include "tests/testing/encode_text.h"
 #include "tests/testing/fake_model.h"
-#include "zeroshot/memory_store.h"
 
 namespace zeroshot {
 namespace {
@@ -45,7 +45,7 @@ class WeightSetBuilderTest : public ::testing::Test {
   };
   void Start(Call* call, const ClassifierSpec& spec) {
     call->thread = std::thread([this, call, spec] {
-      Caller caller;
+      base::Caller caller;
       caller.gone = [call] {
         const bool gone = call->gone;
         ++call->asked;
@@ -74,15 +74,15 @@ class WeightSetBuilderTest : public ::testing::Test {
 
   clip::FakeModel model_;
   clip::Tokenizer tokenizer_;
-  MemoryStore store_{1 << 20};
+  stores::MemoryStore store_{1 << 20};
   WeightSetBuilder builder_{&model_, &tokenizer_, &store_, BuildLimits(), 2};
 };
 
 TEST_F(WeightSetBuilderTest, AClassIsTheUnitMeanOfItsUnitPrompts) {
   const auto built = builder_.Build(
-      Spec({"cat", "dog"}, {"a {}", "the {}", "{}"}), Caller(), nullptr);
+      Spec({"cat", "dog"}, {"a {}", "the {}", "{}"}), base::Caller(), nullptr);
   ASSERT_TRUE(built.ok()) << built.status();
-  const WeightSet& set = *built->set;
+  const stores::WeightSet& set = *built->set;
   const int dim = model_.info().embedding_dim;
   ASSERT_THAT(set.weights, SizeIs(2 * dim));
   std::vector<double> mean(dim);
@@ -99,7 +99,7 @@ TEST_F(WeightSetBuilderTest, AClassIsTheUnitMeanOfItsUnitPrompts) {
 
 TEST_F(WeightSetBuilderTest, DescribesWhatItBuilt) {
   const auto built =
-      builder_.Build(Spec({"cat", "dog", "cat"}), Caller(), nullptr);
+      builder_.Build(Spec({"cat", "dog", "cat"}), base::Caller(), nullptr);
   ASSERT_TRUE(built.ok());
   EXPECT_FALSE(built->cached);
   EXPECT_EQ(built->set->num_prompts, 3);
@@ -111,9 +111,9 @@ TEST_F(WeightSetBuilderTest, DescribesWhatItBuilt) {
 }
 
 TEST_F(WeightSetBuilderTest, ASecondBuildIsCached) {
-  const auto first = builder_.Build(Spec({"cat"}), Caller(), nullptr);
+  const auto first = builder_.Build(Spec({"cat"}), base::Caller(), nullptr);
   const int calls = model_.text_calls();
-  const auto second = builder_.Build(Spec({"cat"}), Caller(), nullptr);
+  const auto second = builder_.Build(Spec({"cat"}), base::Caller(), nullptr);
   ASSERT_TRUE(second.ok());
   EXPECT_TRUE(second->cached);
   EXPECT_EQ(second->num_tokens_encoded, 0);
@@ -158,7 +158,8 @@ TEST_F(WeightSetBuilderTest, ABuildStopsWhenItsLastCallerHasGone) {
   EXPECT_TRUE(absl::IsCancelled(leader.result.status()));
   EXPECT_TRUE(store_.List("", 10)->empty());
   model_.OpenGate();
-  EXPECT_TRUE(builder_.Build(Spec({"cat", "dog"}), Caller(), nullptr).ok());
+  EXPECT_TRUE(
+      builder_.Build(Spec({"cat", "dog"}), base::Caller(), nullptr).ok());
 }
 
 TEST_F(WeightSetBuilderTest, MoreBuildsThanAllowedAreRefused) {
@@ -168,18 +169,18 @@ TEST_F(WeightSetBuilderTest, MoreBuildsThanAllowedAreRefused) {
   Start(&calls[1], Spec({"dog"}));
   ASSERT_TRUE(model_.WaitForCallsAtGate(2));
   const absl::Status refused =
-      builder_.Build(Spec({"cow"}), Caller(), nullptr).status();
+      builder_.Build(Spec({"cow"}), base::Caller(), nullptr).status();
   EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
   EXPECT_GT(RetryDelay(refused), absl::ZeroDuration());
   model_.OpenGate();
   for (Call& call : calls) call.thread.join();
-  EXPECT_TRUE(builder_.Build(Spec({"cow"}), Caller(), nullptr).ok());
+  EXPECT_TRUE(builder_.Build(Spec({"cow"}), base::Caller(), nullptr).ok());
 }
 
 TEST_F(WeightSetBuilderTest, ProgressRisesToTheTotal) {
   std::vector<BuildProgress> seen;
   ASSERT_TRUE(builder_
-                  .Build(Spec({"a", "b", "c", "d"}), Caller(),
+                  .Build(Spec({"a", "b", "c", "d"}), base::Caller(),
                          [&](const BuildProgress& p) { seen.push_back(p); })
                   .ok());
   ASSERT_FALSE(seen.empty());
@@ -201,7 +202,7 @@ TEST_F(WeightSetBuilderTest, APromptTooLongIsRefusedWithClassAndPrompt) {
   std::string name = "mouse";
   for (int i = 0; i < 90; ++i) name += " trap";
   const absl::Status status =
-      builder_.Build(Spec({"cat", name}), Caller(), nullptr).status();
+      builder_.Build(Spec({"cat", name}), base::Caller(), nullptr).status();
   EXPECT_TRUE(absl::IsInvalidArgument(status));
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("class 1"), HasSubstr("a photo of a mouse trap"),
@@ -225,11 +226,12 @@ template <typename Exception>
 std::vector<absl::StatusCode> BuildTwice(const clip::Tokenizer& tokenizer,
                                          const ClassifierSpec& spec) {
   ThrowingModel<Exception> model;
-  MemoryStore store(1 << 20);
+  stores::MemoryStore store(1 << 20);
   WeightSetBuilder builder(&model, &tokenizer, &store, BuildLimits(), 1);
   std::vector<absl::StatusCode> codes;
   for (int i = 0; i < 2; ++i) {
-    codes.push_back(builder.Build(spec, Caller(), nullptr).status().code());
+    codes.push_back(
+        builder.Build(spec, base::Caller(), nullptr).status().code());
   }
   return codes;
 }
@@ -237,7 +239,8 @@ std::vector<absl::StatusCode> BuildTwice(const clip::Tokenizer& tokenizer,
 TEST_F(WeightSetBuilderTest, AnEmbeddingThatIsNotFiniteNamesClassAndPrompt) {
   model_.SetTextRows(clip::FakeModel::Rows::kNaN);
   const ClassifierSpec spec = Spec({"cat"}, {"a photo of a {}."});
-  const absl::Status status = builder_.Build(spec, Caller(), nullptr).status();
+  const absl::Status status =
+      builder_.Build(spec, base::Caller(), nullptr).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("class 0 ('cat')"),
@@ -245,7 +248,7 @@ TEST_F(WeightSetBuilderTest, AnEmbeddingThatIsNotFiniteNamesClassAndPrompt) {
                     HasSubstr("NaN or infinite")));
   // Nothing of it is kept.
   model_.SetTextRows(clip::FakeModel::Rows::kRight);
-  const auto built = builder_.Build(spec, Caller(), nullptr);
+  const auto built = builder_.Build(spec, base::Caller(), nullptr);
   ASSERT_TRUE(built.ok()) << built.status();
   EXPECT_FALSE(built->cached);
   EXPECT_GT(built->num_tokens_encoded, 0);
@@ -255,7 +258,7 @@ TEST_F(WeightSetBuilderTest, AClassNameInAMessageIsOneLineOfUtf8) {
   std::string name = "x\n";
   for (int i = 0; i < 100; ++i) name += "\xc3\xa9";  // e acute
   const absl::Status status =
-      builder_.Build(Spec({name}), Caller(), nullptr).status();
+      builder_.Build(Spec({name}), base::Caller(), nullptr).status();
   EXPECT_TRUE(absl::IsInvalidArgument(status));
   EXPECT_THAT(
       std::string(status.message()),
@@ -274,10 +277,10 @@ TEST_F(WeightSetBuilderTest, ABuildThatThrowsLeavesNobodyWaiting) {
 }
 
 TEST_F(WeightSetBuilderTest, ASetThatTheStoreCannotHoldIsRefusedUnencoded) {
-  MemoryStore tiny(100);
+  stores::MemoryStore tiny(100);
   WeightSetBuilder builder(&model_, &tokenizer_, &tiny, BuildLimits(), 1);
   EXPECT_TRUE(absl::IsResourceExhausted(
-      builder.Build(Spec({"cat"}), Caller(), nullptr).status()));
+      builder.Build(Spec({"cat"}), base::Caller(), nullptr).status()));
   EXPECT_EQ(model_.texts(), 0);
 }
 

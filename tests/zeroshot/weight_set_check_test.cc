@@ -31,12 +31,12 @@ class WeightSetCheckTest : public ::testing::Test {
     imported_.id = ImportedId(imported_);
   }
 
-  static WeightSet WithoutWeights(WeightSet set) {
+  static stores::WeightSet WithoutWeights(stores::WeightSet set) {
     set.weights.clear();
     return set;
   }
 
-  std::string Error(const WeightSet& set) {
+  std::string Error(const stores::WeightSet& set) {
     const absl::Status status = CheckStored(set, model_);
     if (status.ok()) return "";
     EXPECT_TRUE(absl::IsDataLoss(status)) << status;
@@ -44,18 +44,18 @@ class WeightSetCheckTest : public ::testing::Test {
   }
 
   clip::ModelInfo model_;
-  WeightSet built_, imported_;
+  stores::WeightSet built_, imported_;
 };
 
 TEST_F(WeightSetCheckTest, ASoundSetPasses) {
-  for (const WeightSet& set : {built_, imported_}) {
+  for (const stores::WeightSet& set : {built_, imported_}) {
     EXPECT_EQ(Error(set), "");
     EXPECT_EQ(Error(WithoutWeights(set)), "");
   }
 }
 
 TEST_F(WeightSetCheckTest, AnotherDimensionIsNotServed) {
-  for (WeightSet set : {built_, imported_}) {
+  for (stores::WeightSet set : {built_, imported_}) {
     set.embedding_dim = 1;
     set.weights = {1, 1};
     EXPECT_THAT(Error(set), HasSubstr("has 1 dimensions; the model has 2"));
@@ -88,22 +88,22 @@ TEST_F(WeightSetCheckTest, RowsThatAreNoUnitVectorsAreNotServed) {
 }
 
 TEST_F(WeightSetCheckTest, AnIdOfOtherContentIsNotServed) {
-  const auto forged = [this](void (*change)(WeightSet&)) {
-    WeightSet set = built_;
+  const auto forged = [this](void (*change)(stores::WeightSet&)) {
+    stores::WeightSet set = built_;
     change(set);
     EXPECT_THAT(Error(set), HasSubstr("is not what its id says"));
     EXPECT_THAT(Error(WithoutWeights(set)),
                 HasSubstr("is not what its id says"));
   };
-  forged([](WeightSet& set) { set.class_names[0] = "cow"; });
-  forged([](WeightSet& set) { set.templates[0] = "the {}"; });
-  forged([](WeightSet& set) { set.own_prompts[1].pop_back(); });
-  forged([](WeightSet& set) { set.own_prompts.clear(); });
-  forged([](WeightSet& set) { set.precision = "int8"; });
-  forged([](WeightSet& set) { set.templates = {"no place"}; });
-  forged([](WeightSet& set) { set.class_names[0] = ""; });
-  forged([](WeightSet& set) { set.id = std::string(64, 'a'); });
-  WeightSet other = imported_;
+  forged([](stores::WeightSet& set) { set.class_names[0] = "cow"; });
+  forged([](stores::WeightSet& set) { set.templates[0] = "the {}"; });
+  forged([](stores::WeightSet& set) { set.own_prompts[1].pop_back(); });
+  forged([](stores::WeightSet& set) { set.own_prompts.clear(); });
+  forged([](stores::WeightSet& set) { set.precision = "int8"; });
+  forged([](stores::WeightSet& set) { set.templates = {"no place"}; });
+  forged([](stores::WeightSet& set) { set.class_names[0] = ""; });
+  forged([](stores::WeightSet& set) { set.id = std::string(64, 'a'); });
+  stores::WeightSet other = imported_;
   other.weights = {0, 1, 1, 0};
   EXPECT_THAT(Error(other), HasSubstr("is not what its id says"));
   other = imported_;

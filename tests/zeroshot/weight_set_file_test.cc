@@ -9,8 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "stores/stored_set.h"
 #include "zeroshot/npy.h"
-#include "zeroshot/stored_set.h"
 
 namespace zeroshot {
 namespace {
@@ -95,7 +95,7 @@ TEST(WeightSetFileTest, ReadsWhatTheNotebookMakes) {
   EXPECT_EQ(set->set->model_fingerprint, "this model");
   EXPECT_THAT(set->set->id, StartsWith("imported-"));
   EXPECT_THAT(set->set->id, SizeIs(9 + 64));
-  EXPECT_TRUE(IsPlainId(set->set->id));
+  EXPECT_TRUE(stores::IsPlainId(set->set->id));
   // [D, C] there, [C, D] here.
   float first_of_second_class = 0;
   std::memcpy(&first_of_second_class, &ParseNpy(npy)->bytes[sizeof(float)],
@@ -283,10 +283,11 @@ class ExportedTest : public ::testing::Test {
   }
 
   std::string File(FileFormat format, Layout layout = Layout::kUnknown) {
-    return absl::StrCat(ExportHeader(set_, format, layout), WeightBytes(set_));
+    return absl::StrCat(ExportHeader(set_, format, layout),
+                        stores::WeightBytes(set_));
   }
 
-  WeightSet set_;
+  stores::WeightSet set_;
 };
 
 TEST_F(ExportedTest, ComesBackAsTheSameVectorsWithAnIdOfItsOwn) {

@@ -32,7 +32,7 @@ Staging::Staging(const at::Device& device, int64_t max_batch,
 }
 
 Slot* Staging::Take() {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   while (free_.empty()) given_.Wait(&mu_);
   Slot* const slot = free_.back();
   free_.pop_back();
@@ -40,7 +40,7 @@ Slot* Staging::Take() {
 }
 
 void Staging::Give(Slot* slot) {
-  MutexLock lock(&mu_);
+  base::MutexLock lock(&mu_);
   free_.push_back(slot);
   given_.NotifyOne();
 }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "clip/mutex.h"
+#include "base/mutex.h"
 
 namespace clip {
 
@@ -62,8 +62,8 @@ class Staging {
 
  private:
   Slot slots_[kSlots];
-  Mutex mu_;
-  CondVar given_;
+  base::Mutex mu_;
+  base::CondVar given_;
   std::vector<Slot*> free_ ABSL_GUARDED_BY(mu_);
 };
 

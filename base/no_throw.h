@@ -1,0 +1,32 @@
+// Where the standard library's exceptions end that others must not wait behind:
+// memory or a thread that is not to be had is the failure of one call.
+// (LibTorch's end in clip/torch/caught.h.)
+#ifndef ZEROSHOT_BASE_NO_THROW_H_
+#define ZEROSHOT_BASE_NO_THROW_H_
+
+#include <exception>
+#include <new>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace base {
+
+// What `run` returns, a Status or StatusOr. If it throws: ResourceExhausted
+// "not enough memory for `what`", or Internal with what the exception says.
+template <typename Run>
+auto NoThrow(absl::string_view what, const Run& run) -> decltype(run()) {
+  try {
+    return run();
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("not enough memory for ", what));
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat(what, ": ", error.what()));
+  }
+}
+
+}  // namespace base
+
+#endif  // ZEROSHOT_BASE_NO_THROW_H_
