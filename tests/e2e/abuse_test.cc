@@ -173,7 +173,8 @@ TEST(AbuseTest, EmptyItemsAreCountedBeforeTheyAreParsed) {
     const Cost cost = server.Under([&] {
       Send(server, Path(attack.method), HeadersWith(kTrainerToken), message);
     });
-    EXPECT_LT(cost.memory, kLarge + kMostMemory);
+    // The transport holds the message, and some of it twice in its buffers.
+    EXPECT_LT(cost.memory, kLarge + kLarge / 8 + kMostMemory);
     AbusedServer::ExpectUndisturbed(cost);
   }
 }

@@ -240,8 +240,9 @@ TEST_F(ReasonsTest, OfAServerThatLoadsOrStops) {
   auto inside =
       std::async(std::launch::async, [&] { return Classify(MakePng(1), id_); });
   ASSERT_TRUE(running_->model().WaitForCallsAtGate(1));
-  auto drained = std::async(
-      std::launch::async, [&] { running_->server().Drain(absl::Seconds(0), absl::Seconds(60)); });
+  auto drained = std::async(std::launch::async, [&] {
+    running_->server().Drain(absl::Seconds(0), absl::Seconds(60));
+  });
   // A call that came before the drain began is answered or waits at the gate.
   do {
     Context context;
