@@ -3,7 +3,6 @@
 #include <string>
 
 #include "base/utf8.h"
-#include "clip/text/unicode.h"
 #include "gtest/gtest.h"
 
 namespace base {
