@@ -14,7 +14,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/utf8.h"
-#include "clip/text/unicode.h"
 
 namespace clip {
 namespace {

@@ -8,7 +8,6 @@
 #include "absl/strings/match.h"
 #include "base/utf8.h"
 #include "clip/text/ftfy_tables.h"
-#include "clip/text/unicode.h"
 
 namespace clip {
 namespace {

@@ -9,7 +9,6 @@
 #include "clip/embedded_text_tables.h"
 #include "clip/text/code_point_set.h"
 #include "clip/text/table_lines.h"
-#include "clip/text/unicode.h"
 
 namespace clip {
 namespace {

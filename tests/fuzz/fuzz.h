@@ -10,7 +10,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "base/utf8.h"
-#include "clip/text/unicode.h"
 
 #define FUZZ_CHECK(condition)                                              \
   do {                                                                     \

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "base/utf8.h"
-#include "clip/text/unicode.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fake_model.h"
