@@ -28,7 +28,7 @@ int BytesOfOne(absl::string_view precision) {
   return precision == "int8" ? 1 : 2;
 }
 
-int64_t stores::WeightBytes(const clip::ModelInfo& info) {
+int64_t BytesOfWeights(const clip::ModelInfo& info) {
   return info.parameters * BytesOfOne(info.precision);
 }
 
@@ -66,10 +66,9 @@ void DescribeModel(const clip::ModelInfo& info, Lines* lines) {
     if (!device.card.empty()) lines->Add(device.name, device.card);
   }
   if (!info.why_no_gpu.empty()) lines->Add("no GPU", info.why_no_gpu);
-  lines->Add(
-      "memory",
-      absl::StrFormat("about %.0f MiB for the weights",
-                      static_cast<double>(stores::WeightBytes(info)) / kMiB));
+  lines->Add("memory",
+             absl::StrFormat("about %.0f MiB for the weights",
+                             static_cast<double>(BytesOfWeights(info)) / kMiB));
   const std::string warning = MemoryWarning(info);
   if (!warning.empty()) lines->Add("warning", warning);
 }
@@ -103,7 +102,7 @@ std::string MemoryWarning(const clip::ModelInfo& info) {
   const int64_t machine =
       int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
   const int64_t memory = std::min(machine, limit.value_or(machine));
-  const int64_t weights = stores::WeightBytes(info);
+  const int64_t weights = BytesOfWeights(info);
   if (weights <= memory) return "";
   return absl::StrFormat(
       "the weights take about %.0f MiB, and %s has %.0f MiB of memory: the "
