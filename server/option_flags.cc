@@ -22,8 +22,7 @@ void DeclareModel(Flags* flags, Options* out) {
               "default is a demo model that knows little");
   flags->Choice("activation", {"auto", "quick_gelu", "gelu"},
                 &out->tower.activation,
-                "Activation of a checkpoint that does not say it: a bare state "
-                "dict");
+                "Activation of a checkpoint that does not say it");
   flags->Text("device", "DEVICES", &out->tower.device,
               "Where it computes: auto, cpu, cuda or cuda:N[,N...]. auto is "
               "every GPU, else the CPU; cuda is every GPU");

@@ -30,10 +30,6 @@ trainer classify,build,delete 7913868486a8f53bb47d4c0557d26493dc77536998063d945d
 
 constexpr int kLeastCalls = 50;
 
-// Two callers are not served side by side by two busy cores: what is shorter
-// than this is no disturbance that a test could tell from the machine's own.
-constexpr absl::Duration kLeastPatience = absl::Milliseconds(500);
-
 // kB of a line such as "VmHWM:   1234 kB".
 int64_t StatusBytes(pid_t pid, absl::string_view name) {
   std::ifstream status(absl::StrCat("/proc/", pid, "/status"));
@@ -174,14 +170,15 @@ Cost AbusedServer::Under(const std::function<void()>& attack) {
   return cost;
 }
 
-void AbusedServer::ExpectUndisturbed(const Cost& cost) {
+void AbusedServer::ExpectUndisturbed(const Cost& cost,
+                                     absl::Duration patience) {
   EXPECT_EQ(cost.neighbour.refused.size(), 0);
   for (const grpc::Status& status : cost.neighbour.failed) {
     ADD_FAILURE() << "the neighbour's call: " << status.error_code() << " "
                   << status.error_message();
   }
   EXPECT_LE(Quantile(cost.neighbour.ok, 0.99),
-            std::max(2 * cost.quiet, kLeastPatience));
+            std::max(2 * cost.quiet, patience));
 }
 
 }  // namespace e2e

@@ -67,8 +67,9 @@ TEST(AbuseImagesTest, AllDecodesTogetherStayWithinTheirBudget) {
   EXPECT_EQ(answered + late + refused, kCallers);
   EXPECT_GT(answered, 0);
   EXPECT_LT(cost.memory, kBudget + kBeside);
-  // Its image is small: it waits for none of the large ones.
-  AbusedServer::ExpectUndisturbed(cost);
+  // Its image is small: it waits for none of the large ones, which took up to
+  // 20 s. Its share of the cores is small as long as all of them decode.
+  AbusedServer::ExpectUndisturbed(cost, absl::Seconds(5));
 }
 
 // A row of 100,000,000 pixels needs more than the budget: refused, by as many

@@ -75,7 +75,7 @@ TEST_F(ReasonsTest, OfImages) {
   Start(options);
   const std::string png = MakePng(1);
   EXPECT_EQ(ReasonOf(Classify("", id_)), "IMAGE_NOT_SUPPORTED");
-  EXPECT_EQ(ReasonOf(Classify("GIF89a", id_)), "IMAGE_NOT_SUPPORTED");
+  EXPECT_EQ(ReasonOf(Classify("%PDF-1.7", id_)), "IMAGE_NOT_SUPPORTED");
   EXPECT_EQ(ReasonOf(Classify(png.substr(0, png.size() / 2), id_)),
             "IMAGE_DAMAGED");
   EXPECT_EQ(ReasonOf(Classify(png + std::string(1000, 'x'), id_)),
@@ -87,7 +87,7 @@ TEST_F(ReasonsTest, OfImages) {
 
 TEST_F(ReasonsTest, OfItemsAreThoseOfCalls) {
   Start();
-  const auto images = client_->EmbedImages({MakePng(1), "GIF89a"});
+  const auto images = client_->EmbedImages({MakePng(1), "%PDF-1.7"});
   ASSERT_TRUE(images.ok()) << images.status();
   EXPECT_TRUE((*images)[0].ok());
   EXPECT_EQ(ReasonOf((*images)[1].status()), "IMAGE_NOT_SUPPORTED");
