@@ -117,8 +117,8 @@ class Corpus {
       };
       // Of these the end is not always needed: later frames, padding, data that
       // libjpeg drops.
-      const bool either =
-          has(".gif") || has(".bmp") || has("animated.png") || has("restart_");
+      const bool either = has(".gif") || has(".bmp") ||
+                          (has("animated") && has(".png")) || has("restart_");
       for (int i = 1; i < 16; ++i) {
         const size_t size = bytes.size() * i / 16;
         // An end marker of 20 bytes at most.
