@@ -23,7 +23,8 @@ struct ModelOptions {
   // quota of processor time, rounded up (clip/control_group.h).
   int threads = 0;
   // Images that go through the tower at once, more are split; 0: what suits
-  // the device (32 on the CPU, 256 on a GPU).
+  // the device (32 on the CPU, kGpuBatch on a GPU).
+  static constexpr int kGpuBatch = 256;
   int max_batch = 0;
   std::string activation = "auto";  // quick_gelu, gelu: if no file says it
 };
@@ -31,10 +32,13 @@ struct ModelOptions {
 // One of the devices that a model computes on.
 struct Device {
   std::string name;  // "cpu", "cuda:0"
-  // "00000000:3b:00.0" (domain, bus, device, function): NVML counts GPUs
-  // otherwise than CUDA_VISIBLE_DEVICES. Empty: no GPU, or not known.
+  // "00000000:3b:00.0" (domain, bus, device, function in hex): by it the
+  // server finds the same GPU in NVML, which counts GPUs otherwise than
+  // CUDA_VISIBLE_DEVICES. Empty: no GPU, or not known.
   std::string pci_bus_id;
-  std::string card = "";  // "NVIDIA H200, compute capability 9.0, ..."
+  // "NVIDIA H200, compute capability 9.0, driver for CUDA 13.0"; empty on the
+  // CPU.
+  std::string card = "";
 };
 
 // A device that answers no more: its driver has given it up, or an error of
@@ -53,7 +57,8 @@ struct ModelInfo {
                             // preprocessing: all that determines the numbers
   std::string device;       // all of them: "cpu", "cuda:0", "cuda:0,1"
   std::vector<Device> devices;  // one by one, lost ones too
-  std::string why_no_gpu;       // and auto of a build for GPUs took the CPU
+  // Why --device=auto took the CPU in a build for GPUs; else empty.
+  std::string why_no_gpu;
   // Calls of EncodeImages that keep all devices busy: 2 a GPU, so that the
   // crops of the next batch cross the bus while one computes; 1 on the CPU.
   int batches_at_once = 1;
@@ -114,6 +119,11 @@ class Model {
   // empty. Errors are those of Load that can be told so.
   static absl::StatusOr<ModelInfo> Inspect(const std::string& path,
                                            const ModelOptions& options);
+
+  // The names of the devices that Load would use; reads no checkpoint. Errors
+  // are those of Load about the device.
+  static absl::StatusOr<std::vector<std::string>> Devices(
+      const ModelOptions& options);
 
   virtual ~Model() = default;
 

@@ -136,9 +136,9 @@ int Run(const CommandLine& asked) {
   }
   ServerOptions limits = options.server;
   if (!options.max_inflight_asked_for) {
-    // What is wrong with the model is told of when it is loaded.
-    const auto info = clip::Model::Inspect(options.model, options.tower);
-    if (info.ok()) limits.max_inflight = InflightFor(options, info->device);
+    // A device that is missing is told of when the model is loaded.
+    const auto devices = clip::Model::Devices(options.tower);
+    if (devices.ok()) limits.max_inflight = InflightFor(options, *devices);
   }
   absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(limits, &Fail);
   if (!server.ok()) {

@@ -251,15 +251,16 @@ absl::StatusOr<CommandLine> ReadCommandLine(
   return out;
 }
 
-int InflightFor(const Options& options, const std::string& device) {
-  constexpr int kBatches = 3, kGpuBatch = 256;  // clip/torch/model.cc
-  const int batch =
-      options.tower.max_batch > 0 ? options.tower.max_batch : kGpuBatch;
-  const int gpus =
-      device == "cpu"
-          ? 0
-          : 1 + static_cast<int>(std::count(device.begin(), device.end(), ','));
-  return std::max(options.server.max_inflight, kBatches * batch * gpus);
+int InflightFor(const Options& options,
+                const std::vector<std::string>& devices) {
+  constexpr int kBatches = 3;
+  const int batch = options.tower.max_batch > 0 ? options.tower.max_batch
+                                                : clip::ModelOptions::kGpuBatch;
+  const auto gpus =
+      std::count_if(devices.begin(), devices.end(),
+                    [](const std::string& name) { return name != "cpu"; });
+  return std::max(options.server.max_inflight,
+                  kBatches * batch * static_cast<int>(gpus));
 }
 
 }  // namespace zeroshot::server

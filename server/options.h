@@ -81,10 +81,11 @@ struct Options {
   absl::Duration drain_timeout = absl::Seconds(25);
 };
 
-// --max_inflight where it is not given, on devices as ModelInfo names them:
-// enough that each GPU has a batch to compute, one that waits, and one whose
-// pictures are decoded.
-int InflightFor(const Options& options, const std::string& device);
+// --max_inflight where it is not given, on devices of these names ("cpu",
+// "cuda:0"): enough that each GPU has a batch to compute, one that waits, and
+// one whose pictures are decoded.
+int InflightFor(const Options& options,
+                const std::vector<std::string>& devices);
 
 // What the program is asked to do, and with what.
 struct CommandLine {

@@ -35,7 +35,7 @@ namespace {
 // Of images, unless told otherwise. A GPU still gains from more where a CPU's
 // threads have long had enough; its graphs' memory grows with it
 // (clip/torch/cuda/image_graphs.h).
-constexpr int kCpuBatch = 32, kCudaBatch = 256;
+constexpr int kCpuBatch = 32;
 
 int ThreadsFor(const ModelOptions& options) {
   // LibTorch's own number: what is set for a model, it gives to new threads.
@@ -127,7 +127,7 @@ absl::StatusOr<std::unique_ptr<SteppedModel>> LoadOn(
   const std::string& precision = plan.precision;
   const Checkpoint& checkpoint = plan.checkpoint;
   const int max_batch = options.max_batch > 0 ? options.max_batch
-                        : device.is_cuda()    ? kCudaBatch
+                        : device.is_cuda()    ? ModelOptions::kGpuBatch
                                               : kCpuBatch;
   const auto compute = std::make_shared<ComputeThread>();
   const auto load = [&]() -> absl::StatusOr<std::unique_ptr<SteppedModel>> {
@@ -189,6 +189,15 @@ absl::StatusOr<ModelInfo> Model::Inspect(const std::string& path,
     absl::StrAppend(&info.device, ",", plan->devices[i].str());
   }
   return info;
+}
+
+absl::StatusOr<std::vector<std::string>> Model::Devices(
+    const ModelOptions& options) {
+  const auto devices = ChooseDevices(options.device);
+  if (!devices.ok()) return devices.status();
+  std::vector<std::string> names;
+  for (const at::Device& device : *devices) names.push_back(device.str());
+  return names;
 }
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Load(

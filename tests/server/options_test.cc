@@ -90,11 +90,11 @@ TEST_F(OptionsTest, DefaultsAreThoseOfTheStructs) {
 
 TEST_F(OptionsTest, WithoutAFlagEachGpuMayHaveThreeBatchesInside) {
   Options options;
-  EXPECT_EQ(InflightFor(options, "cpu"), 128);
-  EXPECT_EQ(InflightFor(options, "cuda:0"), 768);
-  EXPECT_EQ(InflightFor(options, "cuda:0,1"), 1536);
+  EXPECT_EQ(InflightFor(options, {"cpu"}), 128);
+  EXPECT_EQ(InflightFor(options, {"cuda:0"}), 768);
+  EXPECT_EQ(InflightFor(options, {"cuda:0", "cuda:1"}), 1536);
   options.tower.max_batch = 8;
-  EXPECT_EQ(InflightFor(options, "cuda:0"), 128);
+  EXPECT_EQ(InflightFor(options, {"cuda:0"}), 128);
   EXPECT_FALSE(Read({})->options.max_inflight_asked_for);
   EXPECT_TRUE(Read({"--max_inflight=4"})->options.max_inflight_asked_for);
 }
