@@ -67,9 +67,10 @@ TEST(AbuseImagesTest, AllDecodesTogetherStayWithinTheirBudget) {
   EXPECT_EQ(answered + late + refused, kCallers);
   EXPECT_GT(answered, 0);
   EXPECT_LT(cost.memory, kBudget + kBeside);
-  // Its image is small: it waits for none of the large ones, which took up to
-  // 20 s. Its share of the cores is small as long as all of them decode.
-  AbusedServer::ExpectUndisturbed(cost, absl::Seconds(5));
+  // Its image is small: it does not wait for the large ones, which go on until
+  // their deadline. Its share of the cores is small as long as all of them
+  // decode: 1 to 6 s have been seen on two cores.
+  AbusedServer::ExpectUndisturbed(cost, absl::Seconds(15));
 }
 
 // A row of 100,000,000 pixels needs more than the budget: refused, by as many
