@@ -1,5 +1,7 @@
 #include "clip/score_kernels.h"
 
+#include "clip/kernels/supported.h"
+
 namespace clip {
 
 namespace sse2 {
@@ -13,16 +15,8 @@ extern const ScoreKernels kScoreKernels;
 }
 
 std::vector<const ScoreKernels*> ScoreKernels::Supported() {
-  std::vector<const ScoreKernels*> kernels = {&sse2::kScoreKernels};
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-    return kernels;
-  kernels.push_back(&avx2::kScoreKernels);
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl")) {
-    kernels.push_back(&avx512::kScoreKernels);
-  }
-  return kernels;
+  return SupportedOf(sse2::kScoreKernels, avx2::kScoreKernels,
+                     avx512::kScoreKernels);
 }
 
 const ScoreKernels& ScoreKernels::Best() {

@@ -1,5 +1,7 @@
 #include "clip/kernels/resize_kernels.h"
 
+#include "clip/kernels/supported.h"
+
 namespace clip {
 
 namespace sse2 {
@@ -13,16 +15,8 @@ extern const ResizeKernels kResizeKernels;
 }
 
 std::vector<const ResizeKernels*> ResizeKernels::Supported() {
-  std::vector<const ResizeKernels*> kernels = {&sse2::kResizeKernels};
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-    return kernels;
-  kernels.push_back(&avx2::kResizeKernels);
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl")) {
-    kernels.push_back(&avx512::kResizeKernels);
-  }
-  return kernels;
+  return SupportedOf(sse2::kResizeKernels, avx2::kResizeKernels,
+                     avx512::kResizeKernels);
 }
 
 const ResizeKernels& ResizeKernels::Best() {

@@ -1,5 +1,7 @@
 #include "clip/kernels/tower_kernels.h"
 
+#include "clip/kernels/supported.h"
+
 namespace clip {
 
 namespace sse2 {
@@ -13,16 +15,8 @@ extern const TowerKernels kTowerKernels;
 }
 
 std::vector<const TowerKernels*> TowerKernels::Supported() {
-  std::vector<const TowerKernels*> kernels = {&sse2::kTowerKernels};
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-    return kernels;
-  kernels.push_back(&avx2::kTowerKernels);
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl")) {
-    kernels.push_back(&avx512::kTowerKernels);
-  }
-  return kernels;
+  return SupportedOf(sse2::kTowerKernels, avx2::kTowerKernels,
+                     avx512::kTowerKernels);
 }
 
 const TowerKernels& TowerKernels::Best() {
