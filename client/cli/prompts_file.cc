@@ -4,33 +4,16 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "base/utf8.h"
 
 namespace zeroshot::client {
 namespace {
-
-void AppendUtf8(uint32_t code, std::string* out) {
-  const auto put = [&](uint32_t byte) { *out += static_cast<char>(byte); };
-  if (code < 0x80) {
-    put(code);
-  } else if (code < 0x800) {
-    put(0xc0 | code >> 6);
-    put(0x80 | (code & 0x3f));
-  } else if (code < 0x10000) {
-    put(0xe0 | code >> 12);
-    put(0x80 | (code >> 6 & 0x3f));
-    put(0x80 | (code & 0x3f));
-  } else {
-    put(0xf0 | code >> 18);
-    put(0x80 | (code >> 12 & 0x3f));
-    put(0x80 | (code >> 6 & 0x3f));
-    put(0x80 | (code & 0x3f));
-  }
-}
 
 // The part of JSON (RFC 8259) that such a file is made of: one object of texts
 // and lists of texts. The first error sticks.
@@ -131,7 +114,8 @@ class Parser {
     } else if (code >= 0xdc00 && code < 0xe000) {
       return Fail("\\u holds half a character");
     }
-    AppendUtf8(code, out);
+    const auto character = static_cast<char32_t>(code);
+    *out += base::EncodeUtf8(std::u32string_view(&character, 1));
   }
 
   std::optional<uint32_t> FourDigits() {
