@@ -17,11 +17,9 @@ constexpr absl::Duration kRetryDelay = absl::Milliseconds(500);
 
 absl::Status AnswerBudget::Take(int64_t bytes) {
   if (bytes > max_answer_bytes_) {
-    return base::WithReason(
-        absl::InvalidArgumentError(absl::StrCat(
-            "the answer would have ", bytes, " bytes; at most ",
-            max_answer_bytes_, " are allowed (--max_answer_bytes)")),
-        base::kInvalidRequest);
+    return absl::InvalidArgumentError(
+        absl::StrCat("the answer would have ", bytes, " bytes; at most ",
+                     max_answer_bytes_, " are allowed (--max_answer_bytes)"));
   }
   if (bytes <= kSmallBytes) return absl::OkStatus();
   // Gives them back when the answer has been sent, or is not made.

@@ -20,12 +20,6 @@ namespace {
 constexpr int kMaxPageSize = 1000;
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
 
-// Of what is inside the doors only the builds' own say when to return.
-absl::Status BuildFailure(const absl::Status& status) {
-  if (RetryDelay(status) == absl::ZeroDuration()) return status;
-  return base::WithReason(status, base::kTooManyBuilds, {{"cause", "builds"}});
-}
-
 // `cause` says in the metrics what was full.
 absl::Status Overloaded(const absl::Status& refusal, const char* cause) {
   return base::WithReason(refusal, base::kOverloaded, {{"cause", cause}});
@@ -150,7 +144,12 @@ absl::Status Service::Build(const Call& call,
   if (absl::IsCancelled(result.status()) && calls_->closed()) {
     return Stopping("ask for the build again");
   }
-  if (!result.ok()) return BuildFailure(result.status());
+  // Only a builder that is full says when to return.
+  if (RetryDelay(result.status()) > absl::ZeroDuration()) {
+    return base::WithReason(result.status(), base::kTooManyBuilds,
+                            {{"cause", "builds"}});
+  }
+  if (!result.ok()) return result.status();
   metrics_->BuildEnded(*result);
   ToProto(*result, base::MonotonicNow() - call.start, response);
   return absl::OkStatus();
@@ -173,7 +172,7 @@ absl::Status Service::Classify(const Call& call,
   const absl::StatusOr<zeroshot::Answer> answer =
       call.engine.classifier.Classify(classify, call.caller);
   if (!admitted.ok()) return admitted;
-  if (!answer.ok()) return BuildFailure(answer.status());
+  if (!answer.ok()) return answer.status();
   if (!answer->embedding_cached) metrics_->PicturesTimed(answer->timing);
   ToProto(classify, *answer, base::MonotonicNow() - call.start, response);
   return absl::OkStatus();
@@ -245,7 +244,7 @@ absl::Status Service::ExportWeightSet(
         stalled = wait.ended();
         return taken;
       });
-  return stalled.ok() ? BuildFailure(exported) : stalled;
+  return stalled.ok() ? exported : stalled;
 }
 
 absl::Status Service::ImportWeightSet(
