@@ -53,6 +53,7 @@ COPY cmake/ cmake/
 COPY data/ data/
 COPY proto/ proto/
 COPY base/ base/
+COPY stores/ stores/
 COPY clip/ clip/
 COPY zeroshot/ zeroshot/
 COPY client/ client/
@@ -72,13 +73,13 @@ FROM debian:trixie-slim
 # The libraries behind scripts/setup's -dev packages.
 RUN apt-get update && \
     apt-get install -y --no-install-recommends ca-certificates \
-      libabsl20240722 libcpp-httplib0.18 libfmt10 libgrpc++1.51t64 libgrpc29t64 libhiredis1.1.0 \
-      libicu76 libjemalloc2 libjpeg62-turbo libpng16-16t64 libprometheus-cpp-core1.0 libprotobuf32t64 \
-      libspdlog1.15 libssl3t64 libwebp7 libwebpdemux2 && \
+      libabsl20240722 libarchive13t64 libcpp-httplib0.18 libfmt10 libgrpc++1.51t64 libgrpc29t64 libavif16 libheif1 libheif-plugin-libde265 libhiredis1.1.0 \
+      libicu76 libjemalloc2 libjpeg62-turbo libpng16-16t64 libprometheus-cpp-core1.0 libprotobuf32t64 opentelemetry-cpp \
+      libspdlog1.15 libssl3t64 libtiff6 libwebp7 libwebpdemux2 && \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 COPY --from=libtorch /runtime/ /usr/local/lib/zeroshot/
 COPY --from=build /install/ /usr/local/
-# Last, because what follows is made anew with every commit.
+# Last, because what follows is made again with every commit.
 ARG DEVICE
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="zeroshot" \
@@ -87,14 +88,14 @@ LABEL org.opencontainers.image.title="zeroshot" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.licenses="Apache-2.0"
 USER 10001:10001
-EXPOSE 50051 9464
+EXPOSE 50051 8080 9464
 STOPSIGNAL SIGTERM
 # Kubernetes does not read this: it asks by gRPC itself.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
     CMD ["zeroshot_client", "health", "--timeout=3s"]
 # Variables, so that others (-e ZEROSHOT_LISTEN=...) and flags replace them. An
 # image for GPUs that sees none ends, instead of serving slowly.
-ENV ZEROSHOT_DEVICE=$DEVICE ZEROSHOT_LISTEN=0.0.0.0:50051 ZEROSHOT_METRICS_LISTEN=0.0.0.0:9464
+ENV ZEROSHOT_DEVICE=$DEVICE ZEROSHOT_LISTEN=0.0.0.0:50051 ZEROSHOT_HTTP_LISTEN=0.0.0.0:8080 ZEROSHOT_METRICS_LISTEN=0.0.0.0:9464
 # What the NVIDIA container runtime goes by; others ignore it.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 # Flags follow the image's name. Real models come by a volume:

@@ -1,5 +1,5 @@
-// Who waits for an answer, and until when: checked between steps so that no
-// work is done for a caller who has left.
+// The one that waits for an answer, and until when: checked between steps so
+// that no work is done for a caller who has left.
 #ifndef ZEROSHOT_BASE_CALLER_H_
 #define ZEROSHOT_BASE_CALLER_H_
 
@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "base/monotonic.h"
+#include "base/steps.h"
 
 namespace base {
 
@@ -22,6 +23,7 @@ inline absl::Status CallerGone() {
 struct Caller {
   absl::Time deadline = absl::InfiniteFuture();  // of MonotonicNow
   std::function<bool()> gone;  // may be null; callable from any thread
+  Steps* steps = nullptr;      // where what is done is noted; null: nowhere
 
   // OK while the answer is wanted, else DeadlineExceeded or Cancelled.
   absl::Status StillWaiting() const {

@@ -1,5 +1,4 @@
-// A guess at what somebody meant who mistyped a name.
-// Thread rule: free functions without state.
+// Suggestions for names that were mistyped.
 #ifndef ZEROSHOT_BASE_DID_YOU_MEAN_H_
 #define ZEROSHOT_BASE_DID_YOU_MEAN_H_
 

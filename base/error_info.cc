@@ -39,6 +39,15 @@ absl::Status WithPrefix(absl::string_view prefix, const absl::Status& status) {
   return result;
 }
 
+absl::Status InField(absl::string_view field, const absl::Status& status) {
+  const absl::optional<ErrorInfo> info = ErrorInfoOf(status);
+  if (!info.has_value()) return status;
+  const auto inner = info->metadata.find("field");
+  if (inner == info->metadata.end()) return status;
+  return InvalidField(absl::StrCat(field, ".", inner->second),
+                      absl::StrCat(field, ": ", status.message()));
+}
+
 absl::optional<ErrorInfo> ErrorInfoOf(const absl::Status& status) {
   const absl::optional<absl::Cord> payload = status.GetPayload(kUrl);
   if (!payload.has_value()) return absl::nullopt;

@@ -3,7 +3,6 @@
 // from where the error arises; the server turns them into google.rpc.ErrorInfo.
 // proto/zeroshot/v1/zeroshot.proto says what each reason means and which
 // metadata it has.
-// Thread rule: plain values and free functions.
 #ifndef ZEROSHOT_BASE_ERROR_INFO_H_
 #define ZEROSHOT_BASE_ERROR_INFO_H_
 
@@ -28,12 +27,14 @@ inline constexpr char kInvalidField[] = "INVALID_FIELD";
 inline constexpr char kInvalidFile[] = "INVALID_FILE";
 inline constexpr char kInvalidRequest[] = "INVALID_REQUEST";
 inline constexpr char kLoading[] = "LOADING";
+inline constexpr char kModelNotFound[] = "MODEL_NOT_FOUND";
 inline constexpr char kOutOfMemory[] = "OUT_OF_MEMORY";
 inline constexpr char kOverloaded[] = "OVERLOADED";
 inline constexpr char kPermissionDenied[] = "PERMISSION_DENIED";
 inline constexpr char kPromptTooLong[] = "PROMPT_TOO_LONG";
 inline constexpr char kStopping[] = "STOPPING";
 inline constexpr char kTooManyBuilds[] = "TOO_MANY_BUILDS";
+inline constexpr char kTransferDamaged[] = "TRANSFER_DAMAGED";
 inline constexpr char kUnauthenticated[] = "UNAUTHENTICATED";
 inline constexpr char kUnavailable[] = "UNAVAILABLE";
 inline constexpr char kWeightSetNotFound[] = "WEIGHT_SET_NOT_FOUND";
@@ -56,6 +57,10 @@ absl::Status WithReason(absl::Status status, absl::string_view reason,
 
 // The same error with `prefix` before its message.
 absl::Status WithPrefix(absl::string_view prefix, const absl::Status& status);
+
+// The same error about a field within `field`: "classes[3].name" becomes
+// "classifier.classes[3].name". Others stay as they are.
+absl::Status InField(absl::string_view field, const absl::Status& status);
 
 absl::optional<ErrorInfo> ErrorInfoOf(const absl::Status& status);
 

@@ -1,7 +1,5 @@
 // HOST:PORT, as flags and URLs have it: taken apart and put together in one
 // place.
-//
-// Thread rule: free functions without state; call them from any thread.
 #ifndef ZEROSHOT_BASE_HOST_PORT_H_
 #define ZEROSHOT_BASE_HOST_PORT_H_
 

@@ -1,7 +1,5 @@
 // Memory that is read or filled from end to end, fast: in huge pages, where
-// the system gives them to who asks (Linux: "madvise" or "always").
-//
-// Thread rule: plain values and free functions.
+// the system gives them when asked (Linux: "madvise" or "always").
 #ifndef ZEROSHOT_BASE_HUGE_PAGES_H_
 #define ZEROSHOT_BASE_HUGE_PAGES_H_
 

@@ -57,6 +57,22 @@ int32_t FirstCodePoint(absl::string_view text, size_t* size) {
   return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
 }
 
+constexpr absl::string_view kNoEnd = "a text has no end";
+
+// Why `text`, in a string, begins with no code point.
+absl::string_view CauseOf(absl::string_view text) {
+  if (text[0] == '\n' || text[0] == '\r') return kNoEnd;
+  if (text[0] == '\\') {
+    const bool is_number =
+        text.size() > 1 && text[1] == 'u' && HexNumber(text.substr(2)) >= 0;
+    return is_number ? "\\u holds half a character"
+                     : "\\ is followed by what JSON does not know";
+  }
+  return static_cast<unsigned char>(text[0]) < 0x20
+             ? "a text holds a control character"
+             : "a text is not UTF-8";
+}
+
 // One or more digits. False: something else stands there.
 bool ConsumeDigits(absl::string_view* text) {
   const size_t end =
@@ -66,6 +82,11 @@ bool ConsumeDigits(absl::string_view* text) {
 }
 
 }  // namespace
+
+int64_t JsonReader::line() const {
+  const absl::string_view before = text_.substr(0, text_.size() - rest_.size());
+  return std::count(before.begin(), before.end(), '\n') + 1;
+}
 
 void JsonReader::SkipBlanks() {
   rest_.remove_prefix(
@@ -89,10 +110,16 @@ bool JsonReader::TakeString(absl::string_view* raw) {
   size_t at = 0;
   while (at < rest_.size() && rest_[at] != '"') {
     size_t size = 0;
-    if (FirstCodePoint(rest_.substr(at), &size) < 0) return false;
+    if (FirstCodePoint(rest_.substr(at), &size) < 0) {
+      cause_ = CauseOf(rest_.substr(at));
+      return false;
+    }
     at += size;
   }
-  if (at >= rest_.size()) return false;
+  if (at >= rest_.size()) {
+    cause_ = kNoEnd;
+    return false;
+  }
   *raw = rest_.substr(0, at);
   rest_.remove_prefix(at + 1);
   return true;
@@ -109,6 +136,14 @@ bool JsonReader::TakeUnsigned(uint64_t* number) {
   }
   if (!absl::SimpleAtoi(digits, number)) return false;
   rest_ = rest;
+  return true;
+}
+
+bool JsonReader::TakeScalar(absl::string_view* raw) {
+  SkipBlanks();
+  const absl::string_view before = rest_;
+  if (!SkipScalar()) return false;
+  *raw = before.substr(0, before.size() - rest_.size());
   return true;
 }
 

@@ -18,7 +18,7 @@ namespace base {
 class JsonReader {
  public:
   // Borrows the text.
-  explicit JsonReader(absl::string_view text) : rest_(text) {}
+  explicit JsonReader(absl::string_view text) : text_(text), rest_(text) {}
 
   // One character of { } [ ] : ,
   bool Take(char structure);
@@ -27,10 +27,18 @@ class JsonReader {
   // JsonUnescape.
   bool TakeString(absl::string_view* raw);
 
+  // For messages, after a Take that returned false: the line where the reader
+  // stands, from 1, and what is wrong with a string that begins there; empty if
+  // something else stands there.
+  int64_t line() const;
+  absl::string_view cause() const { return cause_; }
+
   // A number without sign, fraction and exponent that fits 64 bits.
   bool TakeUnsigned(uint64_t* number);
 
-  // A value that is neither an object nor an array.
+  // A value that is neither an object nor an array. `raw`: as it stands in the
+  // text, a string's quotes included.
+  bool TakeScalar(absl::string_view* raw);
   bool SkipScalar();
 
   // Whether nothing but blanks is left.
@@ -63,7 +71,9 @@ class JsonReader {
  private:
   void SkipBlanks();
 
+  const absl::string_view text_;
   absl::string_view rest_;
+  absl::string_view cause_;
 };
 
 // The text that a string of JsonReader stands for.

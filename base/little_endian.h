@@ -1,6 +1,4 @@
 // Little-endian numbers, as most file formats have them.
-//
-// Thread rule: free functions without state.
 #ifndef ZEROSHOT_BASE_LITTLE_ENDIAN_H_
 #define ZEROSHOT_BASE_LITTLE_ENDIAN_H_
 

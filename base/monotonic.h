@@ -1,5 +1,5 @@
-// The clock by which the program waits and measures: even, whatever is done to
-// the system's clock. Thread rule: a free function without state.
+// The clock by which the program waits and measures: it does not move when the
+// system's clock is set.
 #ifndef ZEROSHOT_BASE_MONOTONIC_H_
 #define ZEROSHOT_BASE_MONOTONIC_H_
 

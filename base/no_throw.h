@@ -1,6 +1,6 @@
-// Where the standard library's exceptions end that others must not wait behind:
-// memory or a thread that is not to be had is the failure of one call.
-// (LibTorch's end in clip/torch/caught.h.)
+// Turns the standard library's exceptions into statuses: memory or a thread
+// that cannot be had is the failure of one call, and nobody else may wait for
+// it. (LibTorch's end in clip/torch/caught.h.)
 #ifndef ZEROSHOT_BASE_NO_THROW_H_
 #define ZEROSHOT_BASE_NO_THROW_H_
 

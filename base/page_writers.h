@@ -1,5 +1,4 @@
 // What GeneratePage is made of: a writer for each kind of page.
-// Thread rule: free functions.
 #ifndef ZEROSHOT_BASE_PAGE_WRITERS_H_
 #define ZEROSHOT_BASE_PAGE_WRITERS_H_
 

@@ -1,7 +1,6 @@
-// What a program says of itself, written once and shown as --help's table, as
+// The description of a program, written once and shown as --help's table, as
 // a man page, as a page of the documentation and as completions for shells, so
 // that none of them goes stale.
-// Thread rule: plain values and free functions.
 #ifndef ZEROSHOT_BASE_PROGRAM_PAGES_H_
 #define ZEROSHOT_BASE_PROGRAM_PAGES_H_
 

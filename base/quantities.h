@@ -1,5 +1,4 @@
 // Sizes and times as people write them.
-// Thread rule: free functions without state.
 #ifndef ZEROSHOT_BASE_QUANTITIES_H_
 #define ZEROSHOT_BASE_QUANTITIES_H_
 

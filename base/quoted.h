@@ -1,5 +1,4 @@
-// Text of strangers inside our own messages.
-// Thread rule: a free function without state.
+// Quotes text of callers for messages.
 #ifndef ZEROSHOT_BASE_QUOTED_H_
 #define ZEROSHOT_BASE_QUOTED_H_
 

@@ -1,8 +1,6 @@
 // The JSON header of a safetensors file, read without building a tree of it: a
 // header costs its own length and a bounded number of entries, whatever it
 // holds.
-//
-// Thread rule: a free function without state; call it from any thread.
 #ifndef ZEROSHOT_BASE_SAFETENSORS_HEADER_H_
 #define ZEROSHOT_BASE_SAFETENSORS_HEADER_H_
 

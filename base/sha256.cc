@@ -40,12 +40,13 @@ void Sha256::AppendField(absl::string_view bytes, std::string* fields) {
   fields->append(bytes.data(), bytes.size());
 }
 
-std::string Sha256::HexDigest() {
+std::string Sha256::HexDigest() { return absl::BytesToHexString(Digest()); }
+
+std::string Sha256::Digest() {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
   EVP_DigestFinal_ex(ctx_, digest, &size);
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<char*>(digest), size));
+  return std::string(reinterpret_cast<char*>(digest), size);
 }
 
 }  // namespace base

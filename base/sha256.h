@@ -30,7 +30,9 @@ class Sha256 {
   // short fields at once in half the time.
   static void AppendField(absl::string_view bytes, std::string* fields);
 
-  // The digest in 64 hexadecimal digits. REQUIRES: called once, last.
+  // The digest, 32 bytes, or as 64 hexadecimal digits. REQUIRES: one of them is
+  // called, once, last.
+  std::string Digest();
   std::string HexDigest();
 
  private:

@@ -1,6 +1,6 @@
-// One piece of work for all who want the same thing at the same moment, by its
-// key. The first caller leads: the work is done on its thread. Those who come
-// meanwhile wait for what comes of it.
+// One piece of work for all callers that want the same thing at the same time,
+// by its key. The first caller leads: the work is done on its thread. Callers
+// that come meanwhile wait for its result.
 #ifndef ZEROSHOT_BASE_SINGLE_FLIGHT_H_
 #define ZEROSHOT_BASE_SINGLE_FLIGHT_H_
 

@@ -1,6 +1,4 @@
 // UTF-8: reading and writing code points.
-//
-// Thread rule: free functions without state; call them from any thread.
 #ifndef ZEROSHOT_BASE_UTF8_H_
 #define ZEROSHOT_BASE_UTF8_H_
 

@@ -59,7 +59,7 @@ class Server:
         names.write_text("\n".join(classes) + "\n")
         lines = pathlib.Path(ROOT / ".cache" / "bench_templates.txt")
         lines.write_text("\n".join(templates) + "\n")
-        pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")  # VmHWM starts anew
+        pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")  # VmHWM starts again
         before = self.memory("VmRSS")
         start = time.monotonic()
         reply = json.loads(subprocess.run(

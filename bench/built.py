@@ -1,8 +1,10 @@
 """Where our programs are: in a build folder, or in one that scripts/gpu-check packed. Standard library only."""
 
+import ctypes
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -10,6 +12,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # By target, which the program is named after: their folders.
 PROGRAMS = {"zeroshot_server": "server", "zeroshot_client": "client", "time_tower": "bench/micro",
             "make_checkpoint": "tests/testing"}
+
+
+def die_with_parent() -> None:
+    """What a program started by this one does first, so that nothing is left where even SIGKILL ends this one."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def python_torch_libraries(python: str = sys.executable) -> list[str]:

@@ -42,7 +42,7 @@ import types
 
 import torch
 
-from built import ROOT, Built
+from built import ROOT, Built, die_with_parent
 
 # image size, patch, image width and layers, text width and layers, text heads, embedding
 SHAPES = {"ViT-B/32": (224, 32, 768, 12, 512, 12, 8, 512), "ViT-B/16": (224, 16, 768, 12, 512, 12, 8, 512),
@@ -59,13 +59,14 @@ def say(text: str) -> None:
     print(f"[{time.monotonic() - START:4.0f}s] bench: {text}", file=sys.stderr, flush=True)
 
 
-def image_flop(model: str) -> float:
-    """Of the image tower's matrix products for one image."""
+def image_flop(model: str, ours: bool) -> float:
+    """Of the image tower's matrix products for one image. Ours computes its last block's queries, output and MLP for the class token alone."""
     size, patch, width, layers, _, _, _, dim = SHAPES[model]
     patches = (size // patch) ** 2
     tokens = patches + 1
     layer = 24 * tokens * width * width + 4 * tokens * tokens * width
-    return layers * layer + 2 * patches * width * 3 * patch * patch + 2 * width * dim
+    saved = (tokens - 1) * 20 * width * width if ours else 0
+    return layers * layer - saved + 2 * patches * width * 3 * patch * patch + 2 * width * dim
 
 
 class Bench:
@@ -211,12 +212,12 @@ class Bench:
         with open(log, "w") as out:
             process = subprocess.Popen(
                 [self.built.program("zeroshot_server"), f"--model={self.checkpoint(model)}", f"--device={self.args.device}",
-                 f"--precision={self.args.precision}", *self.args.server_flags, "--listen=127.0.0.1:0", "--metrics_listen=", "--drain_grace=0s"],
-                env=self.built.env, stdout=out, stderr=subprocess.STDOUT)
+                 f"--precision={self.args.precision}", *self.args.server_flags, "--listen=127.0.0.1:0", "--http_listen=", "--metrics_listen=", "--drain_grace=0s"],
+                env=self.built.env, stdout=out, stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
         start = time.monotonic()
         try:
             for _ in range(1200):
-                ready = re.search(r"127\.0\.0\.1:([1-9]\d*)", log.read_text())
+                ready = re.search(r"listening on 127\.0\.0\.1:(\d+)", log.read_text())
                 if process.poll() is not None:
                     raise RuntimeError(f"the server ended: {log.read_text()[-1000:]}")
                 if ready:
@@ -274,12 +275,12 @@ class Bench:
         path = self.work / "500x375.jpg"
         if not path.exists():
             try:
-                from served import write_picture
+                from served import write_image
 
-                write_picture(path)
+                write_image(path)
             except ImportError as error:
-                path = next((ROOT / "models/demo/pictures").glob("*.jpg"))
-                print(f"\n{error}: a picture of 224x224 instead of 500x375, whose decoding takes a fifth.")
+                path = next((ROOT / "models/demo/images").glob("*.jpg"))
+                print(f"\n{error}: an image of 224x224 instead of 500x375, whose decoding takes a fifth.")
         return path
 
     def batches(self) -> list[int]:
@@ -290,7 +291,7 @@ class Bench:
         print("\n| images/s of the tower at batch | " + " | ".join(map(str, batches)) + " | of the dense product, best |\n|---|" + "---|" * (len(batches) + 1))
         for name, row in towers.items():
             self.note("tower", model, name, rates=row)
-            share = max(row.values()) * image_flop(model) / rate
+            share = max(row.values()) * image_flop(model, ours=name.startswith("ours")) / rate
             print(f"| {name} | " + " | ".join(f"{row[b]:.0f}" if b in row else "" for b in batches) + f" | {100 * share:.1f} % |")
 
     def variants(self) -> None:
@@ -436,7 +437,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="sizes that only show that this script works")
     args = parser.parse_args()
     if unknown := set(args.models) - set(SHAPES) or set(args.peers) - set(PEERS):
-        parser.error(f"{', '.join(unknown)}: known are {', '.join((*SHAPES, *PEERS))}")
+        parser.error(f"{', '.join(unknown)}: it must be one of {', '.join((*SHAPES, *PEERS))}")
     sys.stdout.reconfigure(line_buffering=True)
     bench, failed = Bench(args), False
     try:

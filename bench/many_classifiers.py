@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One picture against several classifiers: in one call, in a call each, and sent again to a server that knows it.
+"""One image against several classifiers: in one call, in a call each, and sent again to a server that knows it.
 
     cmake --build --preset release --target make_checkpoint zeroshot_client zeroshot_server
     .cache/golden/bin/python bench/many_classifiers.py        # about a minute on 2 cores
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-from served import BUILD, CLIENT, write_picture
+from served import BUILD, CLIENT, write_image
 from wire import ROOT, free_port
 
 SETS = 4
@@ -40,9 +40,9 @@ class Server:
     def ask(self, *arguments) -> str:
         return subprocess.run([CLIENT, *arguments, self.target], check=True, capture_output=True, text=True).stdout
 
-    def times(self, ids: list[str], picture: pathlib.Path, calls: int) -> list[float]:
+    def times(self, ids: list[str], image: pathlib.Path, calls: int) -> list[float]:
         """Milliseconds inside the server of each of the calls."""
-        lines = self.ask("classify", "--json", "--parallel=1", *(f"--weight_set={i}" for i in ids), *[picture] * calls)
+        lines = self.ask("classify", "--json", "--parallel=1", *(f"--weight_set={i}" for i in ids), *[image] * calls)
         return [json.loads(line)["timing_ms"]["total"] for line in lines.splitlines()]
 
 
@@ -53,8 +53,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=10, help="of each case in a round")
     args = parser.parse_args()
-    picture = args.model.parent / "bench.jpg"
-    write_picture(picture)
+    image = args.model.parent / "bench.jpg"
+    write_image(image)
     if not args.model.exists():
         subprocess.run([BUILD / "tests" / "testing" / "make_checkpoint", "--arch=ViT-B/32",
                         "--format=openai_state_dict", f"--out={args.model}"], check=True)
@@ -62,12 +62,12 @@ def main() -> None:
     cases: dict[str, list[float]] = {}
     for round_ in range(args.rounds + 1):
         found = {
-            "1 classifier": plain.times(plain.ids[:1], picture, args.calls),
-            f"{SETS} classifiers, one call": plain.times(plain.ids, picture, args.calls),
+            "1 classifier": plain.times(plain.ids[:1], image, args.calls),
+            f"{SETS} classifiers, one call": plain.times(plain.ids, image, args.calls),
             f"{SETS} classifiers, a call each": [sum(call) for call in zip(
-                *(plain.times([i], picture, args.calls) for i in plain.ids))],
-            "1 classifier, picture known": knowing.times(knowing.ids[:1], picture, args.calls + 1)[1:],
-            f"{SETS} classifiers, picture known": knowing.times(knowing.ids, picture, args.calls),
+                *(plain.times([i], image, args.calls) for i in plain.ids))],
+            "1 classifier, image known": knowing.times(knowing.ids[:1], image, args.calls + 1)[1:],
+            f"{SETS} classifiers, image known": knowing.times(knowing.ids, image, args.calls),
         }
         for name, times in found.items():
             if round_ > 0:  # the first warms up

@@ -13,7 +13,7 @@ A neighbour is a busy loop of equal priority. The variants are servers of the sa
     1 thread   --threads=1
     passive    OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0
 
-A line of the table is one load: the medians of the rounds' p50, p90 (ms) and calls a second of each variant. The last
+A line of the table is one load: the medians of the rounds' p50, p90 (ms) and calls per second of each variant. The last
 column is the p90 of `ours` over its bound: `before` without neighbours (if there is one), else the better one of
 `1 thread` and `passive`. What comes first under each load is not counted: a server finds out about its neighbours. A load
 during which programs that are not part of this took more than 3 % of the machine is measured again, `--tries` times.
@@ -143,7 +143,7 @@ def main() -> None:
         variants[name] = (args.build, [], dict(setting.split("=") for setting in settings.split(",")))
     if args.variants:
         variants = {name: variants[name] for name in args.variants.split(",")}
-    images = sorted(path for path in (ROOT / "models" / "demo" / "pictures").iterdir())
+    images = sorted(path for path in (ROOT / "models" / "demo" / "images").iterdir())
 
     names = list(variants)
     loads = [(int(clients), int(n)) for clients in args.clients.split(",") for n in args.neighbours.split(",")]
@@ -151,7 +151,7 @@ def main() -> None:
     for model in args.models.split(","):
         path = ROOT / "models" / "demo" if model == "demo" else random_model(args.build)
         for precision in args.precisions.split(","):
-            found = collections.defaultdict(list)  # by load and variant: p50, p90, calls a second
+            found = collections.defaultdict(list)  # by load and variant: p50, p90, calls per second
             for turn in range(args.rounds):
                 order = names[turn % len(names):] + names[:turn % len(names)]
                 with contextlib.ExitStack() as stack:

@@ -18,7 +18,7 @@ import pathlib
 import subprocess
 import sys
 
-from served import CLIENT, ROOT, random_model, start_ours, write_picture
+from served import CLIENT, ROOT, random_model, start_ours, write_image
 
 
 def main() -> None:
@@ -32,8 +32,8 @@ def main() -> None:
     parser.add_argument("--apart", action="store_true", help="pin the server to core 0 and the load to core 1")
     options = parser.parse_args()
 
-    picture = ROOT / ".cache" / "bench.jpg"
-    write_picture(picture)
+    image = ROOT / ".cache" / "bench.jpg"
+    write_image(image)
     beside = ("taskset", "--cpu-list", "1") if options.apart else ()
     server, port, weight_set = start_ours(
         options.model or random_model(), options.precision, f"--max_inflight={options.max_inflight}",
@@ -41,7 +41,7 @@ def main() -> None:
 
     def point(*flags: str) -> dict:
         return json.loads(subprocess.run(
-            [*beside, CLIENT, "bench", f"--target=127.0.0.1:{port}", f"--weight_set={weight_set}", "--json", *flags, picture],
+            [*beside, CLIENT, "bench", f"--target=127.0.0.1:{port}", f"--weight_set={weight_set}", "--json", *flags, image],
             check=True, capture_output=True, text=True).stdout)
 
     batch = point(f"--concurrency={options.max_batch}", "--window=5")["mean_stage_ms"]["compute"]

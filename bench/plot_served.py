@@ -33,7 +33,7 @@ def main() -> None:
             for percentile, style in (("p50", "o-"), ("p99", "o--")):
                 latency.plot(clients, [p["latency_ms"][percentile] for p in line], style, color=color,
                              label=f"{precision}, {percentile}")
-    throughput.set_ylabel("calls a second (dashed: our tower alone, batch 32)")
+    throughput.set_ylabel("calls per second (dashed: our tower alone, batch 32)")
     throughput.set_ylim(bottom=0)
     latency.set_ylabel("latency of ours, ms")
     latency.set_yscale("log")

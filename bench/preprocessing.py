@@ -30,7 +30,7 @@ TO_TENSOR = Compose([ToTensor(), Normalize((0.48145466, 0.4578275, 0.40821073), 
 
 
 def make_jpeg(width: int, height: int) -> bytes:
-    """A picture with smooth and noisy parts, about as hard to decode as a photo of quality 90."""
+    """An image with smooth and noisy parts, about as hard to decode as a photo of quality 90."""
     rng = np.random.default_rng(1)
     y, x = np.mgrid[0:height, 0:width][..., None] / 100
     waves = sum(np.sin(x * a + y * b + c) for a, b, c in rng.uniform(0, 6, (6, 3, 3)))

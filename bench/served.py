@@ -9,7 +9,7 @@
 The load is a closed loop with a JPEG of 500x375 against random weights of
 ViT-B/32 (speed does not depend on values) and 1000 classes: `zeroshot_client
 bench` for what speaks gRPC, threads of this script for infinity, which speaks
-HTTP, takes the picture in base64 and returns its embedding, without a
+HTTP, takes the image in base64 and returns its embedding, without a
 classification. Either counts a point when three windows in a row agree within
 10 %. For each precision the servers run one after the other and then again,
 `--rounds` times; the table has the best of each. It also has what the tower
@@ -43,12 +43,12 @@ INFINITY = ROOT / ".cache" / "infinity" / "bin" / "infinity_emb"
 MAX_WINDOWS = 6
 
 
-def write_picture(path: pathlib.Path) -> None:
+def write_image(path: pathlib.Path) -> None:
     """A photograph's frequencies: smooth noise at several scales, 500x375."""
     random = np.random.default_rng(1)
-    picture = sum(np.asarray(Image.fromarray(random.integers(0, 255, (375 // s + 1, 500 // s + 1, 3), dtype=np.uint8))
+    image = sum(np.asarray(Image.fromarray(random.integers(0, 255, (375 // s + 1, 500 // s + 1, 3), dtype=np.uint8))
                              .resize((500, 375), Image.BICUBIC), dtype=float) for s in (2, 8, 32, 128)) / 4
-    Image.fromarray(picture.astype(np.uint8)).save(path, quality=90)
+    Image.fromarray(image.astype(np.uint8)).save(path, quality=90)
 
 
 def random_model() -> pathlib.Path:
@@ -59,11 +59,11 @@ def random_model() -> pathlib.Path:
     return model
 
 
-def load(port: int, picture: pathlib.Path, concurrency: list[int], weight_set: str, window: float) -> dict:
+def load(port: int, image: pathlib.Path, concurrency: list[int], weight_set: str, window: float) -> dict:
     """Points of zeroshot_client bench, by concurrency."""
     lines = subprocess.run(
         [CLIENT, "bench", f"--target=127.0.0.1:{port}", f"--weight_set={weight_set}", "--json",
-         f"--concurrency={','.join(map(str, concurrency))}", f"--window={window}", f"--max_windows={MAX_WINDOWS}", picture],
+         f"--concurrency={','.join(map(str, concurrency))}", f"--window={window}", f"--max_windows={MAX_WINDOWS}", image],
         capture_output=True, text=True).stdout.splitlines()
     points = [json.loads(line) for line in lines]
     return dict(zip(concurrency, points))
@@ -72,8 +72,8 @@ def load(port: int, picture: pathlib.Path, concurrency: list[int], weight_set: s
 class HttpLoad:
     """A closed loop against infinity, measured as zeroshot_client bench does."""
 
-    def __init__(self, port: int, picture: pathlib.Path, window: float, max_windows: int):
-        encoded = base64.b64encode(picture.read_bytes()).decode()
+    def __init__(self, port: int, image: pathlib.Path, window: float, max_windows: int):
+        encoded = base64.b64encode(image.read_bytes()).decode()
         self.port, self.window, self.max_windows = port, window, max_windows
         self.body = json.dumps({"model": "clip", "modality": "image", "input": [f"data:image/jpeg;base64,{encoded}"]})
 
@@ -135,7 +135,7 @@ def write_transformers_model(folder: pathlib.Path) -> None:
     CLIPModel(CLIPConfig()).save_pretrained(folder)
 
 
-def infinity(_: pathlib.Path, precision: str, picture: pathlib.Path, concurrency: list[int], window: float) -> dict:
+def infinity(_: pathlib.Path, precision: str, image: pathlib.Path, concurrency: list[int], window: float) -> dict:
     port, folder = free_port(), ROOT / ".cache" / "random-ViT-B-32-transformers"
     if not folder.exists():
         write_transformers_model(folder)
@@ -151,7 +151,7 @@ def infinity(_: pathlib.Path, precision: str, picture: pathlib.Path, concurrency
             break
         except ConnectionRefusedError:
             time.sleep(0.5)
-    load = HttpLoad(port, picture, window, max_windows=MAX_WINDOWS)
+    load = HttpLoad(port, image, window, max_windows=MAX_WINDOWS)
     points = {clients: load.point(clients) for clients in concurrency}
     server.kill()
     server.wait()
@@ -173,20 +173,20 @@ def start_ours(model: pathlib.Path, precision: str, *flags: str, prefix: tuple[s
     return server, port, reply["weight_set_id"]
 
 
-def ours(model: pathlib.Path, precision: str, picture: pathlib.Path, concurrency: list[int], window: float) -> dict:
+def ours(model: pathlib.Path, precision: str, image: pathlib.Path, concurrency: list[int], window: float) -> dict:
     server, port, weight_set = start_ours(model, precision)
-    points = load(port, picture, concurrency, weight_set, window)
+    points = load(port, image, concurrency, weight_set, window)
     server.terminate()
     server.wait()
     return points
 
 
-def peer(model: pathlib.Path, precision: str, picture: pathlib.Path, concurrency: list[int], window: float) -> dict:
+def peer(model: pathlib.Path, precision: str, image: pathlib.Path, concurrency: list[int], window: float) -> dict:
     port = free_port()
     server = subprocess.Popen([sys.executable, ROOT / "bench" / "micro_batched_server.py", model, str(port), precision],
                               stdout=subprocess.PIPE, text=True)
     assert server.stdout.readline() == "ready\n"
-    points = load(port, picture, concurrency, "any", window)
+    points = load(port, image, concurrency, "any", window)
     server.kill()
     server.wait()
     return points
@@ -210,8 +210,8 @@ def main() -> None:
     concurrency = [int(n) for n in args.concurrency.split(",")]
     peer_concurrency = [int(n) for n in args.peer_concurrency.split(",")]
 
-    model, picture = random_model(), ROOT / ".cache" / "bench.jpg"
-    write_picture(picture)
+    model, image = random_model(), ROOT / ".cache" / "bench.jpg"
+    write_image(image)
     best: dict = {}  # by system, precision, concurrency
     rates = collections.defaultdict(float)  # of the tower by precision, batch
     for _ in range(args.rounds):
@@ -224,11 +224,11 @@ def main() -> None:
                 if INFINITY.exists():
                     runs.append(("infinity", infinity, peer_concurrency))
             for system, run, clients in runs:
-                for n, point in run(model, precision, picture, clients, args.window).items():
+                for n, point in run(model, precision, image, clients, args.window).items():
                     key = (system, precision, n)
                     if key not in best or point["calls_per_second"] > best[key]["calls_per_second"]:
                         best[key] = point
-    print(f"ViT-B/32, JPEG 500x375 of {picture.stat().st_size} bytes, best of {args.rounds} rounds")
+    print(f"ViT-B/32, JPEG 500x375 of {image.stat().st_size} bytes, best of {args.rounds} rounds")
     for (system, precision, n), point in sorted(best.items(), key=lambda item: (item[0][1], item[0][2], item[0][0])):
         limit, latency = rates[precision, 1 if n == 1 else 32], point["latency_ms"]
         print(f"{precision:5} {n:3} clients {system:8} {point['calls_per_second']:6.1f} calls/s  "

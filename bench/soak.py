@@ -7,7 +7,7 @@
     .cache/golden/bin/python bench/soak.py --seconds 120 --preload libjemalloc.so.2
     .cache/golden/bin/python bench/soak.py --seconds 120 --env MALLOC_ARENA_MAX=2
 
-The load on the real server with the demo model: Classify with pictures from 1x1 to 3000x2000 in three formats, damaged
+The load on the real server with the demo model: Classify with images from 1x1 to 3000x2000 in three formats, damaged
 ones among them, EmbedImages and EmbedTexts, builds of 2 to 500 classes and deletes, calls that are cancelled, that
 expire, and connections that come and go. The server's caches are small, so that they are full before the warm-up ends:
 what grows after it is a leak or the allocator's. Prints a table of samples and, at the end, the growth: the mean of the
@@ -45,7 +45,7 @@ def pictures() -> list[bytes]:
             out = io.BytesIO()
             picture.save(out, ("JPEG", "PNG", "WEBP")[i % 3])
             made.append(out.getvalue())
-    return made + [made[-1][:1000], b"not a picture"]
+    return made + [made[-1][:1000], b"not an image"]
 
 
 class Load:

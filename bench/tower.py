@@ -30,7 +30,7 @@ BUILD = ROOT / "build" / "release"
 
 
 def rate(run, batch: int, seconds: float) -> float:
-    """The best of the runs' images a second."""
+    """The best of the runs' images per second."""
     run()
     best, end = float("inf"), time.monotonic() + seconds
     while time.monotonic() < end:

@@ -131,7 +131,7 @@ def median(server: Server, call, rounds: int) -> str:
 
 
 def tiers(args: argparse.Namespace) -> None:
-    picture = (ROOT / "models" / "demo" / "pictures" / "car.png").read_bytes()
+    picture = (ROOT / "models" / "demo" / "images" / "car.png").read_bytes()
     asked = request(lines("class_sets/imagenet-1k.txt"), ["a photo of a {}."])
     with Redis() as redis, tempfile.TemporaryDirectory() as folder:
         disk, shared, bare = f"--disk_store={folder}", f"--redis={redis.url}", "--memory_store_bytes=0"

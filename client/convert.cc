@@ -54,42 +54,12 @@ absl::Status CheckText(const Message& message, const std::string& prefix) {
   return absl::OkStatus();
 }
 
-absl::Duration FromProto(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) +
-         absl::Nanoseconds(duration.nanos());
-}
-
-BuildTiming FromProto(const v1::BuildTiming& timing) {
-  return {.queue = FromProto(timing.queue()),
-          .tokenize = FromProto(timing.tokenize()),
-          .encode = FromProto(timing.encode()),
-          .finish = FromProto(timing.finish()),
-          .total = FromProto(timing.total())};
-}
-
 ClassifyTiming FromProto(const v1::ClassifyTiming& timing) {
-  return {.decode = FromProto(timing.decode()),
-          .preprocess = FromProto(timing.preprocess()),
-          .queue = FromProto(timing.queue()),
-          .compute = FromProto(timing.compute()),
-          .total = FromProto(timing.total())};
-}
-
-Limits FromProto(const v1::Limits& limits) {
-  return {.max_image_bytes = limits.max_image_bytes(),
-          .max_image_pixels = limits.max_image_pixels(),
-          .max_classes = limits.max_classes(),
-          .max_templates = limits.max_templates(),
-          .max_prompts = limits.max_prompts(),
-          .max_text_bytes = limits.max_text_bytes(),
-          .max_batch_items = limits.max_batch_items(),
-          .max_inflight = limits.max_inflight(),
-          .max_builds = limits.max_builds(),
-          .max_request_bytes = limits.max_request_bytes(),
-          .max_weight_sets = limits.max_weight_sets(),
-          .max_import_bytes = limits.max_import_bytes(),
-          .max_top_k = limits.max_top_k(),
-          .max_answer_bytes = limits.max_answer_bytes()};
+  return {.decode = ToDuration(timing.decode()),
+          .preprocess = ToDuration(timing.preprocess()),
+          .queue = ToDuration(timing.queue()),
+          .compute = ToDuration(timing.compute()),
+          .total = ToDuration(timing.total())};
 }
 
 // EmbedImagesResponse and EmbedTextsResponse have the same fields.
@@ -129,14 +99,32 @@ absl::StatusOr<Answer> ScoresFromProto(const Response& response) {
     answer.predictions.push_back({.class_index = prediction.class_index(),
                                   .class_name = prediction.class_name(),
                                   .probability = prediction.probability(),
-                                  .logit = prediction.logit()});
+                                  .logit = prediction.logit(),
+                                  .cosine = prediction.cosine(),
+                                  .accepted = prediction.accepted()});
   }
+  for (const v1::GroupScore& group : response.groups()) {
+    answer.groups.push_back(
+        {.group = group.group(), .probability = group.probability()});
+  }
+  answer.other_probability = response.other_probability();
   answer.probabilities.assign(response.probabilities().begin(),
                               response.probabilities().end());
+  answer.weight_set_id = response.weight_set_id();
   return answer;
 }
 
 }  // namespace
+
+absl::Duration ToDuration(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) +
+         absl::Nanoseconds(duration.nanos());
+}
+
+absl::Time ToTime(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) +
+         absl::Nanoseconds(time.nanos());
+}
 
 absl::Status CheckText(const Message& message) {
   return CheckText(message, "");
@@ -150,67 +138,54 @@ v1::BuildClassifierRequest ToProto(const ClassifierSpec& spec) {
     for (const std::string& prompt : definition.prompts) {
       added->add_prompts(prompt);
     }
+    if (definition.min_probability.has_value()) {
+      added->set_min_probability(*definition.min_probability);
+    }
+    added->set_group(definition.group);
+    for (const std::string& image : definition.example_images) {
+      added->add_example_images(image);
+    }
+    added->mutable_example_embeddings()->Add(
+        definition.example_embeddings.begin(),
+        definition.example_embeddings.end());
+    if (definition.example_weight.has_value()) {
+      added->set_example_weight(*definition.example_weight);
+    }
   }
   request.set_class_set(spec.class_set);
   for (const std::string& text : spec.templates) request.add_templates(text);
   request.set_template_set(spec.template_set);
+  if (spec.temperature.has_value()) request.set_temperature(*spec.temperature);
+  for (const std::string& name : spec.background) request.add_background(name);
+  request.set_display_name(spec.display_name);
   return request;
 }
 
-BuildProgress FromProto(const v1::BuildProgress& progress) {
-  BuildProgress result{.prompts_done = progress.prompts_done(),
-                       .prompts_total = progress.prompts_total(),
-                       .num_tokens_encoded = progress.num_tokens_encoded(),
-                       .time_left = std::nullopt};
-  if (progress.has_time_left()) {
-    result.time_left = FromProto(progress.time_left());
+ClassifierSpec FromProto(const v1::BuildClassifierRequest& request) {
+  ClassifierSpec spec;
+  for (const v1::ClassDefinition& definition : request.classes()) {
+    ClassDefinition& added = spec.classes.emplace_back();
+    added.name = definition.name();
+    added.prompts = {definition.prompts().begin(), definition.prompts().end()};
+    if (definition.has_min_probability()) {
+      added.min_probability = definition.min_probability();
+    }
+    added.group = definition.group();
+    added.example_images = {definition.example_images().begin(),
+                            definition.example_images().end()};
+    added.example_embeddings = {definition.example_embeddings().begin(),
+                                definition.example_embeddings().end()};
+    if (definition.has_example_weight()) {
+      added.example_weight = definition.example_weight();
+    }
   }
-  return result;
-}
-
-BuildResult FromProto(const v1::BuildClassifierResponse& response) {
-  return {.weight_set_id = response.weight_set_id(),
-          .num_classes = response.num_classes(),
-          .embedding_dim = response.embedding_dim(),
-          .cached = response.cached(),
-          .num_prompts = response.num_prompts(),
-          .num_tokens = response.num_tokens(),
-          .num_tokens_encoded = response.num_tokens_encoded(),
-          .warnings = {response.warnings().begin(), response.warnings().end()},
-          .timing = FromProto(response.timing())};
-}
-
-WeightSetInfo FromProto(const v1::WeightSetInfo& info) {
-  return {.weight_set_id = info.weight_set_id(),
-          .num_classes = info.num_classes(),
-          .embedding_dim = info.embedding_dim(),
-          .num_prompts = info.num_prompts(),
-          .model_fingerprint = info.model_fingerprint(),
-          .precision = info.precision(),
-          .size_bytes = info.size_bytes(),
-          .create_time = absl::FromUnixSeconds(info.create_time().seconds()) +
-                         absl::Nanoseconds(info.create_time().nanos())};
-}
-
-ModelInfo FromProto(const v1::GetModelResponse& response) {
-  return {.name = response.name(),
-          .family = response.family(),
-          .fingerprint = response.fingerprint(),
-          .precision = response.precision(),
-          .device = response.device(),
-          .embedding_dim = response.embedding_dim(),
-          .image_size = response.image_size(),
-          .context_length = response.context_length(),
-          .vocab_size = response.vocab_size(),
-          .logit_scale = response.logit_scale(),
-          .limits = FromProto(response.limits()),
-          .template_sets = {response.template_sets().begin(),
-                            response.template_sets().end()},
-          .class_sets = {response.class_sets().begin(),
-                         response.class_sets().end()},
-          .server_version = response.server_version(),
-          .activation = response.activation(),
-          .is_demo = response.is_demo()};
+  spec.class_set = request.class_set();
+  spec.templates = {request.templates().begin(), request.templates().end()};
+  spec.template_set = request.template_set();
+  if (request.has_temperature()) spec.temperature = request.temperature();
+  spec.background = {request.background().begin(), request.background().end()};
+  spec.display_name = request.display_name();
+  return spec;
 }
 
 absl::StatusOr<std::vector<Answer>> FromProto(
@@ -234,6 +209,29 @@ absl::StatusOr<std::vector<Answer>> FromProto(
   for (const v1::WeightSetAnswer& more : response.more()) add(more);
   if (!status.ok()) return status;
   return answers;
+}
+
+absl::StatusOr<BatchAnswer> FromProto(const v1::ClassifyBatchResponse& response,
+                                      int count) {
+  if (response.items_size() != count) {
+    return absl::InternalError(absl::StrCat("the server answered ", count,
+                                            " images with ",
+                                            response.items_size(), " items"));
+  }
+  BatchAnswer batch;
+  batch.weight_set_id = response.weight_set_id();
+  batch.items.reserve(count);
+  for (const v1::ClassifyBatchItem& item : response.items()) {
+    if (item.status().code() != 0) {
+      batch.items.emplace_back(FromItemStatus(item.status()));
+      continue;
+    }
+    absl::StatusOr<std::vector<Answer>> answers = FromProto(item.answer(), 1);
+    if (!answers.ok()) return answers.status();
+    batch.items.emplace_back(std::move(answers->front()));
+  }
+  if (response.has_build()) batch.build = response.build();
+  return batch;
 }
 
 absl::StatusOr<std::vector<absl::StatusOr<Embedding>>> FromProto(

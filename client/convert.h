@@ -1,6 +1,4 @@
-// Between the wire's messages and the client's plain values.
-//
-// Thread rule: free functions.
+// Between the wire's messages and the client's plain values (client/types.h).
 #ifndef ZEROSHOT_CLIENT_CONVERT_H_
 #define ZEROSHOT_CLIENT_CONVERT_H_
 
@@ -13,20 +11,21 @@
 namespace zeroshot::client {
 
 v1::BuildClassifierRequest ToProto(const ClassifierSpec& spec);
+ClassifierSpec FromProto(const v1::BuildClassifierRequest& request);
 
 // InvalidArgument names the first text that is not UTF-8, which protobuf could
 // not send: "classes[3].name ...".
 absl::Status CheckText(const google::protobuf::Message& message);
 
-BuildProgress FromProto(const v1::BuildProgress& progress);
-BuildResult FromProto(const v1::BuildClassifierResponse& response);
-WeightSetInfo FromProto(const v1::WeightSetInfo& info);
-ModelInfo FromProto(const v1::GetModelResponse& response);
-
 // One answer a weight set, of `count`. Internal: another number of them, or one
 // without a prediction.
 absl::StatusOr<std::vector<Answer>> FromProto(
     const v1::ClassifyResponse& response, int count);
+
+// The answer to `count` images. Internal: another number of items, or a good
+// one without a prediction.
+absl::StatusOr<BatchAnswer> FromProto(const v1::ClassifyBatchResponse& response,
+                                      int count);
 
 // The answer to `count` items. Internal: it has another number of statuses or
 // floats than that.

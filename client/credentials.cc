@@ -63,32 +63,38 @@ bool IsLoopbackTarget(absl::string_view target) {
   });
 }
 
-absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeCredentials(
-    const std::string& target, const ClientOptions& options) {
+TokenWay TokenWayTo(absl::string_view target, const ClientOptions& options) {
+  if (options.credentials != nullptr) return TokenWay::kCallCredentials;
+  return options.token_without_tls || IsLoopbackTarget(target)
+             ? TokenWay::kMetadata
+             : TokenWay::kRefused;
+}
+
+absl::Status CheckToken(absl::string_view token, TokenWay way,
+                        absl::string_view target) {
+  if (token.empty()) return absl::OkStatus();
   // gRPC ends the program over a header with any other character.
-  if (options.token.find_first_not_of(kTokenCharacters) != std::string::npos) {
+  if (token.find_first_not_of(kTokenCharacters) != absl::string_view::npos) {
     return absl::InvalidArgumentError(
         "the token has characters other than A-Z a-z 0-9 - . _ ~ + / =");
   }
-  if (SendsTokenItself(options) && !options.token_without_tls &&
-      !IsLoopbackTarget(target)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the token would travel to ", target,
-        " unencrypted; use TLS, or allow this with token_without_tls"));
+  if (way != TokenWay::kRefused) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the token would travel to ", target,
+      " unencrypted; use TLS, or allow this with token_without_tls"));
+}
+
+absl::Status CheckEncrypts(
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+  // gRPC's answer to credentials that do not encrypt is null.
+  if (grpc::CompositeChannelCredentials(
+          credentials, grpc::AccessTokenCredentials("any")) != nullptr) {
+    return absl::OkStatus();
   }
-  if (options.credentials == nullptr) return grpc::InsecureChannelCredentials();
-  if (options.token.empty()) return options.credentials;
-  std::shared_ptr<grpc::ChannelCredentials> both =
-      grpc::CompositeChannelCredentials(
-          options.credentials, grpc::AccessTokenCredentials(options.token));
-  // gRPC's answer to credentials that do not encrypt.
-  if (both == nullptr) {
-    return absl::InvalidArgumentError(
-        "the credentials given do not encrypt, so the token cannot be sent "
-        "with them; leave them out and set token_without_tls to send it in "
-        "plain text");
-  }
-  return both;
+  return absl::InvalidArgumentError(
+      "the credentials given do not encrypt, so the token cannot be sent "
+      "with them; leave them out and set token_without_tls to send it in "
+      "plain text");
 }
 
 }  // namespace zeroshot::client

@@ -1,4 +1,4 @@
-// How a client shows its token: only where nobody on the way can read it.
+// How a client shows its token: never in plain text over a network.
 // Internal.
 #ifndef ZEROSHOT_CLIENT_CREDENTIALS_H_
 #define ZEROSHOT_CLIENT_CREDENTIALS_H_
@@ -8,23 +8,31 @@
 #include <memory>
 #include <string>
 
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "client/client.h"
 
 namespace zeroshot::client {
 
-// The channel's credentials. With TLS the token is part of them, as gRPC's call
-// credentials, which never cross a channel that is not encrypted. Without TLS
-// it is not (SendsTokenItself). InvalidArgument: the token would cross the
-// network in plain text and nobody allowed that, or cannot be sent at all.
-absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeCredentials(
-    const std::string& target, const ClientOptions& options);
+// How a token goes to a server.
+enum class TokenWay {
+  kCallCredentials,  // gRPC's, which only cross a channel that encrypts
+  kMetadata,         // plain text, where that is allowed
+  kRefused,          // it would cross the network in plain text
+};
 
-// Whether every call has to carry the token in its metadata: plain text.
-inline bool SendsTokenItself(const ClientOptions& options) {
-  return !options.token.empty() && options.credentials == nullptr;
-}
+// By a channel to `target` with the options' credentials.
+TokenWay TokenWayTo(absl::string_view target, const ClientOptions& options);
+
+// InvalidArgument: the token cannot be sent at all, or would travel to `target`
+// in plain text and nobody allowed that.
+absl::Status CheckToken(absl::string_view token, TokenWay way,
+                        absl::string_view target);
+
+// InvalidArgument: the credentials do not encrypt, so that no token can go with
+// them.
+absl::Status CheckEncrypts(
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials);
 
 // Whether every address of a gRPC target is this machine's own: 127.0.0.1:1,
 // localhost, [::1]:1, unix:..., ipv4:A,B, dns:///localhost:1. A name that only

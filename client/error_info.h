@@ -2,8 +2,6 @@
 // is about (google.rpc.ErrorInfo). The wire contract lists the reasons.
 //
 //   if (zeroshot::client::ReasonOf(status) == "WEIGHT_SET_NOT_FOUND") ...
-//
-// Thread rule: plain values and free functions.
 #ifndef ZEROSHOT_CLIENT_ERROR_INFO_H_
 #define ZEROSHOT_CLIENT_ERROR_INFO_H_
 
@@ -22,10 +20,12 @@ struct ErrorInfo {
 };
 
 // Of a call or of one item of a batch. None: it does not come from the server,
-// or gRPC refused the call itself.
+// or gRPC ended the call itself, on one side or the other.
 std::optional<ErrorInfo> ErrorInfoOf(const absl::Status& status);
 
-// Empty if there is none.
+// The info's reason. Without one the code's name, if it is that of a reason
+// (CANCELLED, DEADLINE_EXCEEDED, INTERNAL, PERMISSION_DENIED, UNAUTHENTICATED,
+// UNAVAILABLE), else empty.
 std::string ReasonOf(const absl::Status& status);
 
 }  // namespace zeroshot::client

@@ -91,7 +91,18 @@ std::optional<ErrorInfo> ErrorInfoOf(const absl::Status& status) {
 
 std::string ReasonOf(const absl::Status& status) {
   const std::optional<ErrorInfo> info = ErrorInfoOf(status);
-  return info.has_value() ? info->reason : "";
+  if (info.has_value()) return info->reason;
+  switch (status.code()) {
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kUnavailable:
+      return absl::StatusCodeToString(status.code());
+    default:
+      return "";
+  }
 }
 
 // message RetryInfo { Duration retry_delay = 1; }

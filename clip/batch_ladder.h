@@ -1,9 +1,12 @@
-// The sizes of batches that something is prepared for ahead; a batch takes the
-// next larger one and is padded.
+// The sizes of batches that are prepared ahead (a batch takes the next larger
+// one and is padded), and the choice of the largest.
 #ifndef ZEROSHOT_CLIP_BATCH_LADDER_H_
 #define ZEROSHOT_CLIP_BATCH_LADDER_H_
 
+#include <algorithm>
 #include <vector>
+
+#include "absl/types/span.h"
 
 namespace clip {
 
@@ -18,6 +21,32 @@ inline std::vector<int> BatchLadder(int largest) {
   }
   sizes.push_back(largest);
   return sizes;
+}
+
+// A batch longer than this makes a text step, and the next image, wait too long
+// for what it gains.
+constexpr double kLongestBatchSeconds = 0.1;
+
+struct TimedBatch {
+  int size = 0;
+  double seconds = 0;
+};
+
+// The smallest size whose rate is within 3 % of the best rate of those that are
+// not too long; the smallest of all if all are. REQUIRES: ascending sizes, at
+// least one.
+inline int WorthwhileBatch(absl::Span<const TimedBatch> timed) {
+  constexpr double kNearlyBest = 0.97;
+  const auto rate = [](const TimedBatch& batch) {
+    return batch.seconds > kLongestBatchSeconds ? 0
+                                                : batch.size / batch.seconds;
+  };
+  double best = 0;
+  for (const TimedBatch& batch : timed) best = std::max(best, rate(batch));
+  for (const TimedBatch& batch : timed) {
+    if (rate(batch) >= kNearlyBest * best) return batch.size;
+  }
+  return timed.front().size;
 }
 
 }  // namespace clip

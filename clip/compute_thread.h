@@ -27,7 +27,7 @@ class ComputeThread {
   ComputeThread& operator=(const ComputeThread&) = delete;
 
   // Calls `work` on the thread and returns when it has returned. One at a
-  // time; who waits longest is not preferred (Turns sees to order).
+  // time; the longest waiter is not preferred (DeviceScheduler sees to order).
   // REQUIRES: `work` does not throw.
   void Run(const std::function<void()>& work);
 

@@ -4,7 +4,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "clip/control_group.h"
+#include "base/control_group.h"
 
 namespace clip {
 namespace {
@@ -12,7 +12,7 @@ namespace {
 DecodeBudget::Options Resolved(DecodeBudget::Options options) {
   if (options.at_once == 0) {
     const int cores = std::max<int>(1, std::thread::hardware_concurrency());
-    options.at_once = 2 * ThreadsWithin(CpuQuota(), cores);
+    options.at_once = 2 * base::ThreadsWithin(base::CpuQuota(), cores);
   }
   return options;
 }

@@ -1,4 +1,4 @@
-// What all decodes together may take: bytes of memory, and processors.
+// Limits what all decodes take together: bytes of memory, and processors.
 //
 // A decode knows from its header what it will take (clip/image.h). It takes a
 // share of the budget before it takes the memory, waits for the share while
@@ -9,14 +9,15 @@
 //   if (!share.ok()) return share.status();
 //   ... decode ...
 //
-// Shares are given first come, first served. A share that does not fit yet may
-// be overtaken by smaller ones that do, but by kMaxOvertaken at most: then the
-// others wait with it, so that neither many small images starve a large one nor
-// one large image stops all small ones for longer than it has to. Small images
-// have places of their own, so that many large ones do not stop them either.
+// Shares are given first come, first served. At most kMaxOvertaken smaller ones
+// overtake a share that does not fit yet; then the others wait with it. So many
+// small images do not starve a large one, and one large image does not stop all
+// small ones for longer than it has to. Small images have places of their own,
+// so that many large ones do not stop them either.
 #ifndef ZEROSHOT_CLIP_DECODE_BUDGET_H_
 #define ZEROSHOT_CLIP_DECODE_BUDGET_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -83,6 +84,10 @@ class DecodeBudget {
   // InvalidArgument: more than the whole budget. DeadlineExceeded, Cancelled:
   // the caller has left; a caller who goes is noticed within kPatience.
   absl::StatusOr<Share> Take(int64_t bytes, const base::Caller& caller);
+
+  // Decodes at once that one caller should ask for: half of all, so that others
+  // find places; as many as there are cores unless Options says otherwise.
+  int at_once_for_one() const { return std::max(1, options_.at_once / 2); }
 
   struct Stats {
     int64_t bytes = 0;      // taken now

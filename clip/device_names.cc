@@ -40,7 +40,7 @@ absl::StatusOr<std::vector<std::string>> DeviceNames(absl::string_view asked,
     return names;
   }
   constexpr absl::string_view kAllowed =
-      "allowed are auto, cpu, cuda and cuda:N[,N...]";
+      "it must be auto, cpu, cuda or cuda:N[,N...]";
   absl::string_view indices = asked;
   if (!absl::ConsumePrefix(&indices, kCuda)) return NotAllowed(asked, kAllowed);
   bool there = true;

@@ -1,5 +1,4 @@
-// Which devices --device asks for.
-// Thread rule: a free function without state.
+// The devices that --device names.
 #ifndef ZEROSHOT_CLIP_DEVICE_NAMES_H_
 #define ZEROSHOT_CLIP_DEVICE_NAMES_H_
 
@@ -11,7 +10,7 @@
 
 namespace clip {
 
-// One name a device, "cpu" or "cuda:N", in the order asked for, on a machine
+// One name per device, "cpu" or "cuda:N", in the order asked for, on a machine
 // with `gpus` of them: auto is every GPU, else the CPU; cuda is every GPU;
 // cuda:0,2 those two. They are numbered as CUDA_VISIBLE_DEVICES leaves them.
 //

@@ -1,9 +1,7 @@
-// Pictures as the CLIP reference sees them: decoded in the file's own mode
+// Images as the CLIP reference sees them: decoded in the file's own mode
 // and resized in that mode, because openai/CLIP's preprocessing (clip/clip.py,
 // _transform) resizes and crops a Pillow image first and converts it to RGB
 // afterwards.
-//
-// Thread rule: free functions without state; call them from any thread.
 #ifndef ZEROSHOT_CLIP_IMAGE_H_
 #define ZEROSHOT_CLIP_IMAGE_H_
 
@@ -17,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "base/caller.h"
 #include "clip/decode_budget.h"
 #include "clip/image_formats.h"
@@ -35,7 +34,7 @@ enum class ImageMode {
 };
 
 // Bytes that are not set to zero first: for a large image that would take
-// longer than much of the decoding, with nobody looking at the caller.
+// longer than much of the decoding, without a look at whether the caller left.
 template <typename T>
 struct Uninitialized : std::allocator<T> {
   template <typename U>
@@ -52,7 +51,7 @@ struct Uninitialized : std::allocator<T> {
   }
 };
 
-// A decoded picture. `pixels` is [height, width, channels], uint8, row-major.
+// A decoded image. `pixels` is [height, width, channels], uint8, row-major.
 struct Image {
   ImageMode mode = ImageMode::kRGB;
   int width = 0;
@@ -62,16 +61,49 @@ struct Image {
   std::vector<std::array<uint8_t, 3>> palette;  // kP only: RGB of all 256
 };
 
-// What a model sees of an image: a square, RGB [side, side, 3].
+// How an image becomes what a model sees, by open_clip's names.
+enum class ResizeMode {
+  kShortest,  // the shorter side becomes the square's; the middle is cut out
+  kSquash,    // both sides do; nothing is cut off
+  kLongest,   // the longer side does; what is left over is filled
+  kPatches,   // no square: both sides become so many patches as together fit in
+};
+
+// What a model sees of an image: a square, RGB [side, side, 3]. Of kPatches a
+// PatchGrid and RGB [rows * patch, columns * patch, 3].
 struct CropShape {
   // On purpose no explicit constructor: a number is the shape of most models.
-  CropShape(int side, bool squash = false) : side(side), squash(squash) {}
+  CropShape(int side, ResizeMode resize = ResizeMode::kShortest,
+            bool bilinear = false, uint8_t fill = 0)
+      : side(side), resize(resize), bilinear(bilinear), fill(fill) {}
 
   int side;
-  // Both sides of the image become `side`, and nothing is cut off; else the
-  // shorter one does, and the middle is cut out.
-  bool squash;
+  ResizeMode resize;
+  // By Pillow's bilinear filter instead of the bicubic one.
+  bool bilinear;
+  // Of kLongest: every channel of what is filled, in the image's own mode, as
+  // open_clip does it (of a palette the colour of that index; of ink 0 is
+  // white).
+  uint8_t fill;
+  // Of kPatches: the side of one, and how many there are at most. `side` is
+  // that of the square for which the model was made.
+  int patch = 0, most_patches = 0;
 };
+
+// How many patches an image has, down and across: what its crop of kPatches
+// begins with, each number in two bytes, the low one first.
+struct PatchGrid {
+  static constexpr size_t kBytes = 4;
+
+  int rows = 0, columns = 0;
+};
+PatchGrid GridOf(absl::Span<const uint8_t> crop);
+
+// InvalidArgument unless it has the size of a crop of that shape.
+absl::Status CheckCrop(CropShape shape, absl::Span<const uint8_t> crop);
+
+// The crop of a black image.
+std::vector<uint8_t> BlackCrop(CropShape shape);
 
 struct DecodeOptions {
   // width x height: a bound on the time of one decode, about a second of one
@@ -86,9 +118,15 @@ struct DecodeOptions {
 
   ImageFormats formats;  // others are refused unread
 
+  // DecodeAndCrop of an image of more than kMostPixelsInPlace, which takes tens
+  // of milliseconds and more, runs on a thread of its own at a lower priority:
+  // what is quick does not wait for the cores.
+  bool large_in_background = false;
+  static constexpr int64_t kMostPixelsInPlace = 4'000'000;
+
   // DecodeAndCrop of a JPEG whose shorter side is at least 4 times the crop's:
   // libjpeg decodes it at 1/2, 1/4 or 1/8 of its size, never below twice the
-  // crop's. Not the reference's bits any more: docs/operations.md.
+  // crop's. Not the reference's bits any more: docs/configuration.md.
   bool fast = false;
 };
 
@@ -112,9 +150,12 @@ absl::StatusOr<Image> DecodeImage(absl::string_view bytes,
                                   const base::Caller& caller = {});
 
 // The reference's Resize(side, BICUBIC), CenterCrop(side) and convert("RGB"),
-// to the last bit, or open_clip's Resize((side, side)) of a squash. The
+// to the last bit, or open_clip's Resize((side, side)) of kSquash, or its
+// ResizeKeepRatio and CenterCropOrPad of kLongest (whose shorter side has one
+// pixel at least, where open_clip fails), or transformers'
+// Siglip2ImageProcessorPil of kPatches. The
 // reference is Pillow 13, which changed the order of the two passes for
-// pictures over about twice as tall as wide; for those the last bit may differ
+// images over about twice as tall as wide; for those the last bit may differ
 // from an older Pillow's. Fixed-point bicubic, nearest for k1 and kP,
 // premultiplied alpha for kLA and kRGBA (alpha is then dropped). Only the rows
 // and columns that the crop keeps are computed, so that extreme aspect ratios

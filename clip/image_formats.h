@@ -1,5 +1,5 @@
 // The formats of encoded images that are read, and which of them a server
-// takes. Thread rule: plain values.
+// takes.
 #ifndef ZEROSHOT_CLIP_IMAGE_FORMATS_H_
 #define ZEROSHOT_CLIP_IMAGE_FORMATS_H_
 
@@ -12,21 +12,38 @@
 
 namespace clip {
 
-enum class ImageFormat { kJpeg, kPng, kWebp, kGif, kBmp, kPnm };
+enum class ImageFormat {
+  kJpeg,
+  kPng,
+  kWebp,
+  kGif,
+  kBmp,
+  kPnm,
+  kTiff,
+  kAvif,
+  kHeic
+};
 
 // "JPEG"; in flags it is "jpeg".
 absl::string_view FormatName(ImageFormat format);
+
+// Whether the library that reads it was there when this was built.
+bool IsBuilt(ImageFormat format);
 
 // By the first bytes, as Pillow tells them apart; nothing if it is none.
 std::optional<ImageFormat> FormatOf(absl::string_view bytes);
 
 class ImageFormats {
  public:
-  // All of them.
-  ImageFormats() = default;
+  // All that are built.
+  ImageFormats();
 
-  // "jpeg,png". InvalidArgument names the unknown one and those that are
-  // known; an empty list is none too.
+  // Those that a server takes unless it is told otherwise: not TIFF, AVIF and
+  // HEIC, for which docs/images.md has the reason.
+  static ImageFormats OnByDefault();
+
+  // "jpeg,png", or "all". InvalidArgument names the unknown one and those that
+  // are known, or the one that is not built; an empty list is none too.
   static absl::StatusOr<ImageFormats> Parse(absl::string_view list);
 
   bool Has(ImageFormat format) const {
@@ -40,10 +57,10 @@ class ImageFormats {
   std::string List() const;
 
  private:
-  uint32_t bits_ = ~uint32_t{0};
+  uint32_t bits_ = 0;
 };
 
-// What a file is that is none of ImageFormat: "a HEIC file". Empty: nothing
+// What a file is that is none of ImageFormat: "a PDF document". Empty: nothing
 // known.
 std::string KindOfImage(absl::string_view bytes);
 

@@ -13,14 +13,16 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "clip/preprocessing.h"
+#include "clip/tokenizer.h"
 
 namespace clip {
 
 struct ModelOptions {
   std::string device = "auto";     // auto, cpu, cuda, cuda:N[,N...]
   std::string precision = "auto";  // auto, fp32, bf16, fp16, int8
-  // Of the CPU towers; 0: one a core, but no more than the control group's
-  // quota of processor time, rounded up (clip/control_group.h).
+  // Of the CPU towers; 0: one per core, but no more than the control group's
+  // quota of processor time, rounded up (base/control_group.h).
   int threads = 0;
   // Images that go through the tower at once, more are split; 0: what suits
   // the device (32 on the CPU, kGpuBatch on a GPU).
@@ -48,6 +50,18 @@ struct LostDevice {
   absl::Status why;
 };
 
+// How probabilities are made of logits: one class is right (softmax), or each
+// is right or wrong by itself (sigmoid).
+enum class ScoreFunction { kSoftmax, kSigmoid };
+
+// From the cosine of an image and a text to a probability:
+//   logit = scale x cosine + bias, then the score function.
+struct Head {
+  ScoreFunction score_function = ScoreFunction::kSoftmax;
+  float scale = 0;  // exp of the checkpoint's parameter
+  float bias = 0;
+};
+
 // What a loaded model is. All fields are settled by Load.
 struct ModelInfo {
   std::string name;         // the folder's or file's name
@@ -59,7 +73,7 @@ struct ModelInfo {
   std::vector<Device> devices;  // one by one, lost ones too
   // Why --device=auto took the CPU in a build for GPUs; else empty.
   std::string why_no_gpu;
-  // Calls of EncodeImages that keep all devices busy: 2 a GPU, so that the
+  // Calls of EncodeImages that keep all devices busy: 2 per GPU, so that the
   // crops of the next batch cross the bus while one computes; 1 on the CPU.
   int batches_at_once = 1;
   std::string precision;              // "fp32", "fp16", ...
@@ -67,14 +81,15 @@ struct ModelInfo {
   std::vector<std::string> warnings;  // what Load took for granted
   int threads = 0;                    // of the CPU towers; 0 on a GPU
   int max_batch = 32;                 // images that go through a tower at once
-  std::string graphs;      // on a GPU: which batches run as CUDA graphs and the
-                           // memory they hold, or why there are none
-  int image_size = 0;      // crops are [image_size, image_size, 3]
-  bool squash = false;     // how they are made: CropShape::squash
-  int context_length = 0;  // longest token sequence
+  std::string graphs;  // on a GPU: which batches run as CUDA graphs and the
+                       // memory they hold, or why there are none
+  Preprocessing preprocessing;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  int context_length = 0;    // longest token sequence
+  std::string text_padding;  // what is done to shorter ones, in words
   int vocab_size = 0;
   int embedding_dim = 0;
-  float logit_scale = 0;  // exp of the checkpoint's parameter
+  Head head;
   // Sorted ids whose embedding is all zeros: words it was not trained on.
   std::vector<int32_t> unseen_tokens;
   int64_t parameters = 0;
@@ -94,7 +109,8 @@ using TextSink =
 using TextProgress =
     std::function<bool(int64_t done, int64_t total, int64_t positions)>;
 
-// Told of each device that is lost, once, on the thread of a call that met it.
+// Called for each device that is lost, once, on the thread of a call that met
+// it.
 using OnDeviceLost = std::function<void(const LostDevice& device)>;
 
 // Thread rule: every method may be called from many threads at once; calls on
@@ -115,7 +131,7 @@ class Model {
       const std::string& path, const ModelOptions& options);
 
   // What Load would load, from the configuration and the list of tensors
-  // alone: no weights are read, and fingerprint, logit_scale and graphs are
+  // alone: no weights are read, and fingerprint, head and graphs are
   // empty. Errors are those of Load that can be told so.
   static absl::StatusOr<ModelInfo> Inspect(const std::string& path,
                                            const ModelOptions& options);
@@ -129,6 +145,12 @@ class Model {
 
   virtual const ModelInfo& info() const = 0;
 
+  // What the model was trained for, and on: how scores are made, what is done
+  // to images, and how texts become tokens.
+  const Head& head() const { return info().head; }
+  const Preprocessing& preprocessing() const { return info().preprocessing; }
+  const Tokenizer& tokenizer() const { return *info().tokenizer; }
+
   // How many of info().devices still compute.
   virtual int devices_left() const {
     return static_cast<int>(info().devices.size());
@@ -137,12 +159,12 @@ class Model {
   // Those that do not.
   virtual std::vector<LostDevice> lost_devices() const { return {}; }
 
-  // From now on `on_lost` is told. Those that are lost already are told of
+  // From now on `on_lost` is called, first for those that are lost already
   // before it returns. A model that loses none never calls it.
   virtual void SetOnDeviceLost(OnDeviceLost /*on_lost*/) {}
 
-  // Crops, each RGB [image_size, image_size, 3] uint8 (from CropForModel), to
-  // unit rows [n, embedding_dim]. The result of a crop does not depend on the
+  // Crops, each of the shape preprocessing().crop, to unit rows [n,
+  // embedding_dim]. The result of a crop does not depend on the
   // others by more than rounding.
   //
   // InvalidArgument: a crop of another size. ResourceExhausted: not even one

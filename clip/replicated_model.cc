@@ -13,7 +13,7 @@
 #include "absl/types/optional.h"
 #include "base/no_throw.h"
 #include "clip/device_names.h"
-#include "clip/text_piece.h"
+#include "clip/text_shard.h"
 
 namespace clip {
 namespace {
@@ -151,12 +151,12 @@ absl::StatusOr<int64_t> ReplicatedModel::EncodeOnOne(
   const int64_t total = static_cast<int64_t>(sequences.size());
   std::vector<Replica*> passed_over;
   absl::Status exhausted;
-  TextPiece piece(sequences);
+  TextShard shard(sequences);
   int64_t before = 0;  // positions of the replicas tried before
   while (Replica* replica = Begin(kText, passed_over)) {
     const absl::Cleanup end = [&] { End(replica, kText); };
     int64_t told = 0;
-    const absl::StatusOr<int64_t> positions = piece.EncodeOn(
+    const absl::StatusOr<int64_t> positions = shard.EncodeOn(
         replica->model.get(), sink,
         [&](int64_t done, int64_t left, int64_t positions) {
           told = positions;
@@ -169,17 +169,17 @@ absl::StatusOr<int64_t> ReplicatedModel::EncodeOnOne(
       exhausted = positions.status();
     passed_over.push_back(replica);
     before += told;
-    if (piece.size() == 0) return before;
+    if (shard.size() == 0) return before;
   }
   return NoneLeft(exhausted);
 }
 
 // Thread rule: Run is called once. It starts a thread for each device, which
-// takes pieces and hands over rows step by step; sink and progress are called
+// takes shards and hands over rows step by step; sink and progress are called
 // on Run's own.
-class ReplicatedModel::TextSplit {
+class ReplicatedModel::ShardedEncode {
  public:
-  TextSplit(ReplicatedModel* model, TextSequences sequences);
+  ShardedEncode(ReplicatedModel* model, TextSequences sequences);
 
   absl::StatusOr<int64_t> Run(const TextSink& sink,
                               const TextProgress& progress);
@@ -194,9 +194,9 @@ class ReplicatedModel::TextSplit {
   void Start(Replica* replica);
   void Stop();
   void Work(Replica* replica);  // until nothing is left to do, on a thread
-  // Encodes a piece. False: the thread is to end.
-  bool Encode(Replica* replica, TextPiece piece);
-  absl::optional<TextPiece> TakePiece();
+  // Encodes a shard. False: the thread is to end.
+  bool Encode(Replica* replica, TextShard shard);
+  absl::optional<TextShard> TakeShard();
   // Leaves `step` empty. False: stop.
   bool HandOver(Step* step, int64_t positions);
 
@@ -209,7 +209,7 @@ class ReplicatedModel::TextSplit {
   base::Mutex mu_;
   base::CondVar changed_;
   size_t next_ ABSL_GUARDED_BY(mu_) = 0;  // of sorted_, not handed out yet
-  std::vector<TextPiece> returned_ ABSL_GUARDED_BY(mu_);  // of lost devices
+  std::vector<TextShard> returned_ ABSL_GUARDED_BY(mu_);  // of lost devices
   int pieces_out_ ABSL_GUARDED_BY(mu_) = 0;
   int working_ ABSL_GUARDED_BY(mu_) = 0;  // threads
   std::deque<Step> finished_ ABSL_GUARDED_BY(mu_);
@@ -220,15 +220,15 @@ class ReplicatedModel::TextSplit {
   absl::Status exhausted_ ABSL_GUARDED_BY(mu_);  // ends a thread
 };
 
-ReplicatedModel::TextSplit::TextSplit(ReplicatedModel* model,
-                                      TextSequences sequences)
+ReplicatedModel::ShardedEncode::ShardedEncode(ReplicatedModel* model,
+                                              TextSequences sequences)
     : model_(model), sequences_(sequences), sorted_(sequences.size()) {
   std::iota(sorted_.begin(), sorted_.end(), 0);
   std::sort(sorted_.begin(), sorted_.end(),
             [&](int64_t a, int64_t b) { return sequences[a] < sequences[b]; });
 }
 
-absl::StatusOr<int64_t> ReplicatedModel::TextSplit::Run(
+absl::StatusOr<int64_t> ReplicatedModel::ShardedEncode::Run(
     const TextSink& sink, const TextProgress& progress) {
   const int64_t total = static_cast<int64_t>(sequences_.size());
   const size_t dim = model_->info_.embedding_dim;
@@ -272,7 +272,7 @@ absl::StatusOr<int64_t> ReplicatedModel::TextSplit::Run(
   }
 }
 
-void ReplicatedModel::TextSplit::Start(Replica* replica) {
+void ReplicatedModel::ShardedEncode::Start(Replica* replica) {
   base::MutexLock lock(&mu_);
   try {
     threads_.emplace_back([this, replica] { Work(replica); });
@@ -283,16 +283,16 @@ void ReplicatedModel::TextSplit::Start(Replica* replica) {
   }
 }
 
-void ReplicatedModel::TextSplit::Stop() {
+void ReplicatedModel::ShardedEncode::Stop() {
   base::MutexLock lock(&mu_);
   stop_ = true;
   changed_.NotifyAll();
 }
 
-void ReplicatedModel::TextSplit::Work(Replica* replica) {
+void ReplicatedModel::ShardedEncode::Work(Replica* replica) {
   const absl::Status worked = base::NoThrow("the texts' vectors", [&] {
-    while (absl::optional<TextPiece> piece = TakePiece()) {
-      if (!Encode(replica, *std::move(piece))) break;
+    while (absl::optional<TextShard> shard = TakeShard()) {
+      if (!Encode(replica, *std::move(shard))) break;
     }
     return absl::OkStatus();
   });
@@ -306,10 +306,10 @@ void ReplicatedModel::TextSplit::Work(Replica* replica) {
   changed_.NotifyAll();
 }
 
-bool ReplicatedModel::TextSplit::Encode(Replica* replica, TextPiece piece) {
+bool ReplicatedModel::ShardedEncode::Encode(Replica* replica, TextShard shard) {
   Step step;
   int64_t told = 0;
-  const absl::StatusOr<int64_t> positions = piece.EncodeOn(
+  const absl::StatusOr<int64_t> positions = shard.EncodeOn(
       replica->model.get(),
       [&](int64_t sequence, absl::Span<const float> row) {
         step.sequences.push_back(sequence);
@@ -328,7 +328,7 @@ bool ReplicatedModel::TextSplit::Encode(Replica* replica, TextPiece piece) {
   changed_.NotifyAll();
   if (positions.ok()) return true;
   if (elsewhere) {
-    if (piece.size() > 0) returned_.push_back(std::move(piece));
+    if (shard.size() > 0) returned_.push_back(std::move(shard));
     if (!absl::IsUnavailable(positions.status())) {
       exhausted_ = positions.status();
     }
@@ -339,14 +339,14 @@ bool ReplicatedModel::TextSplit::Encode(Replica* replica, TextPiece piece) {
   return false;
 }
 
-absl::optional<TextPiece> ReplicatedModel::TextSplit::TakePiece() {
+absl::optional<TextShard> ReplicatedModel::ShardedEncode::TakeShard() {
   base::MutexLock lock(&mu_);
   while (!stop_) {
     if (!returned_.empty()) {
-      TextPiece piece = std::move(returned_.back());
+      TextShard shard = std::move(returned_.back());
       returned_.pop_back();
       ++pieces_out_;
-      return piece;
+      return shard;
     }
     if (const size_t left = sorted_.size() - next_; left > 0) {
       const int64_t share = static_cast<int64_t>(left) / (2 * devices_);
@@ -355,7 +355,7 @@ absl::optional<TextPiece> ReplicatedModel::TextSplit::TakePiece() {
       const auto begin = sorted_.begin() + next_;
       next_ += size;
       ++pieces_out_;
-      return TextPiece(sequences_, {begin, begin + size});
+      return TextShard(sequences_, {begin, begin + size});
     }
     if (pieces_out_ == 0) break;
     changed_.Wait(&mu_);  // another may lose its device
@@ -363,7 +363,7 @@ absl::optional<TextPiece> ReplicatedModel::TextSplit::TakePiece() {
   return absl::nullopt;
 }
 
-bool ReplicatedModel::TextSplit::HandOver(Step* step, int64_t positions) {
+bool ReplicatedModel::ShardedEncode::HandOver(Step* step, int64_t positions) {
   base::MutexLock lock(&mu_);
   while (finished_.size() >= kMaxWaiting && !stop_) changed_.Wait(&mu_);
   if (!step->sequences.empty()) finished_.push_back(std::move(*step));
@@ -383,7 +383,7 @@ absl::StatusOr<int64_t> ReplicatedModel::EncodeText(
   if (left_ < 2 || sequences.size() < 2 * kMinPiece) {
     return EncodeOnOne(sequences, sink, progress);
   }
-  return TextSplit(this, sequences).Run(sink, progress);
+  return ShardedEncode(this, sequences).Run(sink, progress);
 }
 
 }  // namespace clip

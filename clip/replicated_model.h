@@ -6,7 +6,7 @@
 // nothing but the time. One that is out of memory stays: that call alone is
 // made elsewhere.
 //
-// With one replica this is how a lost device is remembered and told of.
+// With one replica this is how a lost device is remembered and reported.
 #ifndef ZEROSHOT_CLIP_REPLICATED_MODEL_H_
 #define ZEROSHOT_CLIP_REPLICATED_MODEL_H_
 
@@ -42,8 +42,8 @@ class ReplicatedModel : public Model {
       absl::Span<const absl::Span<const uint8_t>> crops) override;
 
   // Few sequences go to the freest device. Many are sorted, so that those which
-  // begin alike stay together, and handed out in pieces to whichever device has
-  // nothing to do; large pieces first, so that all end at about the same time.
+  // begin alike stay together, and handed out in shards to whichever device has
+  // nothing to do; large shards first, so that all end at about the same time.
   absl::StatusOr<int64_t> EncodeText(
       absl::Span<const std::vector<int32_t>> sequences, const TextSink& sink,
       const TextProgress& progress) override;
@@ -61,7 +61,7 @@ class ReplicatedModel : public Model {
   };
 
   // Many sequences and the threads that encode them.
-  class TextSplit;
+  class ShardedEncode;
 
   std::vector<LostDevice> Lost() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 

@@ -5,8 +5,6 @@
 // Files come from anywhere: every length, offset and product is checked before
 // it is used, so that a hostile or truncated file is an error and never a read
 // outside of it.
-//
-// Thread rule: free functions without state; call them from any thread.
 #ifndef ZEROSHOT_CLIP_SAFETENSORS_H_
 #define ZEROSHOT_CLIP_SAFETENSORS_H_
 

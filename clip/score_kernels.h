@@ -3,8 +3,6 @@
 // One source, kernels/score_kernels_isa.cc, is compiled for several instruction
 // sets; ScoreKernels::Best() picks what this CPU has. The dot product of two
 // rows is the same number whatever other rows are asked for with it.
-//
-// Thread rule: functions without state.
 #ifndef ZEROSHOT_CLIP_SCORE_KERNELS_H_
 #define ZEROSHOT_CLIP_SCORE_KERNELS_H_
 

@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
 #include "base/finite.h"
-#include "clip/text_piece.h"
+#include "clip/text_shard.h"
 #include "clip/token_trie.h"
 
 namespace clip {
@@ -24,10 +24,12 @@ std::vector<std::vector<int32_t>> WarmSequences(int64_t nodes,
   for (int64_t i = 0; i < std::max<int64_t>(1, nodes / length); ++i) {
     std::vector<int32_t> ids(length, 0);
     ids.back() = end;
-    // Told apart by their first tokens, so that they share nothing.
+    // Told apart by their first tokens, so that they share nothing. The first
+    // ids are those that pad texts.
+    const int32_t first = std::min(end, 2), count = end - first;
     int64_t number = i;
-    for (int at = 0; at + 1 < length && end > 0; ++at, number /= end)
-      ids[at] = static_cast<int32_t>(number % end);
+    for (int at = 0; at + 1 < length && count > 0; ++at, number /= count)
+      ids[at] = first + static_cast<int32_t>(number % count);
     sequences.push_back(std::move(ids));
   }
   return sequences;
@@ -35,25 +37,29 @@ std::vector<std::vector<int32_t>> WarmSequences(int64_t nodes,
 
 }  // namespace
 
-SteppedModel::SteppedModel(std::unique_ptr<Engine> engine, ModelInfo info,
-                           bool causal_text)
-    : engine_(std::move(engine)),
+SteppedModel::SteppedModel(std::unique_ptr<Backend> backend, ModelInfo info,
+                           const Architecture& text)
+    : backend_(std::move(backend)),
       info_(std::move(info)),
-      causal_text_(causal_text),
-      batch_(1, engine_->plan().max_batch),
+      text_mask_(text.text_mask),
+      class_token_(text.text_pool == TextPool::kClass),
+      end_(text.text_pool == TextPool::kEnd
+               ? absl::optional<int32_t>(text.end_token)
+               : absl::nullopt),
+      batch_(1, backend_->plan().max_batch),
       // No step is smaller than its longest sequence.
-      step_(
-          info_.context_length,
-          std::max<int64_t>(info_.context_length, engine_->plan().step_nodes)) {
-  info_.max_batch = engine_->plan().max_batch;
+      step_(info_.context_length,
+            std::max<int64_t>(info_.context_length,
+                              backend_->plan().step_nodes)) {
+  info_.max_batch = backend_->plan().max_batch;
 }
 
 absl::Status SteppedModel::WarmUp() {
-  absl::StatusOr<std::string> graphs = engine_->WarmUp();
+  absl::StatusOr<std::string> graphs = backend_->WarmUp();
   if (!graphs.ok()) return Remembered(graphs.status());
   info_.graphs = *std::move(graphs);
-  const std::vector<uint8_t> crop(size_t{3} * info_.image_size *
-                                  info_.image_size);
+  info_.max_batch = backend_->plan().max_batch;
+  const std::vector<uint8_t> crop = BlackCrop(info_.preprocessing.crop);
   const absl::Span<const uint8_t> crops[] = {crop};
   const absl::StatusOr<std::vector<float>> row = EncodeImages(crops);
   if (!row.ok()) return row.status();
@@ -62,8 +68,8 @@ absl::Status SteppedModel::WarmUp() {
   bool finite = true;
   const absl::Status status =
       EncodeText(
-          engine_->plan().warm_full_step
-              ? WarmSequences(engine_->plan().step_nodes, info_)
+          backend_->plan().warm_full_step
+              ? WarmSequences(backend_->plan().step_nodes, info_)
               : std::vector<std::vector<int32_t>>{{0}},
           [&](int64_t, absl::Span<const float> text) {
             finite = finite && base::AllFinite(text);
@@ -75,22 +81,22 @@ absl::Status SteppedModel::WarmUp() {
 
 absl::StatusOr<std::vector<float>> SteppedModel::EncodeImages(
     absl::Span<const absl::Span<const uint8_t>> crops) {
-  const size_t crop_size = size_t{3} * info_.image_size * info_.image_size;
   for (size_t i = 0; i < crops.size(); ++i) {
-    if (crops[i].size() == crop_size) continue;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "crop ", i, " has ", crops[i].size(), " bytes, expected ",
-        info_.image_size, " x ", info_.image_size, " x 3 = ", crop_size));
+    const absl::Status status = CheckCrop(info_.preprocessing.crop, crops[i]);
+    if (status.ok()) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("crop ", i, " ", status.message()));
   }
   if (absl::Status lost = Lost(); !lost.ok()) return lost;
   std::vector<float> rows(crops.size() * info_.embedding_dim);
   const absl::Status status = InParts(
       static_cast<int64_t>(crops.size()), &batch_,
       [&](int64_t begin, int64_t end) {
-        return engine_->EncodeImages(crops.subspan(begin, end - begin),
-                                     rows.data() + begin * info_.embedding_dim);
+        return backend_->EncodeImages(
+            crops.subspan(begin, end - begin),
+            rows.data() + begin * info_.embedding_dim);
       },
-      [&] { engine_->FreeCached(); });
+      [&] { backend_->FreeCached(); });
   if (!status.ok()) return Remembered(status);
   return rows;
 }
@@ -103,10 +109,17 @@ absl::StatusOr<int64_t> SteppedModel::EncodeText(
   if (absl::Status lost = Lost(); !lost.ok()) return lost;
   std::vector<absl::Span<const int32_t>> tokens(sequences.begin(),
                                                 sequences.end());
-  if (causal_text_) absl::c_transform(tokens, tokens.begin(), CutAtPool);
+  if (text_mask_ == TextMask::kCausal && !class_token_) {
+    for (absl::Span<const int32_t>& sequence : tokens)
+      sequence = CutAtPool(sequence, end_);
+  }
   const int64_t total = static_cast<int64_t>(sequences.size());
   int64_t positions = 0, done = 0;
-  TrieSteps steps(tokens, step_.size());
+  const int64_t padded = text_mask_ == TextMask::kCausal ? 0
+                         : text_mask_ == TextMask::kPadding
+                             ? TrieSteps::kOwnLength
+                             : info_.context_length;
+  TrieSteps steps(tokens, step_.size(), padded, class_token_ ? kClassNodes : 0);
   std::vector<TextStep> round = NextRound(&steps), next;
   std::vector<TextStep> computed;  // its rows wait for the sink
   std::vector<HostRows> rows;      // of each step of `computed`
@@ -124,9 +137,9 @@ absl::StatusOr<int64_t> SteppedModel::EncodeText(
   while (!round.empty()) {
     // The sink takes a moment, so it too runs while the device computes.
     // `progress` does not: it may wait for somebody, and the device is held.
-    std::exception_ptr thrown;  // by the sink: not the engine's to mend
+    std::exception_ptr thrown;  // by the sink: not the backend's to handle
     absl::StatusOr<std::vector<HostRows>> made =
-        engine_->EncodeText(round, [&] {
+        backend_->EncodeText(round, [&] {
           next = NextRound(&steps);
           try {
             hand_over();
@@ -136,21 +149,20 @@ absl::StatusOr<int64_t> SteppedModel::EncodeText(
         });
     if (thrown) std::rethrow_exception(thrown);
     int64_t nodes = 0;
-    for (const TextStep& step : round)
-      nodes = std::max(nodes, step.trie.num_nodes());
+    for (const TextStep& step : round) nodes = std::max(nodes, step.nodes);
     if (absl::IsResourceExhausted(made.status()) && step_.Failed(nodes)) {
       for (const TextStep& step : next) steps.PutBack(step);
       for (const TextStep& step : round) steps.PutBack(step);
-      engine_->FreeCached();
+      backend_->FreeCached();
       round = NextRound(&steps);
       next.clear();
       continue;
     }
-    hand_over();  // what is still there if the engine failed early
+    hand_over();  // what is still there if the backend failed early
     if (!made.ok()) return Remembered(made.status());
     step_.Fitted(nodes);
     for (const TextStep& step : round)
-      positions += engine_->Positions(step.trie);
+      positions += backend_->Positions(step.trie);
     computed = std::move(round);
     rows = *std::move(made);
     // Nothing follows, or nothing runs meanwhile.
@@ -170,8 +182,8 @@ std::vector<TextStep> SteppedModel::NextRound(TrieSteps* steps) {
   steps->set_max_nodes(step_.size());
   std::vector<TextStep> round;
   // A step that is taken must not be lost for want of memory.
-  round.reserve(engine_->plan().round_steps);
-  while (static_cast<int64_t>(round.size()) < engine_->plan().round_steps) {
+  round.reserve(backend_->plan().round_steps);
+  while (static_cast<int64_t>(round.size()) < backend_->plan().round_steps) {
     absl::optional<TextStep> step = steps->Next();
     if (!step.has_value()) break;
     round.push_back(*std::move(step));

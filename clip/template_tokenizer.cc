@@ -22,6 +22,10 @@ TemplateTokenizer::TemplateTokenizer(
     const Tokenizer* tokenizer,
     absl::Span<const std::vector<std::string>> templates)
     : tokenizer_(tokenizer), templates_(templates), pieces_(templates.size()) {
+  if (!tokenizer->WordsPartAtPieces()) return;
+  const std::vector<int32_t> ends = *tokenizer->Encode("");
+  first_ = ends.front();
+  last_ = ends.back();
   for (size_t t = 0; t < templates.size(); ++t) {
     const std::vector<std::string>& texts = templates[t];
     if (texts.size() > kMaxPieceBytes / 64 ||
@@ -40,7 +44,8 @@ TemplateTokenizer::Piece TemplateTokenizer::ToPiece(
 }
 
 void TemplateTokenizer::SetName(absl::string_view name) {
-  plain_name_ = !name.empty() && IsPlainPiece(name);
+  plain_name_ =
+      tokenizer_->WordsPartAtPieces() && !name.empty() && IsPlainPiece(name);
   name_ = plain_name_ ? ToPiece(name) : Piece{name, {}};
 }
 
@@ -69,12 +74,12 @@ absl::StatusOr<std::vector<int32_t>> TemplateTokenizer::Encode(int t) const {
   for (const Piece& piece : pieces) size += piece.ids.size();
   std::vector<int32_t> ids;
   ids.reserve(size);
-  ids.push_back(Tokenizer::kStartOfText);
+  ids.push_back(first_);
   for (size_t i = 0; i < pieces.size(); ++i) {
     if (i > 0) ids.insert(ids.end(), name_.ids.begin(), name_.ids.end());
     ids.insert(ids.end(), pieces[i].ids.begin(), pieces[i].ids.end());
   }
-  ids.push_back(Tokenizer::kEndOfText);
+  ids.push_back(last_);
   return ids;
 }
 

@@ -2,8 +2,8 @@
 // {}." Pieces of templates and names are tokenised once each and their ids put
 // together, which is a fifteenth of the time. The result is that of
 // Tokenizer::Encode over the whole prompt, always: where the cleaning may
-// change text or a word may reach from a piece into a name, the whole prompt is
-// tokenised.
+// change text or a word may reach from a piece into a name, or with a tokenizer
+// whose words do not part there, the whole prompt is tokenised.
 //
 // Thread rule: one object, one thread.
 #ifndef ZEROSHOT_CLIP_TEMPLATE_TOKENIZER_H_
@@ -48,6 +48,7 @@ class TemplateTokenizer {
   const absl::Span<const std::vector<std::string>> templates_;
   // [templates]; empty if one of its pieces is not plain.
   std::vector<std::vector<Piece>> pieces_;
+  int32_t first_ = 0, last_ = 0;  // tokens of every text
   Piece name_;
   bool plain_name_ = false;
 };

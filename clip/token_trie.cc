@@ -4,10 +4,60 @@
 
 namespace clip {
 
-absl::Span<const int32_t> CutAtPool(absl::Span<const int32_t> sequence) {
+absl::Span<const int32_t> CutAtPool(absl::Span<const int32_t> sequence,
+                                    absl::optional<int32_t> end) {
+  if (end.has_value()) {
+    const auto found = std::find(sequence.begin(), sequence.end(), *end);
+    return sequence.first(
+        found == sequence.end() ? 1 : found - sequence.begin() + 1);
+  }
   const auto pooled = std::max_element(sequence.begin(),
                                        sequence.end());  // the first of equals
   return sequence.first(pooled - sequence.begin() + 1);
+}
+
+TokenTrie WithClassTokens(const TokenTrie& trie, int32_t context,
+                          int32_t class_token) {
+  TokenTrie out;
+  out.offsets.push_back(0);
+  const auto add = [&](int32_t token, int32_t depth) {
+    const auto node = static_cast<int32_t>(out.tokens.size());
+    out.tokens.push_back(token);
+    out.depths.push_back(depth);
+    return node;
+  };
+  const auto done = [&] {
+    out.offsets.push_back(static_cast<int32_t>(out.ancestors.size()));
+  };
+  // What is seen of a node's way.
+  const auto see_way = [&](int64_t node) {
+    int32_t before = 1;
+    for (int32_t a = trie.offsets[node]; a < trie.offsets[node + 1]; ++a) {
+      if (before != 0) out.ancestors.push_back(trie.ancestors[a]);
+      before = trie.tokens[trie.ancestors[a]];
+    }
+  };
+  for (int64_t node = 0; node < trie.num_nodes(); ++node) {
+    add(trie.tokens[node], trie.depths[node]);
+    see_way(node);
+    done();
+  }
+  for (const int32_t end : trie.ends) {
+    const int32_t length = trie.depths[end] + 1;
+    const bool seen = trie.tokens[end] != 0;  // what follows it
+    int32_t padding = -1;
+    if (length < context) {
+      padding = add(0, length);
+      see_way(end);
+      if (seen) out.ancestors.push_back(padding);
+      done();
+    }
+    out.ends.push_back(add(class_token, context));
+    see_way(end);
+    if (seen) out.ancestors.push_back(padding < 0 ? out.ends.back() : padding);
+    done();
+  }
+  return out;
 }
 
 namespace {
@@ -133,8 +183,8 @@ class StepWriter {
 }  // namespace
 
 TrieSteps::TrieSteps(absl::Span<const absl::Span<const int32_t>> sequences,
-                     int64_t max_nodes)
-    : max_nodes_(max_nodes) {
+                     int64_t max_nodes, int64_t padded, int64_t behind)
+    : max_nodes_(max_nodes), padded_(padded), behind_(behind) {
   size_t total = 0;
   for (const absl::Span<const int32_t> sequence : sequences)
     total += sequence.size();
@@ -152,6 +202,7 @@ absl::optional<TextStep> TrieSteps::Next() {
   if (next_ == sorted_.size()) return absl::nullopt;
   StepSize size;
   absl::Span<const int32_t> previous;
+  int64_t nodes = 0;
   size_t end = next_;
   for (; end < sorted_.size(); ++end) {
     const absl::Span<const int32_t> tokens = Tokens(sorted_[end]);
@@ -161,11 +212,17 @@ absl::optional<TextStep> TrieSteps::Next() {
                                .first -
                            tokens.begin();
     const int64_t length = static_cast<int64_t>(tokens.size());
-    if (end > next_ && size.nodes + length - shared > max_nodes_) break;
+    const int64_t more = length == shared        ? 0
+                         : padded_ == kOwnLength ? length
+                         : padded_ > 0           ? padded_
+                                                 : length - shared + behind_;
+    if (end > next_ && nodes + more > max_nodes_) break;
+    nodes += more;
     size.Add(length, shared);
     previous = tokens;
   }
   absl::optional<TextStep> step(absl::in_place);
+  step->nodes = nodes;
   StepWriter writer(size, &*step);
   size_t at = next_;
   for (const int64_t shared : size.shared) {

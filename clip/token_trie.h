@@ -19,9 +19,12 @@
 namespace clip {
 
 // `sequence` up to the token that it is pooled at: its first highest id
-// (openai/CLIP's model.py, encode_text: text.argmax). The tokens behind it
-// change nothing. REQUIRES: not empty.
-absl::Span<const int32_t> CutAtPool(absl::Span<const int32_t> sequence);
+// (openai/CLIP's model.py, encode_text: text.argmax) or, if that is set, its
+// first `end`, and where it has none its first token. What is behind that
+// changes nothing. REQUIRES: not empty.
+absl::Span<const int32_t> CutAtPool(
+    absl::Span<const int32_t> sequence,
+    absl::optional<int32_t> end = absl::nullopt);
 
 // A set of prefixes: one node each, parents before children. Arrays are by
 // node unless said otherwise.
@@ -38,6 +41,17 @@ struct TokenTrie {
   int64_t num_ends() const { return static_cast<int64_t>(ends.size()); }
 };
 
+// The trie with what open_clip's CoCa has behind each of its sequences: the
+// token 0 that pads it, unless it has `context` tokens, and then a token of its
+// own, `class_token`, at position `context`, where the sequence now ends. No
+// node sees one whose predecessor is a token 0, and a class token sees itself
+// only behind `context` tokens (open_clip's transformer.py,
+// _build_additive_mask, the way in which all its models were trained).
+TokenTrie WithClassTokens(const TokenTrie& trie, int32_t context,
+                          int32_t class_token);
+// Nodes that each end gets by that, at most.
+constexpr int64_t kClassNodes = 2;
+
 // Some sequences, folded.
 struct TextStep {
   // A sequence and which of the trie's ends it has.
@@ -48,6 +62,7 @@ struct TextStep {
 
   TokenTrie trie;
   std::vector<Member> members;
+  int64_t nodes = 0;  // that the tower computes: the trie's, or padded ones
 };
 
 // Sorts sequences, so that those which begin alike are neighbours, and cuts
@@ -57,10 +72,15 @@ struct TextStep {
 // Thread rule: for one thread.
 class TrieSteps {
  public:
-  // Steps have at most `max_nodes` nodes and at least one sequence. Copies the
-  // tokens. REQUIRES: no sequence is empty, no token negative.
+  // For `padded`: sequences share nothing, and none is padded.
+  static constexpr int64_t kOwnLength = -1;
+
+  // Steps have at most `max_nodes` nodes and at least one sequence. For a tower
+  // that pads, each different sequence counts as `padded` nodes; kOwnLength: as
+  // many as it has tokens; 0: as those it adds to the trie and `behind`. Copies
+  // the tokens. REQUIRES: no sequence is empty, no token negative.
   TrieSteps(absl::Span<const absl::Span<const int32_t>> sequences,
-            int64_t max_nodes);
+            int64_t max_nodes, int64_t padded = 0, int64_t behind = 0);
 
   // The next step; null: there is none left.
   absl::optional<TextStep> Next();
@@ -79,6 +99,7 @@ class TrieSteps {
   }
 
   int64_t max_nodes_;
+  const int64_t padded_, behind_;
   // Of all sequences, one after the other: they are looked at in sorted order,
   // and lie together so that most of them are in a cache.
   std::vector<int32_t> tokens_;

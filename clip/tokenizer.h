@@ -1,19 +1,10 @@
-// CLIP's byte-pair tokenizer, identical to openai/CLIP's simple_tokenizer.py:
-// ftfy.fix_text, html.unescape twice, whitespace folded, Python's lower(), the
-// reference's word pattern, then BPE over the 48,894 merges embedded in the
-// binary (data/). The steps are in clip/text/; tools/check_tokenizer.py
-// compares the ids with the reference's on as many strings as one likes.
-//
-// Time grows in proportion to the text, but for two oddities whose loops the
-// reference has too: "&amp;amp;amp;..." and thousands of combining marks on
-// one letter. Callers who serve strangers bound the length of a prompt.
-//
-// Thread rule: Encode may be called from many threads at once.
+// Texts to token ids: what a model's text tower was trained on. Each kind of
+// tokenizer is a class of its own; clip_tokenizer.h is CLIP's.
 #ifndef ZEROSHOT_CLIP_TOKENIZER_H_
 #define ZEROSHOT_CLIP_TOKENIZER_H_
 
 #include <cstdint>
-#include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -21,27 +12,30 @@
 
 namespace clip {
 
+// Thread rule: every method may be called from many threads at once.
 class Tokenizer {
  public:
-  static constexpr int32_t kStartOfText = 49406;
-  static constexpr int32_t kEndOfText = 49407;
-  static constexpr int32_t kVocabSize = 49408;
+  virtual ~Tokenizer() = default;
 
-  Tokenizer();
-  ~Tokenizer();
-  Tokenizer(const Tokenizer&) = delete;
-  Tokenizer& operator=(const Tokenizer&) = delete;
-
-  // Token ids of `text`: start token, words, end token; unpadded and never
-  // truncated (whether it fits the model is the caller's check).
+  // Token ids of `text`, special tokens included; unpadded and never truncated:
+  // whether they fit the model is the caller's check, and padding is the
+  // tower's.
   //
   // InvalidArgument: `text` is not UTF-8 (the message has the byte offset), or
   // has more than 64 MiB.
-  absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text) const;
+  virtual absl::StatusOr<std::vector<int32_t>> Encode(
+      absl::string_view text) const = 0;
 
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  // Ids are 0 to this, which is none.
+  virtual int32_t vocab_size() const = 0;
+
+  // In words, one line: equal lines, equal ids. Part of a model's fingerprint.
+  virtual std::string description() const = 0;
+
+  // Whether the ids of a text that is put together of others, where words part
+  // (clip/text/words.h), are theirs put together, between a first and a last
+  // token.
+  virtual bool WordsPartAtPieces() const { return false; }
 };
 
 }  // namespace clip

@@ -30,12 +30,14 @@ install(SCRIPT "${PROJECT_SOURCE_DIR}/cmake/InstallBundled.cmake" COMPONENT bund
 set(CPACK_GENERATOR TGZ DEB)
 set(CPACK_PACKAGE_NAME zeroshot)
 set(CPACK_PACKAGE_VENDOR "The zeroshot authors")
-set(CPACK_PACKAGE_CONTACT "The zeroshot authors <zeroshot@localhost>")
+set(ZEROSHOT_MAINTAINER "The zeroshot authors <zeroshot@localhost>" CACHE STRING
+  "Who answers for the packages, as 'NAME <ADDRESS>'")
+set(CPACK_PACKAGE_CONTACT "${ZEROSHOT_MAINTAINER}")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "CLIP zero-shot image classification over gRPC")
 set(CPACK_PACKAGE_DESCRIPTION
-  "zeroshot_server classifies images in classes that are named when it is asked. It
-loads CLIP weights of OpenAI, Hugging Face and open_clip and keeps them in memory.
-zeroshot_client calls it. A small demo model is included; LibTorch is included.")
+  "zeroshot_server classifies images in classes that are named when it is asked.
+It loads CLIP weights of OpenAI, Hugging Face and open_clip and keeps them in
+memory. zeroshot_client calls it. A small demo model and LibTorch are included.")
 set(CPACK_PACKAGE_FILE_NAME "zeroshot-${PROJECT_VERSION}-linux-${CMAKE_SYSTEM_PROCESSOR}")
 set(CPACK_PACKAGE_DIRECTORY "${PROJECT_BINARY_DIR}/packages")
 set(CPACK_STRIP_FILES ON)
@@ -60,6 +62,8 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS
   "${ZEROSHOT_DEPS_DIR}/torch-2.11.0/torch/lib" "${ZEROSHOT_DEPS_DIR}/torch-2.11.0/nvidia/cu13/lib")
 # Its postinst makes the service's user.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS adduser)
+# HEIC's decoder, where libheif has it in a package of its own.
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS libheif-plugin-libde265)
 set(debian_dir "${PROJECT_SOURCE_DIR}/deploy/debian")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
   "${debian_dir}/conffiles" "${debian_dir}/postinst" "${debian_dir}/prerm" "${debian_dir}/postrm")

@@ -103,6 +103,9 @@ make_root() {
     return 1
   fi
   [[ ! -d $place ]] || cp -L /etc/resolv.conf "$place/etc/resolv.conf"
+  # Every installed machine has this file.
+  [[ ! -d $place || -s $place/etc/hosts ]] ||
+    printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' >"$place/etc/hosts"
 }
 
 # pip's configuration on this machine, from its files and the environment, and

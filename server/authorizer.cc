@@ -27,6 +27,7 @@ absl::string_view Find(const Authorizer::InputMetadata& metadata,
 grpc::Status Authorizer::Process(const InputMetadata& metadata,
                                  grpc::AuthContext*, OutputMetadata*,
                                  OutputMetadata*) {
+  base::TakeOver(this);
   const absl::string_view path = Find(metadata, ":path");
   if (absl::StartsWith(path, "/grpc.health.v1.Health/")) {
     return grpc::Status::OK;
@@ -40,12 +41,15 @@ grpc::Status Authorizer::Process(const InputMetadata& metadata,
           ->Check(Find(metadata, "authorization"),
                   known ? method->needed : Permission::kClassify)
           .status();
-  if (status.ok()) return grpc::Status::OK;
+  if (status.ok() || (known && absl::IsPermissionDenied(status))) {
+    return grpc::Status::OK;
+  }
   // A label of the caller's own making would never end.
   const absl::string_view name = known ? method->name() : "other";
   metrics_->CallEnded(name, status, absl::ZeroDuration());
   // gRPC does not tell whose connection it is before it has read the request.
-  LogCall({name, "", TagOf(metadata), "", status, absl::ZeroDuration()});
+  const RequestTag tag = TagOf(metadata);
+  LogCall({name, "", tag.id, tag.trace(), "", status, absl::ZeroDuration()});
   return ToGrpcStatus(status);
 }
 

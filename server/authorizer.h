@@ -9,21 +9,26 @@
 
 #include <grpcpp/security/auth_metadata_processor.h>
 
+#include "base/hand_over.h"
 #include "server/metrics.h"
 #include "server/tokens.h"
 
 namespace zeroshot::server {
 
 // Health needs no token, because those who probe have none. A method of
-// zeroshot.v1.ZeroShot needs what server/methods.h says; everything else, such
-// as reflection, needs the permission to classify.
+// server/methods.h needs a known token; whether that allows what
+// is said there is decided by Calls::Answer, before the request is
+// parsed, because gRPC 1.51 sends no details with a refusal from here.
+// Everything else, such as reflection, needs the permission to classify.
 //
 // Thread rule: called by gRPC on many threads at once.
 class Authorizer final : public grpc::AuthMetadataProcessor {
  public:
   // Borrows both. Refused calls are logged and counted.
   Authorizer(Tokens* tokens, Metrics* metrics)
-      : tokens_(tokens), metrics_(metrics) {}
+      : tokens_(tokens), metrics_(metrics) {
+    base::HandOver(this);
+  }
 
   bool IsBlocking() const override { return false; }
 

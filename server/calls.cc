@@ -1,8 +1,12 @@
 #include "server/calls.h"
 
 #include <grpc/support/time.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
@@ -12,7 +16,7 @@
 #include "server/grpc_status.h"
 #include "server/log.h"
 #include "server/request_tag.h"
-#include "zeroshot/door.h"
+#include "zeroshot/admission.h"
 
 namespace zeroshot::server {
 namespace {
@@ -37,11 +41,30 @@ base::Caller CallerOf(const grpc::ServerContext& context) {
   return caller;
 }
 
+absl::string_view Metadata(const grpc::ServerContext& context,
+                           const char* name) {
+  const auto it = context.client_metadata().find(name);
+  if (it == context.client_metadata().end()) return "";
+  return {it->second.data(), it->second.size()};
+}
+
+// 32 hexadecimal digits that nobody can guess.
+std::string NewKey() {
+  unsigned char bytes[16];
+  // It fails where the system has no randomness: then nobody has the key.
+  if (RAND_bytes(bytes, sizeof(bytes)) != 1) return "";
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(bytes), sizeof(bytes)));
+}
+
 }  // namespace
 
-Calls::Calls(Tokens* tokens, Metrics* metrics, absl::Duration client_patience)
+Calls::Calls(Tokens* tokens, Metrics* metrics, Tracer* tracer,
+             absl::Duration client_patience)
     : tokens_(tokens),
       metrics_(metrics),
+      tracer_(tracer),
+      inside_key_(NewKey()),
       stalled_({.patience = client_patience},
                [metrics] { metrics->CallStalled(); }) {}
 
@@ -104,44 +127,80 @@ void Calls::Leave() {
 absl::StatusOr<std::string> Calls::Identify(const grpc::ServerContext& context,
                                             Permission needed) {
   if (tokens_ != nullptr) {
-    const auto it = context.client_metadata().find("authorization");
-    return tokens_->Check(
-        it == context.client_metadata().end()
-            ? absl::string_view()
-            : absl::string_view(it->second.data(), it->second.size()),
-        needed);
+    return tokens_->Check(Metadata(context, "authorization"), needed);
+  }
+  if (IsInside(context)) {
+    return std::string(Metadata(context, kInsideCertificate));
   }
   const auto names = context.auth_context()->GetPeerIdentity();
   if (names.empty()) return "";
   return absl::CHexEscape(absl::string_view(names[0].data(), names[0].size()));
 }
 
+bool Calls::IsInside(const grpc::ServerContext& context) const {
+  const absl::string_view key = Metadata(context, kInsideKey);
+  return !inside_key_.empty() && key.size() == inside_key_.size() &&
+         CRYPTO_memcmp(key.data(), inside_key_.data(), key.size()) == 0;
+}
+
+std::string Calls::PeerOf(const grpc::ServerContext& context) const {
+  if (!IsInside(context)) return context.peer();
+  return std::string(Metadata(context, kInsidePeer));
+}
+
+absl::Status Calls::Allows(const Call& call, Permission needed) {
+  return Identify(call.context, needed).status();
+}
+
 grpc::Status Calls::Answer(const Method& method, grpc::ServerContext* context,
                            Handler handler) {
   const absl::Time start = base::MonotonicNow();
+  return Conclude(method, context, start, [&](base::Steps* steps) {
+    return Run(context, start, steps, handler);
+  });
+}
+
+grpc::Status Calls::AnswerAlways(const Method& method,
+                                 grpc::ServerContext* context,
+                                 absl::FunctionRef<absl::Status()> handler) {
+  return Conclude(method, context, base::MonotonicNow(), [&](base::Steps*) {
+    return base::NoThrow("this call", handler);
+  });
+}
+
+grpc::Status Calls::Conclude(
+    const Method& method, grpc::ServerContext* context, absl::Time start,
+    absl::FunctionRef<absl::Status(base::Steps*)> handler) {
   const RequestTag tag = TagOf(context->client_metadata());
   // After the answer: a client's gRPC tries a call again only if no metadata
   // came before the status.
   context->AddTrailingMetadata("x-request-id", tag.id);
+  const std::unique_ptr<CallSpan> span =
+      tracer_ == nullptr ? nullptr : tracer_->Begin(method.path, tag, start);
   const absl::StatusOr<std::string> caller = Identify(*context, method.needed);
   const absl::Status status =
-      caller.ok() ? Run(context, start, handler) : caller.status();
+      caller.ok() ? handler(span == nullptr ? nullptr : span->steps())
+                  : caller.status();
   const absl::Duration took = base::MonotonicNow() - start;
   metrics_->CallEnded(method.name(), status, took);
-  LogCall({method.name(), context->peer(), tag, caller.ok() ? *caller : "",
-           status, took});
+  LogCall({method.name(), PeerOf(*context), tag.id,
+           span == nullptr ? tag.trace() : span->ids(),
+           caller.ok() ? *caller : "", status, took});
+  if (span != nullptr) span->End(status);
   stalled_.WaitUntilSent(context);
   AddRetryPushback(status, context);
   return ToGrpcStatus(status);
 }
 
 absl::Status Calls::Run(grpc::ServerContext* context, absl::Time start,
-                        Handler handler) {
+                        base::Steps* steps, Handler handler) {
   const absl::StatusOr<Engine*> engine = Enter();
   if (!engine.ok()) return engine.status();
   const absl::Cleanup leave = [this] { Leave(); };
   return base::NoThrow("this call", [&] {
-    return handler({**engine, CallerOf(*context), start, *context});
+    base::Caller caller = CallerOf(*context);
+    caller.steps = steps;
+    return handler({**engine, std::move(caller), start, *context});
   });
 }
 

@@ -1,5 +1,5 @@
-// What is alike in every RPC: whether calls are taken at all, who may make
-// this one, one log line and one count for it at the end.
+// What every RPC has in common: whether calls are taken at all, whether this
+// caller may make this one, one log line and one count for it at the end.
 #ifndef ZEROSHOT_SERVER_CALLS_H_
 #define ZEROSHOT_SERVER_CALLS_H_
 
@@ -22,8 +22,16 @@
 #include "server/metrics.h"
 #include "server/stalled_calls.h"
 #include "server/tokens.h"
+#include "server/tracing.h"
 
 namespace zeroshot::server {
+
+// Metadata of calls that come from within this process, for callers elsewhere
+// (server/http/inside_calls.h): the key by which they are known, and who really
+// calls. From all others it means nothing.
+inline constexpr char kInsideKey[] = "zeroshot-inside";
+inline constexpr char kInsidePeer[] = "zeroshot-peer";
+inline constexpr char kInsideCertificate[] = "zeroshot-certificate";
 
 // What a call's handler gets.
 struct Call {
@@ -38,9 +46,10 @@ class Calls {
  public:
   using Handler = absl::FunctionRef<absl::Status(const Call&)>;
 
-  // Borrows tokens (null: anyone may call) and metrics. `client_patience`: how
-  // long a call may wait for its client.
-  Calls(Tokens* tokens, Metrics* metrics, absl::Duration client_patience);
+  // Borrows tokens (null: anyone may call), metrics and tracer (null: no spans
+  // are made). `client_patience`: how long a call may wait for its client.
+  Calls(Tokens* tokens, Metrics* metrics, Tracer* tracer,
+        absl::Duration client_patience);
 
   // From now on `engine` (borrowed) answers. Before that every call is
   // Unavailable.
@@ -65,17 +74,39 @@ class Calls {
   grpc::Status Answer(const Method& method, grpc::ServerContext* context,
                       Handler handler);
 
+  // The same for what is asked about the server itself: `handler` runs while
+  // the model is being loaded and while the server stops, too.
+  grpc::Status AnswerAlways(const Method& method, grpc::ServerContext* context,
+                            absl::FunctionRef<absl::Status()> handler);
+
+  // Whether the caller of a call that was let in may do this too.
+  // PermissionDenied: it may not.
+  absl::Status Allows(const Call& call, Permission needed);
+
+  // What calls from within this process have as kInsideKey. Nobody else knows
+  // it: it is made up at start.
+  const std::string& inside_key() const { return inside_key_; }
+
   // Where handlers that read or write a stream say that they wait.
   StalledCalls* stalled() { return &stalled_; }
 
  private:
+  // Runs `handler` if the caller has the permission; traces, counts, logs,
+  // converts. `handler` gets the span's steps; null: none.
+  grpc::Status Conclude(const Method& method, grpc::ServerContext* context,
+                        absl::Time start,
+                        absl::FunctionRef<absl::Status(base::Steps*)> handler);
   absl::Status Run(grpc::ServerContext* context, absl::Time start,
-                   Handler handler);
+                   base::Steps* steps, Handler handler);
 
-  // Who calls, as far as they showed it: the name of their token, else of
+  // The caller, as far as it showed who it is: the name of their token, else of
   // their certificate, else empty.
   absl::StatusOr<std::string> Identify(const grpc::ServerContext& context,
                                        Permission needed);
+
+  // Whether the call comes from within this process.
+  bool IsInside(const grpc::ServerContext& context) const;
+  std::string PeerOf(const grpc::ServerContext& context) const;
 
   absl::StatusOr<Engine*> OpenEngine() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -86,6 +117,8 @@ class Calls {
 
   Tokens* const tokens_;
   Metrics* const metrics_;
+  Tracer* const tracer_;
+  const std::string inside_key_;
   const absl::Time created_ = base::MonotonicNow();
   StalledCalls stalled_;
   std::atomic<bool> closed_{false};

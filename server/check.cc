@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
-#include "clip/control_group.h"
+#include "base/control_group.h"
 #include "clip/model.h"
 #include "server/credentials.h"
 #include "server/stores.h"
@@ -51,9 +51,13 @@ void DescribeModel(const clip::ModelInfo& info, Lines* lines) {
              absl::StrFormat("%.1f million, stored as %s",
                              static_cast<double>(info.parameters) / 1e6,
                              info.stored_as));
-  lines->Add("images",
-             absl::StrFormat("%d x %d pixels%s", info.image_size,
-                             info.image_size, info.squash ? ", squashed" : ""));
+  const int side = info.preprocessing.crop.side;
+  lines->Add(
+      "images",
+      absl::StrCat(info.preprocessing.crop.resize == clip::ResizeMode::kPatches
+                       ? ""
+                       : absl::StrCat(side, " x ", side, " pixels: "),
+                   clip::Describe(info.preprocessing)));
   lines->Add("texts", absl::StrFormat("up to %d tokens of %d",
                                       info.context_length, info.vocab_size));
   lines->Add("activation", info.activation);
@@ -98,7 +102,7 @@ absl::Status CheckFolder(const std::string& folder) {
 
 std::string MemoryWarning(const clip::ModelInfo& info) {
   if (!absl::StartsWith(info.device, "cpu")) return "";
-  const std::optional<int64_t> limit = clip::MemoryLimit();
+  const std::optional<int64_t> limit = base::MemoryLimit();
   const int64_t machine =
       int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
   const int64_t memory = std::min(machine, limit.value_or(machine));

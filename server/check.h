@@ -1,5 +1,5 @@
-// What --check does: says what a server would serve, and what stands against
-// it. Thread rule: a free function without state.
+// What --check does: says what a server would serve, and what would keep it
+// from that.
 #ifndef ZEROSHOT_SERVER_CHECK_H_
 #define ZEROSHOT_SERVER_CHECK_H_
 
@@ -11,7 +11,7 @@
 
 namespace zeroshot::server {
 
-// A description, a line each, of the checkpoint and of what else the options
+// A description, one line each, of the checkpoint and of what else the options
 // name: certificates, tokens, stores. Reads the checkpoint's configuration and
 // list of tensors alone, opens no port and writes nothing.
 //

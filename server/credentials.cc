@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/hand_over.h"
 
 namespace zeroshot::server {
 namespace {
@@ -120,10 +121,11 @@ absl::Status CertificateFiles::Look(bool anyway) {
   const absl::StatusOr<Certificate> certificate = CheckCertificate(security_);
   status_ = certificate.status();
   if (!certificate.ok()) {
-    spdlog::error("{}; new connections fail until it is mended",
+    spdlog::error("{}; new connections fail until it is correct",
                   std::string(status_.message()));
     return status_;
   }
+  ++loads_;
   expires_ = absl::ToUnixSeconds(certificate->expires);
   spdlog::info("certificate: {}", CertificateText(*certificate));
   if (certificate->expires < absl::Now()) {
@@ -150,8 +152,10 @@ class PlainText final : public grpc::ServerCredentials {
     grpc_server_credentials* const credentials =
         grpc_insecure_server_credentials_create();
     if (processor_ != nullptr) {
+      auto* const processor = new Processor(processor_);
+      base::HandOver(processor);
       grpc_server_credentials_set_auth_metadata_processor(
-          credentials, {&Process, &Destroy, new Processor(processor_)});
+          credentials, {&Process, &Destroy, processor});
     }
     const int port =
         grpc_server_add_http2_port(server, address.c_str(), credentials);
@@ -167,6 +171,7 @@ class PlainText final : public grpc::ServerCredentials {
                       const grpc_metadata* metadata, size_t count,
                       grpc_process_auth_metadata_done_cb done,
                       void* user_data) {
+    base::TakeOver(processor);
     grpc::AuthMetadataProcessor::InputMetadata input;
     for (size_t i = 0; i < count; ++i) {
       input.emplace(TextOf(metadata[i].key), TextOf(metadata[i].value));
@@ -175,11 +180,13 @@ class PlainText final : public grpc::ServerCredentials {
     const grpc::Status status =
         (*static_cast<Processor*>(processor))
             ->Process(input, nullptr, &consumed, &response);
+    base::HandOver(processor);
     done(user_data, nullptr, 0, nullptr, 0,
          static_cast<grpc_status_code>(status.error_code()),
          status.error_message().c_str());
   }
   static void Destroy(void* processor) {
+    base::TakeOver(processor);
     delete static_cast<Processor*>(processor);
   }
   static grpc::string_ref TextOf(const grpc_slice& slice) {

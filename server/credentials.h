@@ -1,5 +1,5 @@
 // TLS on the server's port, from files that may be replaced while it runs.
-// Thread rule: free functions without state; CertificateFiles has its own.
+// Thread rule: CertificateFiles has one; the functions have no state.
 #ifndef ZEROSHOT_SERVER_CREDENTIALS_H_
 #define ZEROSHOT_SERVER_CREDENTIALS_H_
 
@@ -20,7 +20,7 @@
 namespace zeroshot::server {
 
 // Plain text without tls_cert. With it new connections get what the files hold
-// a moment after they changed; those that stand go on. A certificate and its
+// a moment after they changed; open connections go on. A certificate and its
 // key should be replaced at once, as by renaming the folder that holds both:
 // between the two, connections fail.
 //
@@ -57,6 +57,9 @@ class CertificateFiles {
   // InvalidArgument while the files are not good.
   absl::Status Look(bool anyway);
 
+  // How often files that had changed were found good.
+  int loads() const { return loads_; }
+
   // 1970 before the first good look.
   absl::Time expires() const { return absl::FromUnixSeconds(expires_); }
 
@@ -66,6 +69,7 @@ class CertificateFiles {
   const SecurityOptions security_;
   std::optional<Changes> seen_;
   absl::Status status_;
+  int loads_ = 0;
   std::atomic<int64_t> expires_{0};
 };
 

@@ -6,14 +6,13 @@
 #include <utility>
 
 #include "clip/model.h"
-#include "clip/tokenizer.h"
 #include "server/gpu_monitor.h"
 #include "server/metrics.h"
 #include "server/options.h"
 #include "server/stores.h"
 #include "stores/tiered_store.h"
-#include "zeroshot/classifier.h"
 #include "zeroshot/embedder.h"
+#include "zeroshot/image_classifier.h"
 #include "zeroshot/weight_set_builder.h"
 #include "zeroshot/weight_set_check.h"
 
@@ -26,10 +25,10 @@ struct Engine {
          Stores* stores, Metrics* metrics)
       : model(std::move(loaded)),
         store(stores->all()),
-        embedder(model.get(), &tokenizer, options.embedder,
-                 [metrics](int pictures) { metrics->BatchRan(pictures); }),
-        builder(model.get(), &tokenizer, &store, options.build,
-                options.max_builds, options.vector_cache_bytes),
+        embedder(model.get(), options.embedder,
+                 [metrics](int images) { metrics->BatchRan(images); }),
+        builder(model.get(), &store, options.build, options.max_builds,
+                options.vector_cache_bytes),
         classifier(model.get(), &embedder, &store),
         gpus(model->info().devices, options.gpu_monitor) {
     store.SetCheck([info = model->info()](const stores::WeightSet& set) {
@@ -39,11 +38,10 @@ struct Engine {
 
   // In the order in which each borrows those above it.
   const std::unique_ptr<clip::Model> model;
-  const clip::Tokenizer tokenizer;
   stores::TieredStore& store;
   Embedder embedder;
   WeightSetBuilder builder;
-  Classifier classifier;
+  ImageClassifier classifier;
   GpuMonitor gpus;
 };
 

@@ -141,6 +141,14 @@ void Flags::Integer(absl::string_view name, int64_t low, int64_t high, int* out,
       });
 }
 
+void Flags::Fraction(absl::string_view name, double* out,
+                     absl::string_view help) {
+  Add(name, "N", help, absl::StrCat(*out), "a number from 0 to 1",
+      [=](const std::string& given) {
+        return absl::SimpleAtod(given, out) && *out >= 0 && *out <= 1;
+      });
+}
+
 void Flags::Size(absl::string_view name, int64_t low, int64_t high,
                  int64_t* out, absl::string_view help) {
   Add(name, "SIZE", help, base::BytesText(*out),

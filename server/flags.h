@@ -44,6 +44,8 @@ class Flags {
                absl::string_view help);
   void Integer(absl::string_view name, int64_t low, int64_t high, int64_t* out,
                absl::string_view help);
+  // A number from 0 to 1.
+  void Fraction(absl::string_view name, double* out, absl::string_view help);
   // Bytes, as base::ParseBytes reads them.
   void Size(absl::string_view name, int64_t low, int64_t high, int64_t* out,
             absl::string_view help);

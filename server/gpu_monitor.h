@@ -19,7 +19,7 @@ namespace zeroshot::server {
 // GPU (MIG) it is the whole card that is measured.
 struct GpuReading {
   std::string device;  // "cuda:0"
-  // In use, by whomever, and all that there are:
+  // In use, by any program, and the whole memory:
   std::optional<double> memory_bytes = std::nullopt;
   std::optional<double> memory_max_bytes = std::nullopt;
   // The share of the last moments in which a kernel ran.
@@ -37,7 +37,7 @@ class GpuMonitor {
     // How long Read waits for new values. NVML takes milliseconds; the first
     // time, when it initialises, it may take seconds.
     absl::Duration patience = absl::Milliseconds(300);
-    // Values older than that are told no more.
+    // Values older than that are no longer reported.
     absl::Duration keep = absl::Seconds(60);
   };
 

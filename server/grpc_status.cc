@@ -3,6 +3,7 @@
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/unknown_field_set.h>
 #include <google/protobuf/wire_format_lite.h>
 
 #include <algorithm>
@@ -10,11 +11,12 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/error_info.h"
 #include "server/wire.h"
-#include "zeroshot/door.h"
+#include "zeroshot/admission.h"
 
 namespace zeroshot::server {
 namespace {
@@ -115,7 +117,48 @@ std::string SerializedStatus(const absl::Status& status) {
   return bytes;
 }
 
+// Calls `visit` with each field of that number that holds bytes.
+template <typename Visit>
+void ForEachField(const std::string& message, int number, Visit visit) {
+  google::protobuf::UnknownFieldSet fields;
+  if (!fields.ParseFromString(message)) return;
+  for (int i = 0; i < fields.field_count(); ++i) {
+    const google::protobuf::UnknownField& field = fields.field(i);
+    if (field.number() == number &&
+        field.type() == google::protobuf::UnknownField::TYPE_LENGTH_DELIMITED) {
+      visit(field.length_delimited());
+    }
+  }
+}
+
+base::ErrorInfo ParseErrorInfo(const std::string& bytes) {
+  base::ErrorInfo info;
+  ForEachField(bytes, 1, [&](const std::string& v) { info.reason = v; });
+  ForEachField(bytes, 3, [&](const std::string& entry) {
+    std::string key;
+    ForEachField(entry, 1, [&](const std::string& v) { key = v; });
+    ForEachField(entry, 2,
+                 [&](const std::string& v) { info.metadata[key] = v; });
+  });
+  return info;
+}
+
+absl::Duration ParseRetryInfo(const std::string& bytes) {
+  absl::Duration delay;
+  ForEachField(bytes, 1, [&](const std::string& value) {
+    google::protobuf::Duration asked;
+    if (!asked.ParseFromString(value)) return;
+    delay = absl::Seconds(asked.seconds()) + absl::Nanoseconds(asked.nanos());
+  });
+  return delay;
+}
+
 }  // namespace
+
+base::ErrorInfo InfoOf(const absl::Status& status) {
+  const base::ErrorInfo of_code{std::string(ReasonOfCode(status.code())), {}};
+  return base::ErrorInfoOf(status).value_or(of_code);
+}
 
 google::protobuf::RepeatedPtrField<google::protobuf::Any> ErrorDetails(
     const absl::Status& status) {
@@ -125,9 +168,7 @@ google::protobuf::RepeatedPtrField<google::protobuf::Any> ErrorDetails(
     detail->set_type_url(absl::StrCat("type.googleapis.com/google.rpc.", type));
     detail->set_value(std::move(value));
   };
-  const base::ErrorInfo of_code{std::string(ReasonOfCode(status.code())), {}};
-  add("ErrorInfo",
-      SerializedErrorInfo(base::ErrorInfoOf(status).value_or(of_code)));
+  add("ErrorInfo", SerializedErrorInfo(InfoOf(status)));
   const absl::Duration delay = RetryDelay(status);
   if (delay > absl::ZeroDuration()) {
     add("RetryInfo", SerializedRetryInfo(delay));
@@ -139,6 +180,31 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   return {static_cast<grpc::StatusCode>(status.code()),
           std::string(status.message()), SerializedStatus(status)};
+}
+
+absl::Status FromItemStatus(const v1::ItemStatus& status) {
+  absl::Status result(static_cast<absl::StatusCode>(status.code()),
+                      status.message());
+  if (result.ok()) return result;
+  for (const google::protobuf::Any& detail : status.details()) {
+    if (absl::EndsWith(detail.type_url(), "/google.rpc.ErrorInfo")) {
+      const base::ErrorInfo info = ParseErrorInfo(detail.value());
+      result = base::WithReason(result, info.reason, info.metadata);
+    } else if (absl::EndsWith(detail.type_url(), "/google.rpc.RetryInfo")) {
+      SetRetryDelay(result, ParseRetryInfo(detail.value()));
+    }
+  }
+  return result;
+}
+
+absl::Status FromGrpcStatus(const grpc::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  // The details are a google.rpc.Status, which an ItemStatus is on the wire.
+  v1::ItemStatus whole;
+  if (!whole.ParseFromString(status.error_details())) whole.Clear();
+  whole.set_code(status.error_code());
+  whole.set_message(status.error_message());
+  return FromItemStatus(whole);
 }
 
 void AddRetryPushback(const absl::Status& status,

@@ -112,8 +112,8 @@ class HealthService::Call final
     if (watch_) return service_->Watch(this);
     if (!ours_) {
       return End({grpc::StatusCode::NOT_FOUND,
-                  absl::StrCat("the service is not known here; known are \"\" "
-                               "and ",
+                  absl::StrCat("the service is not known here; it must be \"\" "
+                               "or ",
                                kService)});
     }
     const Health health = service_->serving() ? kServing : kNotServing;

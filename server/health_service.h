@@ -26,13 +26,13 @@ class HealthService final : public grpc::Service {
   static constexpr int kMaxCalls = 8'192;
 
   // Requests that are read at once: a stranger's may be large, or never end.
-  // Meanwhile others are told what holds for both names, whatever they ask for.
+  // Meanwhile other calls get what holds for both names, whatever they ask for.
   static constexpr int kMaxReads = 2;
 
   HealthService();
   ~HealthService() override;
 
-  // Told to all that watch.
+  // Reported to all watches.
   void Set(bool serving);
 
  private:
@@ -45,7 +45,7 @@ class HealthService final : public grpc::Service {
   bool BeginRead();
   void EndRead();
   bool serving();
-  // Tells `call`, now and when it changes.
+  // Reports to `call`, now and when it changes.
   void Watch(Call* call);
 
   base::Mutex mu_;

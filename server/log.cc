@@ -100,6 +100,7 @@ spdlog::level::level_enum LevelOf(absl::StatusCode code) {
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kCancelled:
     case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kUnimplemented:
     case absl::StatusCode::kUnauthenticated:
     case absl::StatusCode::kPermissionDenied:
       return spdlog::level::info;
@@ -166,9 +167,10 @@ std::string TextOf(const CallLine& call, bool quote) {
       quote && !call.status.ok()
           ? absl::StrCat(": ", std::string(call.status.message()))
           : "",
-      call.tag.id);
-  if (!call.tag.traceparent.empty()) {
-    absl::StrAppend(&line, " traceparent=", call.tag.traceparent);
+      call.request_id);
+  if (!call.trace.trace.empty()) {
+    absl::StrAppend(&line, " trace=", call.trace.trace,
+                    " span=", call.trace.span);
   }
   if (!call.caller.empty()) absl::StrAppend(&line, " caller=", call.caller);
   return line;
@@ -186,8 +188,9 @@ std::string JsonOf(const CallLine& call, bool quote) {
   text("method", call.method);
   text("code", absl::StatusCodeToString(call.status.code()));
   text("peer", call.peer);
-  text("request_id", call.tag.id);
-  text("traceparent", call.tag.traceparent);
+  text("request_id", call.request_id);
+  text("trace_id", call.trace.trace);
+  text("span_id", call.trace.span);
   text("caller", call.caller);
   if (quote && !call.status.ok()) {
     const absl::string_view message = call.status.message();

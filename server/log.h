@@ -34,27 +34,28 @@ class HeldGrpcErrors {
 // the process ends.
 void FlushLog();
 
-// Lines for calls in one second, for those at info and those above it each;
-// how many more there were is said once the flood is over.
+// Lines for calls in one second, counted separately for those at info and for
+// those above it. The log says how many were left out when the flood is over.
 inline constexpr int kMaxCallLinesPerSecond = 100;
 
-// Of gRPC's own lines, which whoever connects can cause.
+// Of gRPC's own lines, which anyone that connects can cause.
 inline constexpr int kMaxGrpcLinesPerSecond = 20;
 
 // A call that ended.
 struct CallLine {
   absl::string_view method;
   absl::string_view peer;
-  RequestTag tag;
+  absl::string_view request_id;
+  TraceIds trace;      // the call's span, or its caller's
   std::string caller;  // who the caller showed to be; may be empty
   absl::Status status;
   absl::Duration took;
 };
 
-// At most one line: info if the call went well, if the caller is at fault or
-// has left, warn if we had to refuse it, error if we broke. What a caller did
-// wrong is said by the code alone unless the level is debug: the message may
-// quote prompts.
+// At most one line: info if the call went well, if the caller made a mistake or
+// has left; warn if the server refused it; error if the server failed. A
+// caller's mistake is logged by its code alone unless the level is debug,
+// because the message may quote prompts.
 void LogCall(const CallLine& call);
 
 // `text` as the inside of a JSON string.

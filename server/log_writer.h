@@ -1,7 +1,7 @@
-// Where log lines go: standard error, on a thread of its own. Whoever reads the
-// log may stop reading without going away; calls must not wait for that. Lines
-// wait in a bounded queue, those beyond it are dropped, and how many is told
-// once there is room again.
+// Where log lines go: standard error, on a thread of its own. The log's reader
+// may stop reading without going away, and calls must not wait for it. Lines
+// wait in a bounded queue, further ones are dropped, and the log says how many
+// when there is room again.
 #ifndef ZEROSHOT_SERVER_LOG_WRITER_H_
 #define ZEROSHOT_SERVER_LOG_WRITER_H_
 

@@ -18,9 +18,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/control_group.h"
 #include "base/host_port.h"
 #include "base/monotonic.h"
-#include "clip/control_group.h"
 #include "clip/model.h"
 #include "server/check.h"
 #include "server/log.h"
@@ -129,14 +129,14 @@ int Run(const CommandLine& asked) {
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
   RaiseFileLimit();
-  if (!clip::CanStartThreads(kThreadsOfGrpc)) {
+  if (!base::CanStartThreads(kThreadsOfGrpc)) {
     spdlog::error("{} threads cannot be started; {}", kThreadsOfGrpc,
                   kMoreMemory);
     return kExitFailed;
   }
   ServerOptions limits = options.server;
   if (!options.max_inflight_asked_for) {
-    // A device that is missing is told of when the model is loaded.
+    // A device that is missing is reported when the model is loaded.
     const auto devices = clip::Model::Devices(options.tower);
     if (devices.ok()) limits.max_inflight = InflightFor(options, *devices);
   }
@@ -161,13 +161,32 @@ int Run(const CommandLine& asked) {
                    std::string(started.status().message()));
     }
   }
+  if (const absl::Status http = (*server)->ListenHttp(); http.ok()) {
+    if ((*server)->http_port() != 0) {
+      spdlog::info("HTTP at {}://{}",
+                   options.server.security.tls_cert.empty() ? "http" : "https",
+                   Address(options.server.http_listen, (*server)->http_port()));
+    }
+  } else if (options.http_asked_for) {
+    spdlog::error("{}", std::string(http.message()));
+    return kExitFailed;
+  } else {
+    spdlog::warn("{}; going on without HTTP", std::string(http.message()));
+  }
   const std::string address = Address(options.server.listen, (*server)->port());
-  if (options.server.security.tls_cert.empty() &&
-      !IsLoopback(options.server.listen)) {
+  const std::string http_address =
+      (*server)->http_port() == 0
+          ? ""
+          : Address(options.server.http_listen, (*server)->http_port());
+  for (const std::string& listened : {address, http_address}) {
+    if (listened.empty() || !options.server.security.tls_cert.empty() ||
+        IsLoopback(listened)) {
+      continue;
+    }
     spdlog::warn(
-        "{} is plain text: whoever is on the way can read pictures and "
+        "{} is plain text: whoever is on the way can read images and "
         "answers; --tls_cert and --tls_key turn TLS on",
-        address);
+        listened);
   }
   spdlog::info("listening on {}, loading the model", address);
 
@@ -215,8 +234,8 @@ int Run(const CommandLine& asked) {
   }
 
   const int stop_signal = WaitForStop(server->get());
-  // Whoever presses Ctrl-C is no load balancer; who cannot be reached needs
-  // no grace.
+  // SIGINT comes from a person, not a load balancer; an unreachable server
+  // needs no grace.
   const absl::Duration grace =
       stop_signal == SIGTERM ? options.drain_grace : absl::ZeroDuration();
   spdlog::info(

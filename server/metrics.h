@@ -1,4 +1,4 @@
-// What the server counts, as Prometheus reads it. docs/operations.md explains
+// What the server counts, as Prometheus reads it. docs/metrics.md explains
 // every name; tests/server/metrics_test.cc holds that it does.
 #ifndef ZEROSHOT_SERVER_METRICS_H_
 #define ZEROSHOT_SERVER_METRICS_H_
@@ -54,11 +54,11 @@ class Metrics {
   void CallEnded(absl::string_view method, const absl::Status& status,
                  absl::Duration took);
 
-  // Where the time of a call with pictures went, not all of which were known.
-  void PicturesTimed(const EmbedTiming& timing);
+  // Where the time of a call with images went, not all of which were known.
+  void ImagesTimed(const EmbedTiming& timing);
 
-  // The tower ran on `pictures` at once.
-  void BatchRan(int pictures);
+  // The tower ran on `images` at once.
+  void BatchRan(int images);
 
   void BuildEnded(const BuildResult& result);
 
@@ -75,7 +75,7 @@ class Metrics {
   prometheus::Family<prometheus::Counter>& failures_;
   prometheus::Family<prometheus::Histogram>& call_seconds_;
   prometheus::Family<prometheus::Histogram>& stage_seconds_;
-  prometheus::Histogram& batch_pictures_;
+  prometheus::Histogram& batch_images_;
   prometheus::Counter& stalled_;
   prometheus::Family<prometheus::Counter>& builds_;
   prometheus::Histogram& build_seconds_;

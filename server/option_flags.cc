@@ -33,16 +33,24 @@ void DeclareModel(Flags* flags, Options* out) {
   flags->Integer("threads", 0, 1024, &out->tower.threads,
                  "Threads on the CPU; 0: one per core. Fewer where the "
                  "container's CPU limit grants less");
-  flags->Integer("max_batch", 0, 4096, &out->server.embedder.max_batch,
-                 "Largest batch of images; 0: 32 on the CPU, 256 on a GPU");
+  flags->Integer(
+      "max_batch", 0, 4096, &out->server.embedder.max_batch,
+      "Largest batch of images; 0: 32 on the CPU, up to 256 on a GPU");
 }
 
-void DeclareAddresses(Flags* flags, Options* out) {
+void DeclareAddresses(Flags* flags, Options* out, FlagExtras* extras) {
   SecurityOptions* security = &out->server.security;
   flags->Topic("Addresses");
   flags->Text("listen", "HOST:PORT", &out->server.listen,
               "Address of the gRPC service; port 0: any free one. The log "
               "names it");
+  flags->Text("http_listen", "HOST:PORT", &out->server.http_listen,
+              "Address of HTTP and its page; empty: none. TLS and tokens are "
+              "those of gRPC. If the default port is in use the server runs "
+              "without it");
+  flags->Text("http_cors_origins", "ORIGIN,...", &extras->http_cors_origins,
+              "Web origins whose pages may call it; *: all. Such as "
+              "https://app.example. Empty: only its own page");
   flags->Text("metrics_listen", "HOST:PORT", &out->metrics_listen,
               "Address of /metrics, /livez and /readyz; empty: none. Port 0 "
               "takes any free one. If the default port is in use the server "
@@ -54,9 +62,10 @@ void DeclareAddresses(Flags* flags, Options* out) {
   flags->Text("tls_key", "FILE", &security->tls_key,
               "The certificate's private key, PEM");
   flags->Text("tls_client_ca", "FILE", &security->tls_client_ca,
-              "Authorities that sign the certificates callers then need, PEM");
+              "Authorities, PEM. Callers then need a certificate that one of "
+              "them signed");
   flags->Text("auth_tokens", "FILE", &security->auth_tokens,
-              "Tokens, one of which a caller then needs. A line is NAME "
+              "File of tokens. Callers then need one of them. A line is NAME "
               "PERMISSIONS SHA256; the file is reloaded when it changes");
 }
 
@@ -92,7 +101,7 @@ void DeclareStores(Flags* flags, ServerOptions* out, FlagExtras* extras) {
               &out->redis_store.max_set_bytes,
               "Largest weight set shared through Redis");
   flags->Text("store_key_file", "FILE", &out->store_key_file,
-              "Secret keys, a line each, that servers share. Weight sets on "
+              "Secret keys, one per line, that servers share. Weight sets on "
               "disk and in Redis are signed with the first, and only those "
               "that one of them signed are used. Empty: none is signed");
 }
@@ -100,7 +109,8 @@ void DeclareStores(Flags* flags, ServerOptions* out, FlagExtras* extras) {
 void DeclareImages(Flags* flags, ServerOptions* out, FlagExtras* extras) {
   flags->Topic("Images");
   flags->Text("image_formats", "NAME,NAME,...", &extras->image_formats,
-              "Formats of images that are taken. Others are refused unread");
+              "Formats of images taken, or all. Others are refused "
+              "unread. TIFF, AVIF and HEIC are off by default");
   flags->Size("image_cache_bytes", 0, kMaxInt64,
               &out->embedder.image_cache_bytes,
               "Memory for vectors of images sent before; 0: none. An image "
@@ -151,12 +161,18 @@ void DeclareLimits(Flags* flags, ServerOptions* out) {
                  "Templates of one build");
   flags->Integer("max_prompts", 1, kMaxInt, &out->build.max_prompts,
                  "Prompts of one build");
+  flags->Integer("max_examples", 0, kMaxInt, &out->build.max_examples,
+                 "Example images and embeddings of one build. 0: none are "
+                 "taken");
   flags->Size("max_text_bytes", 1, kMaxInt64, &out->build.max_text_bytes,
               "Size of one class name, template, prompt or text");
   flags->Integer("max_batch_items", 1, kMaxInt, &out->max_batch_items,
-                 "Items of one EmbedImages or EmbedTexts call");
+                 "Items of one ClassifyBatch, EmbedImages or EmbedTexts call");
+  flags->Integer("max_inline_prompts", 0, kMaxInt, &out->max_inline_prompts,
+                 "Prompts and examples of a classifier within a Classify call. "
+                 "0: none is taken");
   flags->Integer("max_weight_sets", 1, kMaxInt, &out->max_weight_sets,
-                 "Weight sets of one Classify call");
+                 "Weight sets of one Classify or ClassifyBatch call");
   flags->Integer("max_top_k", 1, kMaxInt, &out->max_top_k,
                  "Predictions of one weight set in one answer. "
                  "return_probabilities gives all classes");
@@ -169,10 +185,10 @@ void DeclareLimits(Flags* flags, ServerOptions* out) {
 void DeclareRunning(Flags* flags, Options* out) {
   ServerOptions* server = &out->server;
   flags->Topic("Health, connections and shutdown");
-  flags->Time("watchdog_timeout", absl::Seconds(1), kDay,
-              &server->watchdog_timeout,
-              "How long the device may finish nothing before health turns. A "
-              "canary image waits meanwhile");
+  flags->Time(
+      "watchdog_timeout", absl::Seconds(1), kDay, &server->watchdog_timeout,
+      "Time without a finished batch until health turns NOT_SERVING. A canary "
+      "image waits meanwhile");
   flags->Time("client_patience", absl::Seconds(1), kDay,
               &server->client_patience,
               "How long a call may wait for its stalled client. Then it is "
@@ -194,6 +210,14 @@ void DeclareRunning(Flags* flags, Options* out) {
                 "Format of the log on standard error");
   flags->Choice("log_level", {"debug", "info", "warn", "error"},
                 &out->log_level, "Least severe level that is logged");
+  flags->Topic("Tracing");
+  flags->Text(
+      "otlp_endpoint", "URL", &server->tracing.otlp_endpoint,
+      "OpenTelemetry collector that takes spans, OTLP over gRPC. "
+      "http://HOST:PORT, or https:// for TLS; empty: no spans are made");
+  flags->Fraction("trace_sample_ratio", &server->tracing.sample_ratio,
+                  "Share of the calls without a traceparent that are traced. "
+                  "Others are if their callers are");
 }
 
 void DeclareProgram(Flags* flags, FlagExtras* out) {
@@ -220,7 +244,7 @@ void DeclareProgram(Flags* flags, FlagExtras* out) {
 
 void DeclareFlags(Flags* flags, Options* options, FlagExtras* extras) {
   DeclareModel(flags, options);
-  DeclareAddresses(flags, options);
+  DeclareAddresses(flags, options, extras);
   DeclareStores(flags, &options->server, extras);
   DeclareImages(flags, &options->server, extras);
   DeclareLimits(flags, &options->server);

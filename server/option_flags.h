@@ -1,5 +1,4 @@
 // The table of the server's flags: a line each, with the option that it sets.
-// Thread rule: a free function, plain values.
 #ifndef ZEROSHOT_SERVER_OPTION_FLAGS_H_
 #define ZEROSHOT_SERVER_OPTION_FLAGS_H_
 
@@ -15,7 +14,8 @@ namespace zeroshot::server {
 // What is set otherwise than by a field of Options.
 struct FlagExtras {
   std::string flagfile;
-  std::string image_formats = clip::ImageFormats().List();
+  std::string image_formats = clip::ImageFormats::OnByDefault().List();
+  std::string http_cors_origins;
   std::string redis_url;
   stores::RedisOptions redis;  // ca_file and timeout
   bool check = false, help = false, version = false;

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -58,14 +60,35 @@ absl::Status CheckSecurity(const Flags& flags, const ServerOptions& options) {
     return flags.NotAllowed("tls_client_ca",
                             "used with --tls_cert and --tls_key");
   }
-  if (!tls && !security.auth_tokens.empty() && !IsLoopback(options.listen)) {
+  if (tls || security.auth_tokens.empty()) return absl::OkStatus();
+  for (const auto& [flag, address] :
+       {std::pair("listen", options.listen),
+        std::pair("http_listen", options.http_listen)}) {
+    if (address.empty() || IsLoopback(address)) continue;
     return flags.NotAllowed(
         "auth_tokens",
         absl::StrCat("used with --tls_cert and --tls_key, or with a loopback "
-                     "address for --listen=",
-                     options.listen,
-                     ": else tokens could be read on their "
-                     "way"));
+                     "address for --",
+                     flag, "=", address,
+                     ": else tokens could be read on their way"));
+  }
+  return absl::OkStatus();
+}
+
+// An origin is a scheme and a host, and a port where it is not the scheme's.
+absl::Status ReadOrigins(const Flags& flags, const FlagExtras& extras,
+                         ServerOptions* out) {
+  for (absl::string_view origin :
+       absl::StrSplit(extras.http_cors_origins, ',', absl::SkipWhitespace())) {
+    origin = absl::StripAsciiWhitespace(origin);
+    const size_t scheme = origin.find("://");
+    if (origin != "*" && (scheme == origin.npos ||
+                          origin.find('/', scheme + 3) != origin.npos)) {
+      return flags.NotAllowed("http_cors_origins",
+                              "origins such as https://app.example or "
+                              "http://localhost:3000, or *");
+    }
+    out->http_cors_origins.emplace_back(origin);
   }
   return absl::OkStatus();
 }
@@ -88,6 +111,26 @@ absl::Status ReadRedis(const Flags& flags, const FlagExtras& extras,
   redis->ca_file = extras.redis.ca_file;
   out->redis = *std::move(redis);
   return absl::OkStatus();
+}
+
+absl::Status CheckTracing(const Flags& flags, const TracingOptions& options) {
+  absl::string_view address = options.otlp_endpoint;
+  if (address.empty()) return absl::OkStatus();
+  const bool has_scheme = absl::ConsumePrefix(&address, "http://") ||
+                          absl::ConsumePrefix(&address, "https://");
+  const auto parsed = base::ParseHostPort(address);
+  if (!has_scheme || !parsed.has_value() || parsed->port == 0) {
+    return flags.NotAllowed("otlp_endpoint",
+                            "http://HOST:PORT or https://HOST:PORT of a "
+                            "collector that takes OTLP over gRPC, such as "
+                            "http://localhost:4317");
+  }
+  if (CanTrace()) return absl::OkStatus();
+  return flags.Wrong(
+      "otlp_endpoint",
+      ": this zeroshot_server was built without OpenTelemetry. "
+      "Build it where opentelemetry-cpp-dev is installed (Debian "
+      "13 has it), or start it without the flag");
 }
 
 absl::Status CheckLimits(const Flags& flags, const ServerOptions& options) {
@@ -134,11 +177,17 @@ absl::Status Finish(const Flags& flags, const FlagExtras& extras,
   if (!out->metrics_listen.empty()) {
     status.Update(CheckListen(flags, "metrics_listen", out->metrics_listen));
   }
+  if (!out->server.http_listen.empty()) {
+    status.Update(CheckListen(flags, "http_listen", out->server.http_listen));
+  }
+  out->http_asked_for = flags.IsSet("http_listen");
+  status.Update(ReadOrigins(flags, extras, &out->server));
   out->metrics_asked_for = flags.IsSet("metrics_listen");
   out->max_inflight_asked_for = flags.IsSet("max_inflight");
   status.Update(CheckDevice(flags, out->tower.device));
   status.Update(CheckSecurity(flags, out->server));
   status.Update(ReadRedis(flags, extras, &out->server));
+  status.Update(CheckTracing(flags, out->server.tracing));
   status.Update(CheckLimits(flags, out->server));
   status.Update(ReadImageFormats(flags, extras, &out->server));
   out->tower.max_batch = out->server.embedder.max_batch;

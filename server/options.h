@@ -14,6 +14,7 @@
 #include "clip/model.h"
 #include "server/flags.h"
 #include "server/gpu_monitor.h"
+#include "server/tracing.h"
 #include "stores/redis_client.h"
 #include "stores/redis_store.h"
 #include "zeroshot/classifier_spec.h"
@@ -34,9 +35,12 @@ struct SecurityOptions {
 // What the running server goes by. Limits are told to clients by GetModel.
 struct ServerOptions {
   std::string listen = "127.0.0.1:50051";  // HOST:PORT; port 0: any free one
+  std::string http_listen;  // HOST:PORT of HTTP, as above; empty: none
+  std::vector<std::string> http_cors_origins;  // whose pages may call; "*": all
   int max_inflight = 128;               // images and EmbedTexts calls at once
   int max_builds = 4;                   // builds at once
-  int max_batch_items = 64;             // items of one Embed call
+  int max_batch_items = 64;             // of one ClassifyBatch or Embed call
+  int64_t max_inline_prompts = 10'000;  // of a Classify call's `classifier`
   int max_weight_sets = 32;             // weight sets of one Classify call
   int max_top_k = 1000;                 // predictions of one weight set
   int64_t max_answer_bytes = 16 << 20;  // of one Classify or GetWeightSet call
@@ -50,8 +54,8 @@ struct ServerOptions {
   std::string store_key_file;  // signs what disk and Redis hold; empty: none
   stores::RedisStoreOptions redis_store;
   absl::Duration watchdog_timeout = absl::Seconds(30);  // see server/watchdog.h
-  // Of the picture that is tried before any call is taken; no flag.
-  absl::Duration first_picture_timeout = absl::Minutes(5);
+  // Of the image that is tried before any call is taken; no flag.
+  absl::Duration first_image_timeout = absl::Minutes(5);
   int64_t receive_memory_bytes = 256 << 20;  // of requests on their way
   int max_streams = 256;                     // of one connection, at once
   absl::Duration client_patience = absl::Seconds(30);  // see stalled_calls.h
@@ -59,6 +63,7 @@ struct ServerOptions {
   absl::Duration max_connection_age = absl::ZeroDuration();  // 0: for ever
   GpuMonitor::Options gpu_monitor;
   SecurityOptions security;
+  TracingOptions tracing;
   EmbedderOptions embedder;
   BuildLimits build;
 };
@@ -67,11 +72,15 @@ enum class LogFormat { kText, kJson };
 enum class LogLevel { kDebug, kInfo, kWarn, kError };
 
 struct Options {
+  Options() { server.http_listen = "127.0.0.1:8080"; }
+
   std::string model = "demo";                     // path of the checkpoint
   std::string metrics_listen = "127.0.0.1:9464";  // HOST:PORT; empty: no page
   // Whether that was asked for. The default one is done without if its port is
   // in use.
   bool metrics_asked_for = false;
+  // Likewise of http_listen.
+  bool http_asked_for = false;
   bool max_inflight_asked_for = false;  // else see InflightFor
   clip::ModelOptions tower;
   ServerOptions server;
@@ -83,7 +92,7 @@ struct Options {
 
 // --max_inflight where it is not given, on devices of these names ("cpu",
 // "cuda:0"): enough that each GPU has a batch to compute, one that waits, and
-// one whose pictures are decoded.
+// one whose images are decoded.
 int InflightFor(const Options& options,
                 const std::vector<std::string>& devices);
 

@@ -1,6 +1,5 @@
 // Whether a server of ours is served: connections are not just taken by the
 // system but answered, and calls find a thread.
-// Thread rule: free functions without state; call them from any thread.
 #ifndef ZEROSHOT_SERVER_PORT_PROBE_H_
 #define ZEROSHOT_SERVER_PORT_PROBE_H_
 

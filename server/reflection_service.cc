@@ -48,7 +48,8 @@ enum Response {
 
 constexpr absl::string_view kServices[] = {
     "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
-    "grpc.reflection.v1alpha.ServerReflection", "zeroshot.v1.ZeroShot"};
+    "grpc.reflection.v1alpha.ServerReflection",
+    "inference.GRPCInferenceService", "zeroshot.v1.ZeroShot"};
 
 constexpr const char* kPaths[] = {
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",

@@ -1,7 +1,8 @@
 // What a request may be made of, looked at while it is still bytes.
 //
 // Two bytes on the wire, an empty item of a list, are up to a hundred in
-// memory: a message is counted before it is parsed.
+// memory: a message is counted before it is parsed. So are its texts looked at,
+// because protobuf writes a line to standard error for each that is not UTF-8.
 #ifndef ZEROSHOT_SERVER_REQUEST_LIMITS_H_
 #define ZEROSHOT_SERVER_REQUEST_LIMITS_H_
 
@@ -26,8 +27,17 @@ class RequestLimits {
   // Fields of one request that this server does not know: newer clients send a
   // few.
   static constexpr int64_t kMaxUnknownFields = 1'000;
+  // Of the inference protocol: inputs, outputs, parameters and dimensions of
+  // one request, of each in all of it; and whole numbers, of which one byte on
+  // the wire is up to eight in memory.
+  static constexpr int64_t kMaxTensorItems = 64;
+  static constexpr int64_t kMaxNumbers = 1 << 20;
 
   explicit RequestLimits(const ServerOptions& options);
+
+  // How many items the list may have, in a message of its own. A list without
+  // a limit of its own is short in every request that is meant.
+  int64_t MostItems(const google::protobuf::FieldDescriptor* field) const;
 
   // Parses `bytes`, which are empty afterwards, unless they are over a limit.
   // InvalidArgument: they are, or are no such message.
@@ -37,10 +47,17 @@ class RequestLimits {
  private:
   struct Limit {
     int64_t most;
-    std::string flag;  // that sets it
+    std::string flag;  // that sets it; empty: none
   };
 
-  std::map<const google::protobuf::FieldDescriptor*, Limit> limits_;
+  // Of inference.ModelInferRequest.
+  void LimitTensors(const Limit& batch);
+
+  using Limits = std::map<const google::protobuf::FieldDescriptor*, Limit>;
+
+  Limits limits_;
+  // Of a classifier within another request, where they are less.
+  Limits inline_limits_;
 };
 
 }  // namespace zeroshot::server

@@ -13,7 +13,7 @@
 #include "absl/time/time.h"
 #include "base/error_info.h"
 #include "server/options.h"
-#include "zeroshot/door.h"
+#include "zeroshot/admission.h"
 
 namespace zeroshot::server {
 

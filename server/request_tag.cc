@@ -61,13 +61,28 @@ std::string NewId() {
 
 }  // namespace
 
+TraceIds RequestTag::trace() const {
+  if (traceparent.empty()) return {};
+  return {traceparent.substr(3, 32), traceparent.substr(36, 16)};
+}
+
+bool RequestTag::sampled() const {
+  // The last bit of the flags, two hexadecimal digits.
+  constexpr size_t kLastDigit = 54;
+  if (traceparent.empty()) return false;
+  return std::string("13579bdf").find(traceparent[kLastDigit]) !=
+         std::string::npos;
+}
+
 RequestTag TagOf(
     const std::multimap<grpc::string_ref, grpc::string_ref>& metadata) {
+  return TagOf(Value(metadata, "x-request-id"), Value(metadata, "traceparent"));
+}
+
+RequestTag TagOf(absl::string_view request_id, absl::string_view traceparent) {
   RequestTag tag;
-  const absl::string_view id = Value(metadata, "x-request-id");
-  tag.id = IsId(id) ? std::string(id) : NewId();
-  const absl::string_view trace = Value(metadata, "traceparent");
-  if (IsTraceparent(trace)) tag.traceparent = std::string(trace);
+  tag.id = IsId(request_id) ? std::string(request_id) : NewId();
+  if (IsTraceparent(traceparent)) tag.traceparent = std::string(traceparent);
   return tag;
 }
 

@@ -18,13 +18,14 @@
 #include "base/monotonic.h"
 #include "server/authorizer.h"
 #include "server/credentials.h"
+#include "server/http/front.h"
 #include "server/log.h"
 #include "server/port_probe.h"
 
 namespace zeroshot::server {
 namespace {
 
-// Threads beyond those that the doors let in: pollers, calls that a door
+// Threads beyond those that admission lets in: pollers, calls that it
 // refuses or that need none.
 constexpr int kThreadHeadroom = 64;
 
@@ -87,9 +88,13 @@ Server::Server(const ServerOptions& options, std::unique_ptr<Tokens> tokens,
                std::unique_ptr<Stores> stores)
     : options_(options),
       tokens_(std::move(tokens)),
+      tracer_(StartTracer(options.tracing)),
       stores_(std::move(stores)),
-      calls_(tokens_.get(), &metrics_, options.client_patience),
-      service_(options, &calls_, &metrics_) {}
+      calls_(tokens_.get(), &metrics_, tracer_.get(), options.client_patience),
+      service_(options, &calls_, &metrics_),
+      inference_(
+          options, &service_, &calls_, [this] { return Live(); },
+          [this] { return Ready(); }) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const ServerOptions& options, std::function<void()> on_broken) {
@@ -111,13 +116,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   if (!credentials.ok()) return credentials.status();
 
   // gRPC refuses calls when its threads are used up, without saying when to
-  // try again: our doors must be the narrower ones.
+  // try again: our admission must be the narrower one.
   grpc::ResourceQuota quota("zeroshot");
   quota.SetMaxThreads(options.max_inflight + options.max_builds +
                       Service::kMaxWaitingBuilds + Service::kMaxTransfers +
-                      kThreadHeadroom);
-  // Requests that are sent slowly and never end would fill the memory.
-  quota.Resize(static_cast<size_t>(RequestMemory::HalfOf(options)));
+                      Service::kMaxScoringCalls + kThreadHeadroom);
+  // Requests that are sent slowly and never end would fill the memory. HTTP has
+  // a part of it.
+  quota.Resize(static_cast<size_t>(
+      RequestMemory::HalfOf(options) -
+      (options.http_listen.empty() ? 0 : http::Api::BodyMemoryOf(options))));
   grpc::ServerBuilder builder;
   builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_request_bytes));
@@ -139,6 +147,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   }
   builder.AddListeningPort(options.listen, *credentials, &server->port_);
   builder.RegisterService(&server->service_);
+  builder.RegisterService(&server->inference_);
   builder.RegisterService(&server->health_);
   builder.RegisterService(&server->reflection_);
   const HeldGrpcErrors errors;
@@ -161,6 +170,20 @@ Server::~Server() {
   if (grpc_ != nullptr) Drain(absl::ZeroDuration(), absl::ZeroDuration());
 }
 
+absl::Status Server::ListenHttp() {
+  if (options_.http_listen.empty()) return absl::OkStatus();
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);  // our own answers
+  auto front =
+      http::Front::Start(options_, grpc_->InProcessChannel(arguments),
+                         tokens_.get(), &calls_, &metrics_, status_source());
+  if (!front.ok()) return front.status();
+  http_ = *std::move(front);
+  return absl::OkStatus();
+}
+
+int Server::http_port() const { return http_ == nullptr ? 0 : http_->port(); }
+
 absl::Status Server::Live() {
   base::MutexLock lock(&mu_);
   return devices_.ok() ? verdict_ : devices_;
@@ -181,13 +204,17 @@ void Server::ReloadFiles(bool anyway) {
   // The token file is looked at by a thread of its own.
   if (tokens_ != nullptr && anyway) (void)tokens_->ReadAgain();
   if (certificate_ == nullptr) return;
+  const int loads = certificate_->loads();
+  const bool good = certificate_->Look(anyway).ok();
+  if (http_ != nullptr && certificate_->loads() != loads) {
+    (void)http_->ReloadCertificate();  // of files that were just found good
+  }
   // The log has the details; the page of /readyz names no files.
   const absl::Status status =
-      certificate_->Look(anyway).ok()
-          ? absl::OkStatus()
-          : absl::UnavailableError(
-                "--tls_cert and --tls_key do not fit, so that new connections "
-                "fail");
+      good ? absl::OkStatus()
+           : absl::UnavailableError(
+                 "--tls_cert and --tls_key do not fit, so that new connections "
+                 "fail");
   {
     base::MutexLock lock(&mu_);
     if (files_.ok() == status.ok()) return;
@@ -214,7 +241,8 @@ void Server::DeviceLost(const clip::Model& model,
     devices_ = absl::UnavailableError(absl::StrCat(
         "no device is left: all of ", model.info().device, " are lost"));
   }
-  spdlog::error("no device is left: the server ends, to be started anew");
+  spdlog::error(
+      "no device is left: the server ends, so that it is started again");
   // Before Drain, which others may take their time to call.
   UpdateHealth();
   if (on_broken_) on_broken_();
@@ -224,7 +252,22 @@ void Server::Serve(std::unique_ptr<clip::Model> model) {
   if (Prepare(std::move(model)).ok()) Open();
 }
 
+bool Server::IsProbedWell() {
+  const absl::Duration patience =
+      std::min(kPortPatience, options_.watchdog_timeout);
+  const std::string address =
+      base::HostPortText({base::ParseHostPort(options_.listen)->host, port_});
+  base::MutexLock lock(&probe_mu_);
+  if (inside_ == nullptr) return true;  // the server is about to shut down
+  return IsServed(address, !options_.security.tls_cert.empty(), patience) &&
+         HasThreads(inside_, patience);
+}
+
 absl::Status Server::Prepare(std::unique_ptr<clip::Model> model) {
+  {
+    base::MutexLock lock(&probe_mu_);
+    inside_ = grpc_->InProcessChannel(grpc::ChannelArguments());
+  }
   model->SetOnDeviceLost(
       [this, lost = model.get()](const clip::LostDevice& device) {
         DeviceLost(*lost, device);
@@ -236,14 +279,8 @@ absl::Status Server::Prepare(std::unique_ptr<clip::Model> model) {
       Watchdog::Options{
           .timeout = options_.watchdog_timeout,
           .interval = std::min(kWatchInterval, options_.watchdog_timeout / 4),
-          .first_timeout = options_.first_picture_timeout},
-      [address = base::HostPortText(
-           {base::ParseHostPort(options_.listen)->host, port_}),
-       tls = !options_.security.tls_cert.empty(),
-       inside = grpc_->InProcessChannel(grpc::ChannelArguments()),
-       patience = std::min(kPortPatience, options_.watchdog_timeout)] {
-        return IsServed(address, tls, patience) && HasThreads(inside, patience);
-      },
+          .first_timeout = options_.first_image_timeout},
+      [this] { return IsProbedWell(); },
       [this](const absl::Status& verdict) {
         {
           base::MutexLock lock(&mu_);
@@ -259,8 +296,8 @@ absl::Status Server::Prepare(std::unique_ptr<clip::Model> model) {
       });
   if (watchdog_->first_came_back()) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat(
-      "the device did not finish a first picture within ",
-      absl::FormatDuration(options_.first_picture_timeout), ": it hangs"));
+      "the device did not finish a first image within ",
+      absl::FormatDuration(options_.first_image_timeout), ": it hangs"));
 }
 
 void Server::Open() {
@@ -299,13 +336,21 @@ int Server::Drain(absl::Duration grace, absl::Duration timeout) {
     draining_ = true;
   }
   UpdateHealth();
+  if (http_ != nullptr) http_->Drain();
   absl::SleepFor(grace);
   calls_.Close();
   const int cut_off = calls_.WaitUntilIdle(base::MonotonicNow() + timeout);
+  const absl::Duration flush = cut_off == 0 ? kFlushTime : absl::ZeroDuration();
+  if (http_ != nullptr) http_->Stop(flush);
+  {
+    // A call that begins on an in-process channel whose server shuts down ends
+    // the process (gRPC 1.51).
+    base::MutexLock lock(&probe_mu_);
+    inside_.reset();
+  }
   // gRPC's own Shutdown would wait for health watches too, which never end by
   // themselves: only our calls get the whole timeout.
-  grpc_->Shutdown(absl::ToChronoTime(
-      absl::Now() + (cut_off == 0 ? kFlushTime : absl::ZeroDuration())));
+  grpc_->Shutdown(absl::ToChronoTime(absl::Now() + flush));
   grpc_->Wait();
   watchdog_.reset();
   return cut_off;

@@ -1,4 +1,5 @@
-// The gRPC server: one port, the ZeroShot service, health and reflection.
+// The server: the gRPC port with the ZeroShot service, health and reflection,
+// and HTTP beside it.
 #ifndef ZEROSHOT_SERVER_SERVER_H_
 #define ZEROSHOT_SERVER_SERVER_H_
 
@@ -15,6 +16,7 @@
 #include "server/credentials.h"
 #include "server/engine.h"
 #include "server/health_service.h"
+#include "server/inference/inference_service.h"
 #include "server/metrics.h"
 #include "server/options.h"
 #include "server/reflection_service.h"
@@ -22,9 +24,13 @@
 #include "server/status_page.h"
 #include "server/stores.h"
 #include "server/tokens.h"
+#include "server/tracing.h"
 #include "server/watchdog.h"
 
 namespace zeroshot::server {
+namespace http {
+class Front;  // server/http/front.h
+}  // namespace http
 
 // Health (grpc.health.v1) of "" and of "zeroshot.v1.ZeroShot" is NOT_SERVING
 // from Start to Serve, from Drain on, while the watchdog finds something wrong
@@ -48,7 +54,10 @@ class Server {
   // Drains without waiting, unless Drain was called.
   ~Server();
 
-  // Tries `model`, loaded and warmed up, on a first picture. Unavailable: it
+  // Opens --http_listen, if there is one. Errors: as of Start.
+  absl::Status ListenHttp();
+
+  // Tries `model`, loaded and warmed up, on a first image. Unavailable: it
   // does not come back, the device hangs. Then the process must end without
   // waiting for anything of this server. REQUIRES: called once.
   absl::Status Prepare(std::unique_ptr<clip::Model> model);
@@ -61,6 +70,9 @@ class Server {
 
   // The port that is listened on.
   int port() const { return port_; }
+
+  // The port of HTTP; 0: none.
+  int http_port() const;
 
   // Takes tokens from their file and looks at the certificate's files again if
   // they have changed, or `anyway`, and logs what came of it. While new
@@ -88,6 +100,8 @@ class Server {
   absl::Status Live();
   // OK while calls should be sent here.
   absl::Status Ready();
+  // Whether the port answers, and calls find threads; the watchdog asks.
+  bool IsProbedWell();
   // Tells grpc.health.v1 what Ready says.
   void UpdateHealth();
 
@@ -101,14 +115,20 @@ class Server {
   std::function<void()> on_broken_;
   Metrics metrics_;
   const std::unique_ptr<Tokens> tokens_;           // null: anyone may call
+  std::unique_ptr<Tracer> tracer_;                 // null: no spans are made
   std::unique_ptr<CertificateFiles> certificate_;  // null: plain text
   const std::unique_ptr<Stores> stores_;
   std::unique_ptr<Engine> engine_;
   Calls calls_;
   Service service_;
+  InferenceService inference_;
   HealthService health_;
   ReflectionService reflection_;
   std::unique_ptr<grpc::Server> grpc_;  // goes before what it calls
+  std::unique_ptr<http::Front> http_;   // null: no HTTP
+  base::Mutex probe_mu_;                // held while the watchdog asks
+  // The watchdog's way in; null: not there yet, or no more.
+  std::shared_ptr<grpc::Channel> inside_ ABSL_GUARDED_BY(probe_mu_);
   int port_ = 0;
   std::unique_ptr<Watchdog> watchdog_;  // first to go
 };

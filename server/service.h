@@ -9,6 +9,9 @@
 #include <grpcpp/support/status.h>
 #include <grpcpp/support/sync_stream.h>
 
+#include <vector>
+
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -19,7 +22,8 @@
 #include "server/options.h"
 #include "server/request_limits.h"
 #include "server/request_memory.h"
-#include "zeroshot/door.h"
+#include "zeroshot/admission.h"
+#include "zeroshot/image_classifier.h"
 #include "zeroshot/v1/zeroshot.pb.h"
 #include "zeroshot/weight_set_builder.h"
 
@@ -35,12 +39,56 @@ class Service final : public grpc::Service {
   // Calls that look at weight sets or the model, or delete a set, at once: some
   // read whole headers. They have threads within the server's headroom.
   static constexpr int kMaxAdminCalls = 16;
+  // Calls that score embeddings, which no device is needed for, at once.
+  static constexpr int kMaxScoringCalls = 16;
 
   // Borrows calls and metrics.
   Service(const ServerOptions& options, Calls* calls, Metrics* metrics);
 
   // What a scrape of the metrics reads, but for `ready`.
   Readings Read();
+
+  // --- for calls of another protocol (server/inference/inference_service.h),
+  // which become these: the same admission, limits and budgets are theirs ---
+
+  // Answers a call of `method`: lets it in, takes memory for its request and
+  // parses it within the limits, then runs `handler`, which may take things out
+  // of the request.
+  template <typename Request>
+  grpc::Status AnswerRequest(
+      const Method& method, grpc::ServerContext* context,
+      const grpc::ByteBuffer* bytes,
+      absl::FunctionRef<absl::Status(const Call&, Request*)> handler) {
+    return calls_->Answer(
+        method, context, [&](const Call& call) -> absl::Status {
+          const auto share = memory_.Take(bytes->Length());
+          if (!share.ok()) return share.status();
+          Request request;
+          // gRPC gives the handler's own bytes as const, and destroys them
+          // afterwards.
+          absl::Status parsed =
+              limits_.Parse(const_cast<grpc::ByteBuffer*>(bytes), &request);
+          return parsed.ok() ? handler(call, &request) : parsed;
+        });
+  }
+
+  // A place for one of the calls that kMaxAdminCalls is about.
+  absl::StatusOr<Admission::Place> AdmitAdmin();
+
+  const RequestLimits& limits() const { return limits_; }
+  RequestMemory& memory() { return memory_; }
+  AnswerBudget& answers() { return answers_; }
+
+  // Handlers within a call that Calls has let in.
+  absl::Status ClassifyBatch(const Call& call,
+                             const v1::ClassifyBatchRequest& request,
+                             v1::ClassifyBatchResponse* response);
+  absl::Status EmbedImages(const Call& call,
+                           const v1::EmbedImagesRequest& request,
+                           v1::EmbedImagesResponse* response);
+  absl::Status EmbedTexts(const Call& call,
+                          const v1::EmbedTextsRequest& request,
+                          v1::EmbedTextsResponse* response);
 
  private:
   // The handlers: each answers one call that Calls has let in.
@@ -67,12 +115,15 @@ class Service final : public grpc::Service {
   absl::Status ImportWeightSet(const Call& call,
                                grpc::ServerReader<grpc::ByteBuffer>* reader,
                                v1::ImportWeightSetResponse* response);
-  absl::Status EmbedImages(const Call& call,
-                           const v1::EmbedImagesRequest& request,
-                           v1::EmbedImagesResponse* response);
-  absl::Status EmbedTexts(const Call& call,
-                          const v1::EmbedTextsRequest& request,
-                          v1::EmbedTextsResponse* response);
+  absl::Status ListTemplateSets(const Call& call,
+                                const v1::ListTemplateSetsRequest& request,
+                                v1::ListTemplateSetsResponse* response);
+  absl::Status ListClassSets(const Call& call,
+                             const v1::ListClassSetsRequest& request,
+                             v1::ListClassSetsResponse* response);
+  absl::Status GetClassSet(const Call& call,
+                           const v1::GetClassSetRequest& request,
+                           v1::GetClassSetResponse* response);
   absl::Status GetModel(const Call& call, const v1::GetModelRequest& request,
                         v1::GetModelResponse* response);
 
@@ -95,26 +146,49 @@ class Service final : public grpc::Service {
                    absl::Status (Service::*handler)(const Call&, const Request&,
                                                     Out*));
 
-  // A place for a call of Classify or EmbedImages. ResourceExhausted, with a
+  // A place for a call of Classify, ClassifyBatch or EmbedImages, for each of
+  // its images. ResourceExhausted, with a
   // retry delay: too many calls are inside, or those inside will keep the
   // device busy until after this call's deadline.
-  absl::StatusOr<Door::Place> Admit(const Call& call, int images);
+  absl::StatusOr<Admission::Place> Admit(const Call& call, int images);
+  // A place for what Classify or ClassifyBatch has: images, or embeddings.
+  absl::StatusOr<Admission::Place> Admit(const Call& call,
+                                         const ClassifyCall& classify);
 
-  // A place for one of the calls that kMaxAdminCalls is about.
-  absl::StatusOr<Door::Place> AdmitAdmin();
+  // A place for a call that builds, or waits for another's build.
+  absl::StatusOr<Admission::Place> AdmitBuild();
 
   absl::Status Build(const Call& call,
                      const v1::BuildClassifierRequest& request,
                      const WeightSetBuilder::OnProgress& on_progress,
                      v1::BuildClassifierResponse* response);
+  // REQUIRES: AdmitBuild let the call in.
+  absl::StatusOr<BuildResult> RunBuild(
+      const Call& call, const WeightSetBuilder::Named& named,
+      const WeightSetBuilder::OnProgress& on_progress);
+
+  // What Classify and ClassifyBatch have alike: from the request but for its
+  // images to the answers. Fills `classify`, and in the response what the
+  // request's `classifier` became.
+  template <typename Request, typename Response>
+  absl::StatusOr<std::vector<absl::StatusOr<Answer>>> ClassifyImages(
+      const Call& call, const Request& request, ClassifyCall* classify,
+      Response* response);
+  // Finds or builds the weight set of a classifier that stands in a call of
+  // Classify. `place`, of the call's images, is others' while it is built.
+  absl::Status FindOrBuild(const Call& call,
+                           const v1::BuildClassifierRequest& classifier,
+                           ClassifyCall* classify, Admission::Place* place,
+                           v1::BuildClassifierResponse* response);
 
   const ServerOptions options_;
   Calls* const calls_;
   Metrics* const metrics_;
-  Door door_;        // images and EmbedTexts calls
-  Door build_door_;  // build calls, waiting ones included
-  Door transfer_door_;
-  Door admin_door_;
+  Admission admission_;        // images and EmbedTexts calls
+  Admission build_admission_;  // build calls, waiting ones included
+  Admission transfer_admission_;
+  Admission admin_admission_;
+  Admission scoring_admission_;
   const RequestLimits limits_;
   RequestMemory memory_;
   AnswerBudget answers_;

@@ -24,17 +24,9 @@ auto Service::TakeRequest(const Method& method,
                                                            Out*)) {
   return [this, &method, handler](Service*, ServerContext* context,
                                   const ByteBuffer* bytes, Out* out) {
-    return calls_->Answer(
-        method, context, [&](const Call& call) -> absl::Status {
-          const auto share = memory_.Take(bytes->Length());
-          if (!share.ok()) return share.status();
-          Request request;
-          // gRPC gives the handler's own bytes as const, and destroys them
-          // afterwards.
-          absl::Status parsed =
-              limits_.Parse(const_cast<ByteBuffer*>(bytes), &request);
-          if (!parsed.ok()) return parsed;
-          return (this->*handler)(call, request, out);
+    return AnswerRequest<Request>(
+        method, context, bytes, [&](const Call& call, Request* request) {
+          return (this->*handler)(call, *request, out);
         });
   };
 }
@@ -69,12 +61,16 @@ void Service::AddMethods() {
   AddUnary("BuildClassifier", &Service::BuildClassifier);
   AddServerStream("BuildClassifierStream", &Service::BuildClassifierStream);
   AddUnary("Classify", &Service::Classify);
+  AddUnary("ClassifyBatch", &Service::ClassifyBatch);
   AddUnary("GetWeightSet", &Service::GetWeightSet);
   AddUnary("ListWeightSets", &Service::ListWeightSets);
   AddUnary("DeleteWeightSet", &Service::DeleteWeightSet);
   AddServerStream("ExportWeightSet", &Service::ExportWeightSet);
   AddUnary("EmbedImages", &Service::EmbedImages);
   AddUnary("EmbedTexts", &Service::EmbedTexts);
+  AddUnary("ListTemplateSets", &Service::ListTemplateSets);
+  AddUnary("ListClassSets", &Service::ListClassSets);
+  AddUnary("GetClassSet", &Service::GetClassSet);
   AddUnary("GetModel", &Service::GetModel);
   using Import =
       grpc::internal::ClientStreamingHandler<Service, ByteBuffer,

@@ -34,7 +34,7 @@ class StalledCalls {
   // What a waiting call holds.
   enum class Holds {
     kThread,  // one of the threads that all calls need
-    kPlace,   // a place at a door as well, which bounds how many such calls
+    kPlace,   // a place at admission as well, which bounds how many such calls
               // there are: they are never of the crowd
   };
 
@@ -49,7 +49,8 @@ class StalledCalls {
   using Place = std::list<Waiting>::iterator;
 
  public:
-  // `on_ended` is told of each call that was ended, on a thread of this class.
+  // `on_ended` is called for each call that was ended, on a thread of this
+  // class.
   StalledCalls(const Options& options, std::function<void()> on_ended);
   // REQUIRES: no call waits any more.
   ~StalledCalls();

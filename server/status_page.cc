@@ -1,6 +1,5 @@
 #include "server/status_page.h"
 
-#include <netdb.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -8,16 +7,15 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <map>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "base/host_port.h"
 #include "base/monotonic.h"
 #include "base/no_throw.h"
+#include "server/listening_socket.h"
 
 namespace zeroshot::server {
 namespace {
@@ -26,76 +24,15 @@ namespace {
 constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
 // Accepted in a row, before those that are there have their turn.
 constexpr int kAcceptAtOnce = 64;
-constexpr int kBacklog = 511;
 
 constexpr absl::string_view kText = "text/plain; charset=utf-8";
 constexpr absl::string_view kPrometheusText =
     "text/plain; version=0.0.4; charset=utf-8";
 
-int PortOf(int listener) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof(address);
-  getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
-  char port[8] = "0";
-  getnameinfo(reinterpret_cast<sockaddr*>(&address), size, nullptr, 0, port,
-              sizeof(port), NI_NUMERICSERV);
-  return std::atoi(port);
-}
-
-// The peer's address without its port.
-std::string PeerOf(const sockaddr_storage& address, socklen_t size) {
-  char host[NI_MAXHOST] = "";
-  getnameinfo(reinterpret_cast<const sockaddr*>(&address), size, host,
-              sizeof(host), nullptr, 0, NI_NUMERICHOST);
-  return host;
-}
-
-// A socket that listens on one of the host's addresses, or -1.
-int ListenAt(const addrinfo& address) {
-  const int fd =
-      socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  const int on = 1, off = 0;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  if (address.ai_family == AF_INET6) {
-    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-  }
-  if (bind(fd, address.ai_addr, address.ai_addrlen) == 0 &&
-      listen(fd, kBacklog) == 0) {
-    return fd;
-  }
-  close(fd);
-  return -1;
-}
-
-int ListenAt(const std::string& host, int port) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(host.c_str(), absl::StrCat(port).c_str(), &hints, &found) !=
-      0) {
-    return -1;
-  }
-  int listener = -1;
-  for (const addrinfo* a = found; a != nullptr && listener < 0;
-       a = a->ai_next) {
-    listener = ListenAt(*a);
-  }
-  freeaddrinfo(found);
-  return listener;
-}
-
 }  // namespace
 
 bool StatusPage::Listen(const std::string& listen) {
-  const auto address = base::ParseHostPort(listen);
-  if (!address.has_value()) return false;
-  listener_ = ListenAt(address->host, address->port);
-  // Where the system has no IPv6, :: means the addresses that there are.
-  if (listener_ < 0 && base::IsWildcard(address->host)) {
-    listener_ = ListenAt("0.0.0.0", address->port);
-  }
+  listener_ = OpenListeningSocket(listen);
   if (listener_ < 0) return false;
   port_ = PortOf(listener_);
   return true;
@@ -237,9 +174,9 @@ void StatusPage::AcceptAll() {
       return;
     }
     if (connections_.size() >= kMaxConnections) CloseOne();
-    connections_.emplace_back(fd, PeerOf(address, size),
+    connections_.emplace_back(fd, HostOf(address, size),
                               base::MonotonicNow() + max_time_);
-    // Who means it has sent the request by now, and no flood of others comes
+    // A real client has sent its request by now, and no flood of others comes
     // between.
     Read(&connections_.back());
     if (connections_.back().state() == StatusConnection::State::kClosed) {

@@ -234,8 +234,9 @@ absl::StatusOr<std::string> Tokens::Check(absl::string_view authorization,
     return absl::UnauthenticatedError("the token is not known");
   }
   if (std::count(found->may.begin(), found->may.end(), needed) == 0) {
-    return absl::PermissionDeniedError(absl::StrCat(
-        "the token of ", found->name, " does not allow to ", NameOf(needed)));
+    return absl::PermissionDeniedError(
+        absl::StrCat("the token of ", found->name, " lacks the permission ",
+                     NameOf(needed)));
   }
   return found->name;
 }

@@ -1,5 +1,5 @@
 // Bearer tokens and what each may do, from a file that knows only their
-// hashes. One line a token; empty lines and those that begin with # are
+// hashes. One line per token; empty lines and those that begin with # are
 // skipped:
 //
 //   NAME PERMISSIONS SHA256

@@ -3,13 +3,17 @@
 #include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/error_info.h"
 #include "base/monotonic.h"
+#include "base/sha256.h"
 #include "server/wire.h"
+#include "stores/display_name.h"
 #include "stores/stored_set.h"
 #include "zeroshot/weight_set_file.h"
 
@@ -30,7 +34,7 @@ absl::StatusOr<Layout> LayoutOf(v1::MatrixLayout layout) {
     default:
       return base::InvalidField(
           "layout", absl::StrCat("layout is ", static_cast<int>(layout),
-                                 "; known are 0 to 2"));
+                                 "; 0 to 2 is allowed"));
   }
 }
 
@@ -44,7 +48,7 @@ absl::StatusOr<FileFormat> FormatOf(v1::WeightSetFormat format) {
     default:
       return base::InvalidField(
           "format", absl::StrCat("format is ", static_cast<int>(format),
-                                 "; known are 0 to 2"));
+                                 "; 0 to 2 is allowed"));
   }
 }
 
@@ -67,7 +71,7 @@ class LeastRate {
             "the transfer moved ", bytes, " bytes in ",
             absl::FormatDuration(absl::Trunc(took, absl::Milliseconds(100))),
             "; at least ", bytes_per_second_,
-            " bytes a second are needed (--min_transfer_rate)")),
+            " bytes per second are needed (--min_transfer_rate)")),
         base::kClientTooSlow);
   }
 
@@ -79,40 +83,149 @@ class LeastRate {
 
 // What has arrived of a file.
 struct Arrived {
+  bool any_header = false, any_data = false;
+  FileToImport file;            // all but the bytes
+  int64_t expected_bytes = 0;   // 0: not known
+  std::string expected_sha256;  // empty: not known
+  std::string display_name;
   std::string bytes;
-  FileToImport file;        // all but the bytes
+  base::Sha256 sha256;      // of the bytes, if there is one to compare with
   int64_t total_bytes = 0;  // of the file and the class names
-  bool any = false;
 };
+
+absl::Status Damaged(absl::string_view message, absl::string_view expected,
+                     absl::string_view found) {
+  return base::WithReason(
+      absl::DataLossError(message), base::kTransferDamaged,
+      {{"expected", std::string(expected)}, {"found", std::string(found)}});
+}
+
+absl::Status TooLarge(absl::string_view what, const ServerOptions& options) {
+  return base::InvalidField("data",
+                            absl::StrCat(what, " ", options.max_import_bytes,
+                                         " bytes (--max_import_bytes)"));
+}
+
+// The first header.
+absl::Status TakeFirst(const v1::ImportWeightSetHeader& header,
+                       const ServerOptions& options, Arrived* out) {
+  const absl::StatusOr<Layout> layout = LayoutOf(header.layout());
+  if (!layout.ok()) return layout.status();
+  if (header.total_bytes() < 0) {
+    return base::InvalidField(
+        "header.total_bytes",
+        absl::StrCat("header.total_bytes is ", header.total_bytes(),
+                     "; 0 (meaning not known) and more are allowed"));
+  }
+  if (header.total_bytes() > options.max_import_bytes) {
+    return TooLarge(absl::StrCat("header.total_bytes is ", header.total_bytes(),
+                                 "; a file and its class names may have at "
+                                 "most"),
+                    options);
+  }
+  const std::string sha256 = absl::AsciiStrToLower(header.sha256());
+  if (!sha256.empty() &&
+      (sha256.size() != 64 ||
+       !std::all_of(sha256.begin(), sha256.end(), absl::ascii_isxdigit))) {
+    return base::InvalidField(
+        "header.sha256",
+        absl::StrCat("header.sha256 has ", sha256.size(),
+                     " characters; a SHA-256 is 64 hexadecimal digits"));
+  }
+  absl::Status named = stores::CheckDisplayName(header.display_name());
+  if (!named.ok()) return named;
+  out->file.layout = *layout;
+  out->file.model_fingerprint = header.model_fingerprint();
+  out->expected_bytes = header.total_bytes();
+  out->expected_sha256 = sha256;
+  out->display_name = header.display_name();
+  return absl::OkStatus();
+}
+
+absl::Status TakeHeader(v1::ImportWeightSetHeader header,
+                        const ServerOptions& options, Arrived* out) {
+  if (out->any_data) {
+    return base::InvalidField("header", "a header stands behind data");
+  }
+  std::vector<std::string>& names = out->file.class_names;
+  for (std::string& name : *header.mutable_class_names()) {
+    out->total_bytes += name.size() + sizeof(std::string);
+    names.push_back(std::move(name));
+  }
+  header.clear_class_names();
+  if (static_cast<int64_t>(names.size()) > options.build.max_classes) {
+    return base::InvalidField(
+        "header.class_names",
+        absl::StrCat("the headers have ", names.size(),
+                     " class_names and maybe more; at most ",
+                     options.build.max_classes,
+                     " are allowed (--max_classes)"));
+  }
+  if (!out->any_header) {
+    out->any_header = true;
+    return TakeFirst(header, options, out);
+  }
+  if (header.ByteSizeLong() == 0) return absl::OkStatus();
+  return base::InvalidField("header",
+                            "a header behind the first has other fields than "
+                            "class_names");
+}
+
+absl::Status TakeData(const std::string& data, Arrived* out) {
+  out->any_data = true;
+  out->total_bytes += data.size();
+  out->bytes += data;
+  if (!out->expected_sha256.empty()) out->sha256.Update(data);
+  const auto arrived = static_cast<int64_t>(out->bytes.size());
+  if (out->expected_bytes == 0 || arrived <= out->expected_bytes) {
+    return absl::OkStatus();
+  }
+  return Damaged(absl::StrCat("header.total_bytes is ", out->expected_bytes,
+                              "; ", arrived, " bytes and maybe more arrived"),
+                 absl::StrCat(out->expected_bytes), absl::StrCat(arrived));
+}
 
 absl::Status Take(v1::ImportWeightSetRequest piece,
                   const ServerOptions& options, Arrived* out) {
-  if (!out->any) {
-    const absl::StatusOr<Layout> layout = LayoutOf(piece.layout());
-    if (!layout.ok()) return layout.status();
-    out->file.layout = *layout;
-    out->file.model_fingerprint = piece.model_fingerprint();
-    out->any = true;
-  } else if (piece.layout() != 0 || !piece.model_fingerprint().empty()) {
-    return base::InvalidField(
-        piece.layout() != 0 ? "layout" : "model_fingerprint",
-        "layout and model_fingerprint may stand in the first message only");
+  if (!piece.has_header() && !out->any_header) {
+    return base::InvalidField("header",
+                              "the first message has no header; it may be "
+                              "empty but must be there");
   }
-  out->total_bytes += piece.data().size();
-  for (const std::string& name : piece.class_names()) {
-    out->total_bytes += name.size() + sizeof(std::string);
+  absl::Status taken;
+  switch (piece.piece_case()) {
+    case v1::ImportWeightSetRequest::kHeader:
+      taken = TakeHeader(std::move(*piece.mutable_header()), options, out);
+      break;
+    case v1::ImportWeightSetRequest::kData:
+      taken = TakeData(piece.data(), out);
+      break;
+    default:
+      return base::InvalidField("data",
+                                "a message has neither header nor data");
   }
-  if (out->total_bytes > options.max_import_bytes) {
-    return base::InvalidField(
-        "data",
-        absl::StrCat("the file and its class names have more than ",
-                     options.max_import_bytes, " bytes (--max_import_bytes)"));
+  if (taken.ok() && out->total_bytes > options.max_import_bytes) {
+    return TooLarge("the file and its class names have more than", options);
   }
-  out->bytes += piece.data();
-  for (std::string& name : *piece.mutable_class_names()) {
-    out->file.class_names.push_back(std::move(name));
+  return taken;
+}
+
+// Whether what has arrived is what the header says.
+absl::Status CheckWhole(Arrived* arrived) {
+  const auto bytes = static_cast<int64_t>(arrived->bytes.size());
+  if (arrived->expected_bytes != 0 && bytes != arrived->expected_bytes) {
+    return Damaged(
+        absl::StrCat("header.total_bytes is ", arrived->expected_bytes, "; ",
+                     bytes, " bytes arrived"),
+        absl::StrCat(arrived->expected_bytes), absl::StrCat(bytes));
   }
-  return absl::OkStatus();
+  if (arrived->expected_sha256.empty()) return absl::OkStatus();
+  const std::string sha256 = arrived->sha256.HexDigest();
+  if (sha256 == arrived->expected_sha256) return absl::OkStatus();
+  return Damaged(
+      absl::StrCat("header.sha256 is ", arrived->expected_sha256, "; the ",
+                   bytes, " bytes that arrived have ", sha256),
+      arrived->expected_sha256, sha256);
 }
 
 }  // namespace
@@ -178,6 +291,12 @@ absl::Status ImportWeightSet(
   }
   // A stream that broke ends like one that is complete.
   if (absl::Status left = call.caller.StillWaiting(); !left.ok()) return left;
+  if (!arrived.any_header) {
+    return base::InvalidField("header",
+                              "no message was sent; the first must "
+                              "have a header");
+  }
+  if (absl::Status whole = CheckWhole(&arrived); !whole.ok()) return whole;
   arrived.file.bytes = arrived.bytes;
   absl::StatusOr<ImportedSet> imported =
       ReadWeightSetFile(arrived.file, call.engine.model->info(), options.build);
@@ -185,12 +304,20 @@ absl::Status ImportWeightSet(
     return base::WithReason(imported.status(), base::kInvalidFile);
   }
   if (!imported.ok()) return imported.status();
-  arrived = {};  // storing takes memory of its own
+  // Storing takes memory of its own.
+  std::string().swap(arrived.bytes);
+  arrived.file = {};
   response->set_cached(call.engine.store.Get(imported->set->id).ok());
   // One that was found too: a tier that lost it gets it again.
   absl::Status stored = call.engine.store.Put(imported->set);
   if (!stored.ok()) return stored;
-  ToProto(stores::SummaryOf(*imported->set), response->mutable_weight_set());
+  stores::TieredStore& store = call.engine.store;
+  const std::string& id = imported->set->id;
+  if (!arrived.display_name.empty()) {
+    (void)stores::GiveDisplayName(&store, id, arrived.display_name);
+  }
+  Describe(&store, stores::SummaryOf(*imported->set),
+           response->mutable_weight_set());
   response->mutable_warnings()->Assign(imported->warnings.begin(),
                                        imported->warnings.end());
   return absl::OkStatus();

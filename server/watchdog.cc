@@ -59,10 +59,10 @@ Watchdog::Watchdog(Embedder* embedder, const Options& options,
       on_verdict_(std::move(on_verdict)),
       on_deaf_(std::move(on_deaf)) {
   // On a thread of its own: what a device has begun cannot be taken back.
-  let_go_ = base::MonotonicNow();
+  canary_began_ = base::MonotonicNow();
   patience_ = options_.first_timeout;
   canary_ = std::async(std::launch::async,
-                       [this] { return FlyCanary(absl::InfiniteDuration()); });
+                       [this] { return RunCanary(absl::InfiniteDuration()); });
   first_came_back_ =
       canary_.wait_for(absl::ToChronoNanoseconds(options_.first_timeout)) ==
       std::future_status::ready;
@@ -79,7 +79,7 @@ Watchdog::~Watchdog() {
   thread_.join();
 }
 
-absl::StatusOr<Watchdog::Rows> Watchdog::FlyCanary(absl::Duration patience) {
+absl::StatusOr<Watchdog::Rows> Watchdog::RunCanary(absl::Duration patience) {
   base::Caller caller;
   caller.deadline = base::MonotonicNow() + patience;
   const absl::string_view image(reinterpret_cast<const char*>(kCanary),
@@ -123,13 +123,13 @@ void Watchdog::LookAtTower() {
   const absl::Time now = base::MonotonicNow();
   LookForStuckBatch(now);
   if (!canary_.valid()) {
-    if (now - let_go_ < options_.timeout / 2) return;
-    let_go_ = now;
+    if (now - canary_began_ < options_.timeout / 2) return;
+    canary_began_ = now;
     patience_ = Patience();
     batches_before_ = embedder_->latency().batches();
     try {
       canary_ = std::async(std::launch::async,
-                           [this] { return FlyCanary(patience_); });
+                           [this] { return RunCanary(patience_); });
     } catch (const std::system_error&) {
       // No thread is to be had: the next one has half a timeout to find one.
     }
@@ -140,12 +140,12 @@ void Watchdog::LookAtTower() {
   if (back) {
     const absl::StatusOr<Rows> rows = canary_.get();
     if (!absl::IsDeadlineExceeded(rows.status())) return Judge(rows);
-  } else if (now - let_go_ < patience_) {
+  } else if (now - canary_began_ < patience_) {
     return;
   }
   // A long queue is no fault; a device that finishes nothing is one.
   if (embedder_->latency().batches() == batches_before_)
-    ReportStuck(now - let_go_);
+    ReportStuck(now - canary_began_);
 }
 
 absl::Duration Watchdog::Patience() {

@@ -1,6 +1,6 @@
-// Looks whether the server still does what it says: a canary, an image and a
-// text, goes through the real towers now and then and must come back right and
-// in time, and the own port must answer.
+// Checks that the server still works: a canary, an image and a text, goes
+// through the real towers now and then and must come back right and in time,
+// and the server's own port must answer.
 #ifndef ZEROSHOT_SERVER_WATCHDOG_H_
 #define ZEROSHOT_SERVER_WATCHDOG_H_
 
@@ -34,7 +34,7 @@ class Watchdog {
 
   // Runs the first canary, whose row those after it must come close to.
   // Borrows embedder. `is_served` says whether the own port answers.
-  // `on_verdict` is told of each change: OK, or what is wrong with the tower.
+  // `on_verdict` is called at each change: OK, or what is wrong with the tower.
   // `on_deaf` is told once that the port was silent several times in a row.
   Watchdog(Embedder* embedder, const Options& options,
            std::function<bool()> is_served,
@@ -56,9 +56,9 @@ class Watchdog {
 
   // What both towers make of the canary, an image and a text. DeadlineExceeded:
   // it did not come back in time.
-  absl::StatusOr<Rows> FlyCanary(absl::Duration patience);
+  absl::StatusOr<Rows> RunCanary(absl::Duration patience);
 
-  // Lets one go when it is time and judges the one that is on its way.
+  // Starts a canary when it is time, and judges the one that is on its way.
   void LookAtTower();
   void Judge(const absl::StatusOr<Rows>& rows);
   absl::Duration Patience();
@@ -82,9 +82,9 @@ class Watchdog {
   absl::Status verdict_;
   bool stuck_ = false;                        // a batch is
   std::future<absl::StatusOr<Rows>> canary_;  // valid: on its way
-  absl::Time let_go_ = absl::InfinitePast();
+  absl::Time canary_began_ = absl::InfinitePast();
   absl::Duration patience_;     // with it
-  int64_t batches_before_ = 0;  // it was let go
+  int64_t batches_before_ = 0;  // it was started
   int silences_ = 0;            // of the port, in a row
 
   base::Mutex mu_;

@@ -21,6 +21,7 @@ namespace stores {
 namespace {
 
 constexpr absl::string_view kSuffix = ".safetensors";
+constexpr absl::string_view kNameSuffix = ".name";
 constexpr absl::string_view kUnfinished = ".unfinished";
 constexpr mode_t kFileMode = 0600;
 
@@ -122,6 +123,11 @@ absl::Status DiskStore::Scan() {
       std::filesystem::remove(it->path(), gone);
     }
     absl::string_view id = name;
+    if (absl::ConsumeSuffix(&id, kNameSuffix) && IsPlainId(id) &&
+        access(PathOf(id).c_str(), F_OK) != 0) {
+      unlink(it->path().c_str());  // a crash came before the second unlink
+      continue;
+    }
     if (!absl::ConsumeSuffix(&id, kSuffix) || !IsPlainId(id)) continue;
     const int64_t bytes = static_cast<int64_t>(it->file_size(gone));
     // Prompts are for builders alone; older versions let all users read them.
@@ -138,6 +144,18 @@ absl::Status DiskStore::Scan() {
 
 std::string DiskStore::PathOf(absl::string_view id) const {
   return absl::StrCat(folder_, "/", id, kSuffix);
+}
+
+std::string DiskStore::NamePathOf(absl::string_view id) const {
+  return absl::StrCat(folder_, "/", id, kNameSuffix);
+}
+
+bool DiskStore::Unlink(absl::string_view id) const {
+  const bool removed = unlink(PathOf(id).c_str()) == 0;
+  const int error = errno;
+  unlink(NamePathOf(id).c_str());
+  errno = error;
+  return removed;
 }
 
 // Until then a crash may undo what was renamed or removed in it.
@@ -166,7 +184,7 @@ absl::Status DiskStore::WriteFile(const std::string& path,
 void DiskStore::NoteSet(const std::string& id, int64_t bytes) {
   base::MutexLock lock(&mu_);
   for (const auto& [victim, nothing] : sets_.Put(id, {}, bytes)) {
-    unlink(PathOf(victim).c_str());
+    Unlink(victim);
   }
 }
 
@@ -177,7 +195,7 @@ void DiskStore::Forget(absl::string_view id) {
 
 absl::Status DiskStore::Drop(absl::string_view id, absl::Status why) {
   if (absl::IsDataLoss(why)) {
-    unlink(PathOf(id).c_str());
+    Unlink(id);
     Forget(id);
   }
   return why;
@@ -262,12 +280,47 @@ absl::Status DiskStore::Delete(absl::string_view id) {
   bool removed = false;
   {
     base::MutexLock lock(&mu_);
-    removed = unlink(PathOf(id).c_str()) == 0;
+    removed = Unlink(id);
     if (!removed && errno != ENOENT) return DiskError("cannot remove", errno);
     // Only now: what could not be removed still takes its bytes.
     sets_.Erase(id);
   }
   return removed ? SyncFolder() : WeightSetNotFound(id);
+}
+
+absl::StatusOr<DisplayName> DiskStore::GetDisplayName(absl::string_view id) {
+  if (!IsPlainId(id)) return DisplayName();
+  const File file(NamePathOf(id), O_RDONLY);
+  if (file.fd() < 0) {
+    if (errno != ENOENT) return DiskError("cannot open a name", errno);
+    return DisplayName();
+  }
+  constexpr int64_t kMaxBytes = 1024;  // more than any name takes
+  const int64_t size = file.Size();
+  if (size < 0 || size > kMaxBytes) return DisplayName();
+  std::string bytes(size, '\0');
+  const absl::Status status = file.Read(0, absl::MakeSpan(bytes));
+  if (absl::IsDataLoss(status)) return DisplayName();  // it has just changed
+  if (!status.ok()) return status;
+  return ParseDisplayName(bytes, id, keys_);
+}
+
+absl::Status DiskStore::PutDisplayName(absl::string_view id,
+                                       const DisplayName& name) {
+  if (!IsPlainId(id)) return WeightSetNotFound(id);
+  const std::string path = PathOf(id), name_path = NamePathOf(id);
+  if (access(path.c_str(), F_OK) != 0) return WeightSetNotFound(id);
+  base::MutexLock lock(&names_mu_);
+  const absl::StatusOr<DisplayName> before = GetDisplayName(id);
+  if (!before.ok()) return before.status();
+  if (!CountsRatherThan(name, *before)) return absl::OkStatus();
+  absl::Status written =
+      WriteFile(name_path, SerializeDisplayName(name, id, keys_), "");
+  if (!written.ok()) return written;
+  // Gone meanwhile, with the name that it had.
+  if (access(path.c_str(), F_OK) == 0) return absl::OkStatus();
+  unlink(name_path.c_str());
+  return WeightSetNotFound(id);
 }
 
 absl::StatusOr<std::vector<WeightSetSummary>> DiskStore::List(

@@ -1,5 +1,6 @@
 // The disk tier: one safetensors file a weight set (stores/stored_set.h),
-// written beside its place and renamed, so that a file is whole or not there.
+// written beside its place and renamed, so that a file is whole or not there;
+// and ID.name beside it if the set was given a name.
 // The folder is bounded by bytes; the least recently used go first, also after
 // a restart: use is kept as the file's time of change.
 #ifndef ZEROSHOT_STORES_DISK_STORE_H_
@@ -41,6 +42,10 @@ class DiskStore : public WeightStore {
   absl::Status Touch(absl::string_view id) override;
   void NoteUse(absl::string_view id) override;
   absl::Status Delete(absl::string_view id) override;
+  absl::StatusOr<DisplayName> GetDisplayName(absl::string_view id) override;
+  // Unavailable: the disk is full or broken.
+  absl::Status PutDisplayName(absl::string_view id,
+                              const DisplayName& name) override;
   absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
                                                      int limit) override;
 
@@ -54,6 +59,10 @@ class DiskStore : public WeightStore {
 
   absl::Status Scan();
   std::string PathOf(absl::string_view id) const;
+  std::string NamePathOf(absl::string_view id) const;
+  // Removes the set's file and its name's. False, with errno: the first is not
+  // there, or cannot be removed.
+  bool Unlink(absl::string_view id) const;
 
   // Writes a file beside its place and renames it.
   absl::Status WriteFile(const std::string& path, absl::string_view header,
@@ -70,6 +79,7 @@ class DiskStore : public WeightStore {
   const std::string folder_;
   const StoreKeys keys_;
   std::atomic<int64_t> files_written_{0};  // names files in the making
+  base::Mutex names_mu_;  // held while a name is compared and written
   base::Mutex mu_;
   Files sets_ ABSL_GUARDED_BY(mu_);
 };

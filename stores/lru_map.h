@@ -30,7 +30,7 @@ class LruMap {
   explicit LruMap(int64_t max_bytes) : max_bytes_(max_bytes) {}
 
   // The value, which counts as used now. Null: there is none.
-  const Value* Find(absl::string_view id) {
+  Value* Find(absl::string_view id) {
     const auto it = entries_.find(id);
     if (it == entries_.end()) return nullptr;
     uses_.splice(uses_.begin(), uses_, it->second.use);
@@ -38,7 +38,7 @@ class LruMap {
   }
 
   // The value, without counting as a use. Null: there is none.
-  const Value* Peek(absl::string_view id) const {
+  Value* Peek(absl::string_view id) {
     const auto it = entries_.find(id);
     return it == entries_.end() ? nullptr : &it->second.value;
   }

@@ -8,17 +8,17 @@ namespace stores {
 absl::StatusOr<std::shared_ptr<const WeightSet>> MemoryStore::Get(
     absl::string_view id) {
   base::MutexLock lock(&mu_);
-  const auto* set = sets_.Find(id);
-  if (set == nullptr) return WeightSetNotFound(id);
-  return *set;
+  const Held* held = sets_.Find(id);
+  if (held == nullptr) return WeightSetNotFound(id);
+  return held->set;
 }
 
 absl::StatusOr<std::shared_ptr<const WeightSet>> MemoryStore::GetHeader(
     absl::string_view id) {
   base::MutexLock lock(&mu_);
-  const auto* set = sets_.Peek(id);
-  if (set == nullptr) return WeightSetNotFound(id);
-  return *set;
+  const Held* held = sets_.Peek(id);
+  if (held == nullptr) return WeightSetNotFound(id);
+  return held->set;
 }
 
 absl::Status MemoryStore::CheckSize(int64_t bytes) {
@@ -39,7 +39,7 @@ absl::Status MemoryStore::Put(std::shared_ptr<const WeightSet> set) {
   Sets::Gone gone;  // freed unlocked
   base::MutexLock lock(&mu_);
   if (sets_.Find(set->id) != nullptr) return absl::OkStatus();
-  gone = sets_.Put(set->id, set, size);
+  gone = sets_.Put(set->id, {set, {}}, size);
   return absl::OkStatus();
 }
 
@@ -53,13 +53,28 @@ absl::Status MemoryStore::Delete(absl::string_view id) {
   return sets_.Erase(id) ? absl::OkStatus() : WeightSetNotFound(id);
 }
 
+absl::StatusOr<DisplayName> MemoryStore::GetDisplayName(absl::string_view id) {
+  base::MutexLock lock(&mu_);
+  const Held* held = sets_.Peek(id);
+  return held == nullptr ? DisplayName() : held->name;
+}
+
+absl::Status MemoryStore::PutDisplayName(absl::string_view id,
+                                         const DisplayName& name) {
+  base::MutexLock lock(&mu_);
+  Held* held = sets_.Peek(id);
+  if (held == nullptr) return WeightSetNotFound(id);
+  if (CountsRatherThan(name, held->name)) held->name = name;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<WeightSetSummary>> MemoryStore::List(
     absl::string_view after, int limit) {
   std::vector<WeightSetSummary> sets;
   base::MutexLock lock(&mu_);
   for (auto it = sets_.entries().upper_bound(after);
        it != sets_.entries().end() && sets.size() < limit; ++it) {
-    sets.push_back(SummaryOf(*it->second.value));
+    sets.push_back(SummaryOf(*it->second.value.set));
   }
   return sets;
 }

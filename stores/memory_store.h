@@ -26,13 +26,20 @@ class MemoryStore : public WeightStore {
   absl::Status Put(std::shared_ptr<const WeightSet> set) override;
   absl::Status Touch(absl::string_view id) override;
   absl::Status Delete(absl::string_view id) override;
+  absl::StatusOr<DisplayName> GetDisplayName(absl::string_view id) override;
+  absl::Status PutDisplayName(absl::string_view id,
+                              const DisplayName& name) override;
   absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
                                                      int limit) override;
 
   StoreSize size() override;
 
  private:
-  using Sets = LruMap<std::shared_ptr<const WeightSet>>;
+  struct Held {
+    std::shared_ptr<const WeightSet> set;
+    DisplayName name;
+  };
+  using Sets = LruMap<Held>;
 
   base::Mutex mu_;
   Sets sets_ ABSL_GUARDED_BY(mu_);

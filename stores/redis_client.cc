@@ -3,10 +3,10 @@
 #include <hiredis/hiredis.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -22,7 +22,7 @@ constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
 constexpr absl::Duration kLongestPause = absl::Seconds(5);
 
 // A side that sends a byte now and then must not hold a call for ever.
-constexpr double kLeastRate = 16 << 10;  // bytes a second
+constexpr double kLeastRate = 16 << 10;  // bytes per second
 
 // "%41" -> "A"; false if that is not what it is.
 bool PercentDecode(absl::string_view text, std::string* out) {
@@ -31,11 +31,13 @@ bool PercentDecode(absl::string_view text, std::string* out) {
       out->push_back(text[i]);
       continue;
     }
+    uint32_t byte = 0;
     if (i + 2 >= text.size() || !absl::ascii_isxdigit(text[i + 1]) ||
-        !absl::ascii_isxdigit(text[i + 2])) {
+        !absl::ascii_isxdigit(text[i + 2]) ||
+        !absl::SimpleHexAtoi(text.substr(i + 1, 2), &byte)) {
       return false;
     }
-    out->append(absl::HexStringToBytes(text.substr(i + 1, 2)));
+    out->push_back(static_cast<char>(byte));
     i += 2;
   }
   return true;

@@ -75,7 +75,7 @@ class RedisClient {
   RedisClient(const RedisOptions& options, Dialler dial);
 
   absl::StatusOr<std::unique_ptr<Connection>> Dial(absl::Time deadline);
-  // Whether now is the time to try; and what came of it.
+  // Whether to try now; and the result of a try.
   absl::Status MayTry();
   void Tried(bool went_well);
 

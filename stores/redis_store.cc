@@ -33,8 +33,18 @@ constexpr absl::string_view kReleaseScript =
     "if redis.call('GET', KEYS[1]) == ARGV[1] "
     "then return redis.call('DEL', KEYS[1]) end return 0";
 
+// Of two names the one that counts stays (stores/display_name.h). -1: no set.
+constexpr absl::string_view kNameScript =
+    "if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end "
+    "local name = redis.call('GET', KEYS[2]) "
+    "if name and name >= ARGV[1] then return 0 end "
+    "redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2]) return 1";
+
 std::string SetKey(absl::string_view id) {
   return absl::StrCat("zeroshot:set:", id);
+}
+std::string NameKey(absl::string_view id) {
+  return absl::StrCat("zeroshot:name:", id);
 }
 std::string LeaseKey(absl::string_view id) {
   return absl::StrCat("zeroshot:lease:", id);
@@ -91,7 +101,11 @@ absl::StatusOr<RedisStore::Value> RedisStore::Open(absl::string_view id,
       absl::StrCat((is_used ? kPieceBytes : kFirstBytes) - 1);
   std::vector<RedisClient::Command> commands = {
       {"GETRANGE", value.key, "0", last}, {"STRLEN", value.key}};
-  if (is_used) commands.push_back({"PEXPIRE", value.key, ttl_ms_});
+  const std::string name = NameKey(id);
+  if (is_used) {
+    commands.push_back({"PEXPIRE", value.key, ttl_ms_});
+    commands.push_back({"PEXPIRE", name, ttl_ms_});
+  }
   const auto replies = client_->Run(commands);
   if (!replies.ok()) return replies.status();
   if (!IsText((*replies)[0].get())) return Unexpected();
@@ -220,9 +234,11 @@ absl::Status RedisStore::Put(std::shared_ptr<const WeightSet> set) {
 
 absl::Status RedisStore::Touch(absl::string_view id) {
   if (!IsPlainId(id)) return WeightSetNotFound(id);
-  const std::string key = SetKey(id), deleted = DeletedKey(id);
+  const std::string key = SetKey(id), deleted = DeletedKey(id),
+                    name = NameKey(id);
   const RedisClient::Command commands[] = {{"PEXPIRE", key, ttl_ms_},
-                                           {"EXISTS", deleted}};
+                                           {"EXISTS", deleted},
+                                           {"PEXPIRE", name, ttl_ms_}};
   const auto replies = client_->Run(commands);
   if (!replies.ok()) return replies.status();
   if ((*replies)[1]->integer == 1) {
@@ -234,13 +250,13 @@ absl::Status RedisStore::Touch(absl::string_view id) {
 
 absl::Status RedisStore::Delete(absl::string_view id) {
   if (!IsPlainId(id)) return WeightSetNotFound(id);
-  const std::string key = SetKey(id);
+  const std::string key = SetKey(id), name = NameKey(id);
   const RedisClient::Command commands[] = {
-      {"MULTI"}, {"DEL", key}, {"ZREM", kIds, id}, {"EXEC"}};
+      {"MULTI"}, {"DEL", key}, {"ZREM", kIds, id}, {"DEL", name}, {"EXEC"}};
   const auto replies = client_->Run(commands);
   if (!replies.ok()) return replies.status();
   const redisReply& done = *replies->back();
-  if (done.type != REDIS_REPLY_ARRAY || done.elements != 2) return Unexpected();
+  if (done.type != REDIS_REPLY_ARRAY || done.elements != 3) return Unexpected();
   return done.element[0]->integer > 0 ? absl::OkStatus()
                                       : WeightSetNotFound(id);
 }
@@ -249,6 +265,26 @@ absl::Status RedisStore::MarkDeleted(absl::string_view id) {
   if (!IsPlainId(id)) return absl::OkStatus();
   const std::string key = DeletedKey(id);
   return client_->Run({"SET", key, "", "PX", ttl_ms_}).status();
+}
+
+absl::StatusOr<DisplayName> RedisStore::GetDisplayName(absl::string_view id) {
+  if (!IsPlainId(id)) return DisplayName();
+  const std::string key = NameKey(id);
+  const auto reply = client_->Run({"GET", key});
+  if (!reply.ok()) return reply.status();
+  if (!IsText(reply->get())) return DisplayName();
+  return ParseDisplayName(Text(**reply), id, options_.keys);
+}
+
+absl::Status RedisStore::PutDisplayName(absl::string_view id,
+                                        const DisplayName& name) {
+  if (!IsPlainId(id)) return WeightSetNotFound(id);
+  const std::string set = SetKey(id), key = NameKey(id);
+  const std::string bytes = SerializeDisplayName(name, id, options_.keys);
+  const auto reply =
+      client_->Run({"EVAL", kNameScript, "2", set, key, bytes, ttl_ms_});
+  if (!reply.ok()) return reply.status();
+  return (*reply)->integer < 0 ? WeightSetNotFound(id) : absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<WeightSetSummary>> RedisStore::List(

@@ -3,6 +3,7 @@
 // written and read in pieces, so that a large one holds nobody up.
 //
 //   zeroshot:set:ID      the set
+//   zeroshot:name:ID     the name that people gave it, which lives as long
 //   zeroshot:new:RANDOM  one that is being written
 //   zeroshot:ids         the ids, in order (a sorted set)
 //   zeroshot:lease:ID    who builds the set
@@ -50,6 +51,9 @@ class RedisStore : public WeightStore {
   absl::Status Delete(absl::string_view id) override;
   // The mark lives as long as an unused set.
   absl::Status MarkDeleted(absl::string_view id) override;
+  absl::StatusOr<DisplayName> GetDisplayName(absl::string_view id) override;
+  absl::Status PutDisplayName(absl::string_view id,
+                              const DisplayName& name) override;
   absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
                                                      int limit) override;
 

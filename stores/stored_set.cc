@@ -1,18 +1,16 @@
 #include "stores/stored_set.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
 #include <algorithm>
+#include <cmath>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/json_reader.h"
 #include "base/little_endian.h"
 #include "base/safetensors_header.h"
@@ -20,8 +18,6 @@
 
 namespace stores {
 namespace {
-
-using Metadata = std::map<std::string, absl::string_view, std::less<>>;
 
 constexpr absl::string_view kFormat = "zeroshot-weight-set-1";
 
@@ -52,16 +48,6 @@ std::string Checksum(const Fields& fields, TextOf text_of) {
   return hash.HexDigest();
 }
 
-std::string Signature(const std::string& key, absl::string_view checksum) {
-  unsigned char code[EVP_MAX_MD_SIZE] = {};
-  unsigned int size = 0;
-  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
-       reinterpret_cast<const unsigned char*>(checksum.data()), checksum.size(),
-       code, &size);
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(code), size));
-}
-
 // False: there is no such field.
 bool ReadText(const Metadata& metadata, absl::string_view name,
               std::string* out) {
@@ -72,17 +58,10 @@ bool ReadText(const Metadata& metadata, absl::string_view name,
 }
 
 // REQUIRES: the metadata matches its checksum.
-bool IsSigned(const Metadata& metadata, const StoreKeys& keys) {
+bool HasSignature(const Metadata& metadata, const StoreKeys& keys) {
   std::string checksum, found;
-  if (!ReadText(metadata, "checksum", &checksum) ||
-      !ReadText(metadata, "hmac", &found)) {
-    return false;
-  }
-  return std::any_of(keys.begin(), keys.end(), [&](const std::string& key) {
-    const std::string right = Signature(key, checksum);
-    return found.size() == right.size() &&
-           CRYPTO_memcmp(found.data(), right.data(), right.size()) == 0;
-  });
+  return ReadText(metadata, "checksum", &checksum) &&
+         ReadText(metadata, "hmac", &found) && IsSigned(keys, checksum, found);
 }
 
 bool ReadNumber(const Metadata& metadata, absl::string_view name,
@@ -111,7 +90,8 @@ bool ReadTexts(const Metadata& metadata, absl::string_view name,
   return ReadText(metadata, name, &text) && ParseTexts(text, kMaxTexts, out);
 }
 
-// [[prompts of class 0], ...], or [] where every class uses the templates.
+// [[prompts of class 0], ...], without background, or [] where every class uses
+// the templates.
 bool ReadPrompts(const Metadata& metadata, WeightSet* set) {
   std::string text;
   if (!ReadText(metadata, "prompts", &text)) return false;
@@ -129,6 +109,62 @@ bool ReadPrompts(const Metadata& metadata, WeightSet* set) {
           set->own_prompts.size() == set->class_names.size());
 }
 
+// A JSON number that a float holds.
+bool ParseFloat(absl::string_view json, float* out) {
+  return absl::SimpleAtof(json, out) && std::isfinite(*out);
+}
+
+// [0.5, null, ...], an item a class.
+bool ParseThresholds(absl::string_view text, WeightSet* set) {
+  base::JsonReader reader(text);
+  const bool taken = reader.TakeArray([&] {
+    absl::string_view item;
+    if (set->min_probabilities.size() == set->class_names.size() ||
+        !reader.TakeScalar(&item)) {
+      return false;
+    }
+    std::optional<float>& threshold = set->min_probabilities.emplace_back();
+    return item == "null" || ParseFloat(item, &threshold.emplace());
+  });
+  return taken && reader.AtEnd() &&
+         set->min_probabilities.size() == set->class_names.size();
+}
+
+// [null, [2, 0.5, "9f86..."], ...], an item a class; or no such field.
+bool ReadExamples(const Metadata& metadata, WeightSet* set) {
+  std::string text;
+  if (!ReadText(metadata, "examples", &text)) return true;
+  base::JsonReader reader(text);
+  const bool taken = reader.TakeArray([&] {
+    if (set->examples.size() == set->class_names.size()) return false;
+    std::optional<ClassExamples>& shown = set->examples.emplace_back();
+    absl::string_view item;
+    base::JsonReader here = reader;
+    if (!here.Take('[')) return reader.TakeScalar(&item) && item == "null";
+    ClassExamples found;
+    int field = 0;
+    const bool read = reader.TakeArray([&] {
+      switch (field++) {
+        case 0:
+          return reader.TakeScalar(&item) &&
+                 absl::SimpleAtoi(item, &found.count) && found.count > 0;
+        case 1:
+          return reader.TakeScalar(&item) && ParseFloat(item, &found.weight);
+        case 2:
+          if (!reader.TakeString(&item)) return false;
+          found.sha256 = base::JsonUnescape(item);
+          return true;
+        default:
+          return false;
+      }
+    });
+    shown = std::move(found);
+    return read && field == 3;
+  });
+  return taken && reader.AtEnd() &&
+         set->examples.size() == set->class_names.size();
+}
+
 bool ReadMetadata(const Metadata& metadata, StoredHeader* out) {
   WeightSet* set = out->set.get();
   std::string format;
@@ -143,27 +179,28 @@ bool ReadMetadata(const Metadata& metadata, StoredHeader* out) {
       !ReadNumber(metadata, "create_time_unix_ns", &created) ||
       !ReadTexts(metadata, "labels", &set->class_names) ||
       !ReadTexts(metadata, "templates", &set->templates) ||
-      !ReadPrompts(metadata, set)) {
+      !ReadDecisions(metadata, kMaxTexts, set) ||
+      !ReadExamples(metadata, set) || !ReadPrompts(metadata, set)) {
     return false;
   }
   set->create_time = absl::FromUnixNanos(created);
   return true;
 }
 
-// The one tensor: [C, D] floats, C as many as labels.
+// The one tensor: [C + B, D] floats, a row a label and background class.
 bool ReadShape(const base::SafetensorsHeader& header, StoredHeader* out) {
   constexpr int64_t kMaxDim = 1 << 20;
   const auto found = header.tensors.find("weights");
   if (header.tensors.size() != 1 || found == header.tensors.end()) return false;
   const base::SafetensorsEntry& tensor = found->second;
-  const auto num_classes = static_cast<int64_t>(out->set->class_names.size());
-  if (tensor.dtype != "F32" || tensor.shape.size() != 2 || num_classes == 0 ||
-      tensor.shape[0] != num_classes || tensor.shape[1] < 1 ||
-      tensor.shape[1] > kMaxDim) {
+  const int64_t num_rows = out->set->num_rows();
+  if (tensor.dtype != "F32" || tensor.shape.size() != 2 ||
+      out->set->num_classes() == 0 || tensor.shape[0] != num_rows ||
+      tensor.shape[1] < 1 || tensor.shape[1] > kMaxDim) {
     return false;
   }
   out->set->embedding_dim = static_cast<int>(tensor.shape[1]);
-  out->num_weights = num_classes * tensor.shape[1];
+  out->num_weights = num_rows * tensor.shape[1];
   return tensor.begin == 0 &&
          tensor.end == out->num_weights * int64_t{sizeof(float)};
 }
@@ -189,7 +226,78 @@ std::string ListText(const std::vector<std::vector<std::string>>& lists) {
   return out;
 }
 
+// In JSON; the shortest text that is read as the same float.
+std::string FloatText(float number) { return absl::StrFormat("%.9g", number); }
+
+std::string ExamplesText(const WeightSet& set) {
+  std::string out = "[";
+  for (const std::optional<ClassExamples>& shown : set.examples) {
+    if (out.size() > 1) out.push_back(',');
+    if (!shown.has_value()) {
+      out += "null";
+      continue;
+    }
+    absl::StrAppend(&out, "[", shown->count, ",", FloatText(shown->weight),
+                    ",");
+    base::AppendJsonString(shown->sha256, &out);
+    out.push_back(']');
+  }
+  return out + "]";
+}
+
 }  // namespace
+
+std::map<std::string, std::string> DecisionMetadata(const WeightSet& set) {
+  std::map<std::string, std::string> metadata;
+  if (!set.background.empty()) {
+    metadata["background"] = ListText(set.background);
+  }
+  if (set.temperature != 1) {
+    metadata["temperature"] = FloatText(set.temperature);
+  }
+  if (!set.min_probabilities.empty()) {
+    std::string list = "[";
+    for (const std::optional<float>& threshold : set.min_probabilities) {
+      absl::StrAppend(&list, list.size() > 1 ? "," : "",
+                      threshold.has_value() ? FloatText(*threshold) : "null");
+    }
+    metadata["min_probabilities"] = list + "]";
+  }
+  if (!set.group_of.empty()) {
+    std::string list = "[";
+    for (int c = 0; c < set.num_classes(); ++c) {
+      if (c > 0) list.push_back(',');
+      base::AppendJsonString(set.group(c), &list);
+    }
+    metadata["groups"] = list + "]";
+  }
+  return metadata;
+}
+
+bool ReadDecisions(const Metadata& metadata, int64_t max_background,
+                   WeightSet* set) {
+  std::string text;
+  if (ReadText(metadata, "background", &text) &&
+      !ParseTexts(text, max_background, &set->background)) {
+    return false;
+  }
+  if (ReadText(metadata, "temperature", &text) &&
+      !ParseFloat(text, &set->temperature)) {
+    return false;
+  }
+  if (ReadText(metadata, "min_probabilities", &text) &&
+      !ParseThresholds(text, set)) {
+    return false;
+  }
+  if (!ReadText(metadata, "groups", &text)) return true;
+  std::vector<std::string> groups;
+  if (!ParseTexts(text, set->num_classes(), &groups) ||
+      static_cast<int>(groups.size()) != set->num_classes()) {
+    return false;
+  }
+  set->SetGroups(groups);
+  return true;
+}
 
 std::string SerializeHeader(const WeightSet& set, const StoreKeys& keys) {
   std::map<std::string, std::string> metadata = {
@@ -205,10 +313,12 @@ std::string SerializeHeader(const WeightSet& set, const StoreKeys& keys) {
       {"create_time_unix_ns", absl::StrCat(absl::ToUnixNanos(set.create_time))},
       {"weights_sha256", Sha256Of(WeightBytes(set))},
   };
+  metadata.merge(DecisionMetadata(set));
+  if (!set.examples.empty()) metadata["examples"] = ExamplesText(set);
   metadata["checksum"] =
       Checksum(metadata, [](absl::string_view text) { return text; });
   if (!keys.empty()) {
-    metadata["hmac"] = Signature(keys[0], metadata["checksum"]);
+    metadata["hmac"] = Signature(keys, metadata["checksum"]);
   }
   std::string out(kHeaderPrefixBytes, '\0');
   out += R"({"__metadata__":{)";
@@ -220,7 +330,7 @@ std::string SerializeHeader(const WeightSet& set, const StoreKeys& keys) {
   }
   absl::StrAppend(&out, R"(},"weights":{"data_offsets":[0,)",
                   set.weights.size() * sizeof(float),
-                  R"(],"dtype":"F32","shape":[)", set.class_names.size(), ",",
+                  R"(],"dtype":"F32","shape":[)", set.num_rows(), ",",
                   set.embedding_dim, "]}}");
   // The weights begin where a float may.
   out.resize((out.size() + 7) / 8 * 8, ' ');
@@ -235,12 +345,12 @@ absl::Status CheckStorable(const WeightSet& set, int64_t header_bytes) {
   int64_t prompts = 0;
   for (const auto& own : set.own_prompts) prompts += own.size();
   if (header_bytes <= kMaxHeaderBytes && prompts <= kMaxTexts &&
-      set.num_classes() <= kMaxTexts) {
+      set.num_rows() <= kMaxTexts) {
     return absl::OkStatus();
   }
   return absl::ResourceExhaustedError(absl::StrCat(
       "the names and prompts of the weight set take ", header_bytes,
-      " bytes and are ", prompts + set.num_classes(), "; at most ",
+      " bytes and are ", prompts + set.num_rows(), "; at most ",
       kMaxHeaderBytes, " bytes and ", kMaxTexts, " of each can be stored"));
 }
 
@@ -282,7 +392,7 @@ absl::StatusOr<StoredHeader> ParseHeader(absl::string_view header,
   if (!parsed.ok()) return Damaged("has no header");
   absl::Status intact = CheckMetadata(parsed->metadata);
   if (!intact.ok()) return intact;
-  if (!keys.empty() && !IsSigned(parsed->metadata, keys)) {
+  if (!keys.empty() && !HasSignature(parsed->metadata, keys)) {
     return Damaged("is not signed with the store key");
   }
   StoredHeader out;

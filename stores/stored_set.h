@@ -1,16 +1,19 @@
 // A weight set as bytes: what the tiers below memory hold. The bytes are a
 // safetensors file, which Python reads with safetensors.numpy.load_file:
 //
-//   tensor "weights"  F32 [C, D], unit rows
+//   tensor "weights"  F32 [C + B, D], unit rows; background classes last
 //   __metadata__      labels, templates, prompts (JSON lists), id,
 //                     model_fingerprint, precision, counts, and two checksums:
 //                     `weights_sha256` and `checksum`, that of all the others
+//                     Only if the set has them: temperature (a JSON number),
+//                     background (a JSON list of names), min_probabilities,
+//                     groups and examples (JSON lists of one item per class: a
+//                     number or null, a name or "", null or [count, weight,
+//                     "sha256"])
 //
 // so that the header alone can be trusted too: it is what a list of sets shows.
 //
 // Bytes come from disks and networks: nothing in them is believed unchecked.
-//
-// Thread rule: free functions without state.
 #ifndef ZEROSHOT_STORES_STORED_SET_H_
 #define ZEROSHOT_STORES_STORED_SET_H_
 
@@ -25,6 +28,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "stores/store_keys.h"
 #include "stores/weight_set.h"
 
 namespace stores {
@@ -35,13 +39,8 @@ constexpr int64_t kHeaderPrefixBytes = 8;
 // Of the JSON text: more than 200,000 classes with long names need.
 constexpr int64_t kMaxHeaderBytes = 256 << 20;
 
-// Keys that servers share, by which they know their stored sets from those of
-// others who may write where sets are stored. The first signs, each is
-// accepted; with none sets are neither signed nor must they be. A signature is
-// the metadata field `hmac`: HMAC-SHA256 of the checksum, and so of all.
-using StoreKeys = std::vector<std::string>;
-
-// Everything before the weights' bytes: prefix and JSON text.
+// Everything before the weights' bytes: prefix and JSON text. With keys it is
+// signed in the metadata field `hmac`: the checksum is, and so all.
 std::string SerializeHeader(const WeightSet& set, const StoreKeys& keys = {});
 
 // ResourceExhausted: the header of the set, of so many bytes, is larger than
@@ -58,7 +57,7 @@ absl::StatusOr<int64_t> HeaderBytes(absl::string_view prefix);
 // A header read and checked; the set has no weights yet.
 struct StoredHeader {
   std::shared_ptr<WeightSet> set;
-  int64_t num_weights = 0;     // C x D
+  int64_t num_weights = 0;     // (C + B) x D
   int64_t weights_offset = 0;  // where they begin
   std::string weights_sha256;
 };
@@ -78,10 +77,22 @@ absl::Status CheckWeights(const StoredHeader& header,
 bool ParseTexts(absl::string_view text, int64_t max_count,
                 std::vector<std::string>* out);
 
-// A file's metadata, as base::SafetensorsHeader has it. DataLoss: it does not
-// match its own checksum.
-absl::Status CheckMetadata(
-    const std::map<std::string, absl::string_view, std::less<>>& metadata);
+// A file's metadata, as base::SafetensorsHeader has it.
+using Metadata = std::map<std::string, absl::string_view, std::less<>>;
+
+// DataLoss: it does not match its own checksum.
+absl::Status CheckMetadata(const Metadata& metadata);
+
+// What a set decides with, and the names of its background classes, as metadata
+// has them: those that the set has only, so that it is empty for a set of
+// classes alone.
+std::map<std::string, std::string> DecisionMetadata(const WeightSet& set);
+
+// Fills the same from metadata. False: a field is not what it must be, or not
+// one item per class, or there are more than `max_background`. REQUIRES:
+// set->class_names are there.
+bool ReadDecisions(const Metadata& metadata, int64_t max_background,
+                   WeightSet* set);
 
 // Where a stored set's bytes lie: fills `out` from there on, or says why not.
 using ReadBytes =

@@ -27,7 +27,7 @@ class TieredStore::Copying {
     return deleted_;
   }
 
-  // Of all copies of a set: it was deleted, or put anew. REQUIRES: the lock.
+  // Of all copies of a set: it was deleted, or put again. REQUIRES: the lock.
   static void Mark(TieredStore* store, const std::string& id, bool deleted)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(store->mu_) {
     const auto [begin, end] = store->copies_.equal_range(id);
@@ -78,8 +78,8 @@ void TieredStore::Count(size_t t, const absl::Status& status, Asked asked) {
     if (is_put && failing) {
       state.failing_puts = true;
     } else if (is_put || failing || state.failing) {
-      // Who answers again after an outage is well; who has only refused Puts
-      // is well when one goes through.
+      // A tier that answers again after an outage is well; one that only
+      // refused Puts is well when one goes through.
       state.failing = failing;
       state.failing_puts = state.failing_puts && failing;
     }
@@ -132,6 +132,7 @@ TieredStore::Found TieredStore::LookBelow(absl::string_view id) {
     for (size_t above = 0; above < t && !copying.deleted(); ++above) {
       (void)PutInto(above, *found);
     }
+    if (!copying.deleted()) SpreadDisplayName(id);
     if (!copying.deleted()) return found;
     for (size_t above = 0; above < t; ++above) {
       (void)tiers_[above].store->Delete(id);
@@ -158,6 +159,7 @@ absl::Status TieredStore::Put(std::shared_ptr<const WeightSet> set) {
     touch_at_[set->id] = base::MonotonicNow() + touch_every_;
   }
   if (absl::Status first = PutInto(0, set); !first.ok()) return first;
+  bool was_lacking = false;
   for (size_t t = 1; t < tiers_.size(); ++t) {
     absl::Status status = tiers_[t].store->Touch(set->id);
     if (!absl::IsNotFound(status) && !absl::IsAborted(status)) {
@@ -165,12 +167,49 @@ absl::Status TieredStore::Put(std::shared_ptr<const WeightSet> set) {
       continue;
     }
     status = PutInto(t, set);
+    was_lacking = was_lacking || status.ok();
     // Works, but will not have this set: the others should know.
     if (absl::IsResourceExhausted(status) && on_change_) {
       on_change_(tiers_[t].name, status);
     }
   }
+  if (was_lacking) SpreadDisplayName(set->id);
   return absl::OkStatus();
+}
+
+absl::StatusOr<DisplayName> TieredStore::GetDisplayName(absl::string_view id) {
+  DisplayName newest;
+  for (size_t t = 0; t < tiers_.size(); ++t) {
+    absl::StatusOr<DisplayName> name = tiers_[t].store->GetDisplayName(id);
+    if (name.ok() && CountsRatherThan(*name, newest)) {
+      newest = *std::move(name);
+    }
+  }
+  // Should the tier that had it lose it.
+  if (!newest.text.empty()) (void)tiers_[0].store->PutDisplayName(id, newest);
+  return newest;
+}
+
+absl::Status TieredStore::PutDisplayName(absl::string_view id,
+                                         const DisplayName& name) {
+  const absl::Status result = PutName(id, name);
+  ++naming_changes_;
+  return result;
+}
+
+absl::Status TieredStore::PutName(absl::string_view id,
+                                  const DisplayName& name) {
+  absl::Status result = WeightSetNotFound(id);
+  for (size_t t = 0; t < tiers_.size(); ++t) {
+    const absl::Status status = tiers_[t].store->PutDisplayName(id, name);
+    if (status.ok()) result = status;
+  }
+  return result;
+}
+
+void TieredStore::SpreadDisplayName(absl::string_view id) {
+  const absl::StatusOr<DisplayName> name = GetDisplayName(id);
+  if (name.ok() && !name->text.empty()) (void)PutName(id, *name);
 }
 
 absl::Status TieredStore::Touch(absl::string_view id) {
@@ -233,6 +272,8 @@ void TieredStore::TouchBelow(const std::string& id) {
     (void)PutInto(t, *set);
     if (copying.deleted()) (void)tiers_[t].store->Delete(id);
   }
+  // Also what a tier missed while it failed.
+  if (!copying.deleted()) SpreadDisplayName(id);
 }
 
 absl::Status TieredStore::Delete(absl::string_view id) {
@@ -245,6 +286,7 @@ absl::Status TieredStore::Delete(absl::string_view id) {
   }
   const absl::Cleanup done = [&] {
     base::MutexLock lock(&mu_);
+    ++naming_changes_;
     deleting_.erase(deleting_.find(key));
   };
   absl::Status failure;

@@ -6,11 +6,12 @@
 //            time to time and in the background; one that lacks it gets it
 //   Delete   deletes from every tier, and wins against all that is under way
 //
-// A tier that fails is passed over, counted, and told of once an outage; a set
-// that only it could have is NotFound meanwhile, and is built again.
+// A tier that fails is passed over, counted, and reported once per outage; a
+// set that only it could have is NotFound meanwhile, and is built again.
 #ifndef ZEROSHOT_STORES_TIERED_STORE_H_
 #define ZEROSHOT_STORES_TIERED_STORE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -60,7 +61,7 @@ class TieredStore : public WeightStore {
 
   // What every set, and every header without weights, from below the first tier
   // must pass: see CheckStored. One that does not is damage: it is deleted from
-  // its tier, counted and told of, and never served. REQUIRES: called before
+  // its tier, counted and reported, and never served. REQUIRES: called before
   // other threads use the store.
   using Check = std::function<absl::Status(const WeightSet&)>;
   void SetCheck(Check check) { check_ = std::move(check); }
@@ -80,8 +81,17 @@ class TieredStore : public WeightStore {
   // of it when they touch it next. Unavailable: a tier that fails may still
   // have it.
   absl::Status Delete(absl::string_view id) override;
+  // The one of all tiers' that counts; a tier that fails is passed over, and
+  // reported by what is asked of its sets.
+  absl::StatusOr<DisplayName> GetDisplayName(absl::string_view id) override;
+  absl::Status PutDisplayName(absl::string_view id,
+                              const DisplayName& name) override;
   absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
                                                      int limit) override;
+
+  // How often a name was given or a set deleted here: while it stays the same,
+  // only other servers have changed what sets are called.
+  int64_t naming_changes() const { return naming_changes_; }
 
   // Of the last tier, which is the one that is shared if any is.
   absl::StatusOr<bool> TakeLease(absl::string_view id) override {
@@ -115,6 +125,11 @@ class TieredStore : public WeightStore {
   // Puts the set into tier `t` and tells of it.
   absl::Status PutInto(size_t t, std::shared_ptr<const WeightSet> set);
 
+  // Copies the name that counts to the tiers that have the set without it.
+  void SpreadDisplayName(absl::string_view id);
+  // Into every tier.
+  absl::Status PutName(absl::string_view id, const DisplayName& name);
+
   // Memory had the set: touches it below, if it is time to, on a thread for
   // that.
   void NoteHit(absl::string_view id);
@@ -128,6 +143,7 @@ class TieredStore : public WeightStore {
   const absl::Duration touch_every_;
   Check check_;  // may be null
   std::vector<Tier> tiers_;
+  std::atomic<int64_t> naming_changes_{0};
   base::SingleFlight<std::shared_ptr<const WeightSet>>
       looks_;  // below the first
   base::Mutex mu_;

@@ -1,11 +1,28 @@
 #include "stores/weight_set.h"
 
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "base/error_info.h"
 #include "base/huge_pages.h"
 #include "base/quoted.h"
 
 namespace stores {
+namespace {
+
+// The beginning of a long name, and an ellipsis.
+std::string Cut(const std::string& name) {
+  constexpr size_t kMaxBytes = 64;
+  if (name.size() <= kMaxBytes) return name;
+  size_t end = kMaxBytes;
+  // Not within a character: its later bytes are 10xxxxxx.
+  while (end > 0 && (name[end] & 0xc0) == 0x80) --end;
+  return name.substr(0, end) + "\xe2\x80\xa6";
+}
+
+}  // namespace
 
 int64_t WeightSet::SizeBytes() const {
   int64_t bytes = sizeof(WeightSet) + weights.size() * sizeof(float);
@@ -15,12 +32,43 @@ int64_t WeightSet::SizeBytes() const {
     }
   };
   add(class_names);
+  add(background);
   add(templates);
+  add(group_names);
+  bytes += min_probabilities.size() * sizeof(min_probabilities[0]) +
+           group_of.size() * sizeof(group_of[0]) +
+           examples.size() * sizeof(examples[0]);
+  for (const std::optional<ClassExamples>& shown : examples) {
+    if (shown.has_value()) bytes += shown->sha256.size();
+  }
   for (const std::vector<std::string>& prompts : own_prompts) {
     bytes += sizeof(prompts);
     add(prompts);
   }
   return bytes;
+}
+
+int64_t WeightSet::num_examples() const {
+  int64_t count = 0;
+  for (const std::optional<ClassExamples>& shown : examples) {
+    if (shown.has_value()) count += shown->count;
+  }
+  return count;
+}
+
+void WeightSet::SetGroups(const std::vector<std::string>& groups) {
+  group_names.clear();
+  group_of.clear();
+  const bool any = std::any_of(groups.begin(), groups.end(),
+                               [](const auto& name) { return !name.empty(); });
+  if (!any) return;
+  absl::flat_hash_map<absl::string_view, int32_t> known = {{"", -1}};
+  for (const std::string& name : groups) {
+    const auto [it, added] =
+        known.emplace(name, static_cast<int32_t>(group_names.size()));
+    if (added) group_names.push_back(name);
+    group_of.push_back(it->second);
+  }
 }
 
 absl::Status CheckModel(const WeightSet& set, absl::string_view fingerprint) {
@@ -36,13 +84,22 @@ absl::Status CheckModel(const WeightSet& set, absl::string_view fingerprint) {
 }
 
 WeightSetSummary SummaryOf(const WeightSet& set) {
+  constexpr size_t kFirstNames = 5;
+  std::vector<std::string> first;
+  for (const std::string& name : set.class_names) {
+    if (first.size() == kFirstNames) break;
+    first.push_back(Cut(name));
+  }
   return {set.id,
           set.model_fingerprint,
           set.precision,
           set.num_classes(),
           set.embedding_dim,
           set.num_prompts,
-          set.create_time};
+          set.create_time,
+          set.num_background(),
+          set.temperature,
+          std::move(first)};
 }
 
 absl::Status WeightSetNotFound(absl::string_view id) {

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "stores/display_name.h"
 #include "stores/weight_set.h"
 
 namespace stores {
@@ -68,13 +69,28 @@ class WeightStore {
     return absl::OkStatus();
   }
 
+  // The name that the set was given (stores/display_name.h); none if it was
+  // given none, is not there, or the store keeps no names. Unavailable: the
+  // store cannot be reached.
+  virtual absl::StatusOr<DisplayName> GetDisplayName(absl::string_view /*id*/) {
+    return DisplayName();
+  }
+
+  // Keeps the name beside the set, unless the set has one that counts rather
+  // than it. It goes when the set does. NotFound: no such set. GiveDisplayName
+  // is what callers want.
+  virtual absl::Status PutDisplayName(absl::string_view id,
+                                      const DisplayName& /*name*/) {
+    return WeightSetNotFound(id);
+  }
+
   // Up to `limit` sets with ids greater than `after`, in the order of ids.
   // Holds one header at a time. To be listed is not to be used.
   virtual absl::StatusOr<std::vector<WeightSetSummary>> List(
       absl::string_view after, int limit) = 0;
 
   // Of the servers that share the store, the one that holds a set's lease
-  // builds it. Takes the lease, or takes it again, which lets it last anew; it
+  // builds it. Takes the lease, or takes it again, which prolongs it; it
   // runs out by itself, so that a server that died keeps nobody from building.
   // False: another server has it. Unavailable, DeadlineExceeded: nobody can
   // tell; build without.
@@ -87,6 +103,12 @@ class WeightStore {
 
   virtual StoreSize size() { return {}; }
 };
+
+// Gives a set of the store a name that counts rather than any before. Nothing
+// is written where it has that name. NotFound: no such set. REQUIRES:
+// CheckDisplayName(text).ok().
+absl::Status GiveDisplayName(WeightStore* store, absl::string_view id,
+                             absl::string_view text);
 
 }  // namespace stores
 

@@ -16,6 +16,9 @@ data/ftfy/   tables.txt, what ftfy 6.3.1 knows, and its LICENSE.txt. One entry a
 data/unicode/ word_classes.txt: \p{L}, \p{N} and what neither the reference's word pattern nor its negated class
              takes, as the package `regex` (its version is pinned) answers with IGNORECASE, for every code point,
              and its LICENSE.txt
+             tokenizers.txt: classes of characters of Hugging Face's `tokenizers`, which come from old versions of
+             Unicode, as its BertNormalizer, StripAccents and BertPreTokenizer treat every code point, and lower case
+             of a newer one, where it is another than Python's
 data/html5/  entities.txt, html.entities.html5 as `NAME C [C]`, and Python's LICENSE.txt
 """
 
@@ -33,6 +36,7 @@ import clip
 import ftfy
 import regex
 from ftfy import badness, chardata, fixes
+from tokenizers import normalizers, pre_tokenizers
 
 CLUES = ("utf8_first_of_2", "utf8_first_of_3", "utf8_first_of_4", "utf8_continuation", "utf8_continuation_strict")
 SCALARS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
@@ -145,6 +149,24 @@ def word_class_lines():
         yield f"{name} {ranges(classes[name])}"
 
 
+def tokenizers_lines():
+    clean = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=False, strip_accents=False, lowercase=False)
+    strip = normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=False, strip_accents=True, lowercase=False)
+    decompose, strip_accents, pre_tokenizer = normalizers.NFD(), normalizers.StripAccents(), pre_tokenizers.BertPreTokenizer()
+
+    def members(test):
+        return ranges(c for c in SCALARS if test("a" + chr(c)))
+
+    yield "control " + members(lambda text: clean.normalize_str(text) == "a")
+    yield "punctuation " + members(lambda text: len(pre_tokenizer.pre_tokenize_str(text + "b")) == 3)
+    yield "nonspacing " + members(lambda text: decompose.normalize_str(text) == text and strip.normalize_str(text) == "a")
+    yield "combining " + members(lambda text: strip_accents.normalize_str(text) == "a")
+    for c in map(chr, SCALARS):
+        lower = normalizers.Lowercase().normalize_str(c)
+        if lower != c.lower():
+            yield f"lower {points(c)} {points(lower)}"
+
+
 def main() -> None:
     root = pathlib.Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -166,6 +188,7 @@ def main() -> None:
     )
 
     (out / "unicode" / "word_classes.txt").write_text("\n".join(word_class_lines()) + "\n")
+    (out / "unicode" / "tokenizers.txt").write_text("\n".join(tokenizers_lines()) + "\n")
     (out / "unicode" / "LICENSE.txt").write_text(
         importlib.metadata.distribution("regex").read_text("licenses/LICENSE.txt")
     )

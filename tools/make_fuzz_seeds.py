@@ -39,6 +39,49 @@ def tokenizer():
     write("tokenizer", "surrogate", b"a \xed\xa0\x80 b")
 
 
+def part(number, value):
+    """Of a protobuf message: bytes, a float or a small number."""
+    if isinstance(value, bytes):
+        return bytes([number << 3 | 2, len(value)]) + value
+    if isinstance(value, float):
+        return bytes([number << 3 | 5]) + struct.pack("<f", value)
+    key = number << 3
+    return (bytes([key]) if key < 128 else bytes([key & 127 | 128, key >> 7])) + bytes([value])
+
+
+def sentencepiece_model(kind, pieces, byte_fallback=False, normalizer=b""):
+    model = b"".join(part(1, part(1, text.encode()) + part(2, score) + part(3, of_type)) for text, score, of_type in pieces)
+    return model + part(2, part(3, kind) + part(35, int(byte_fallback))) + part(3, normalizer)
+
+
+def subword_tokenizer():
+    def seed(name, reader, text, file):
+        text = text.encode()
+        write("subword_tokenizer", name, bytes([reader, len(text)]) + text + (file if isinstance(file, bytes) else file.encode()))
+
+    pieces = [("<unk>", 0.0, 2), ("</s>", 0.0, 3), ("\u2581", -1.0, 1), ("a", -2.0, 1), ("b", -2.5, 1), ("ab", -2.75, 1), ("\u2581ab", -3.0, 1), ("ba", -3.0, 5), ("<b>", 0.0, 4)]
+    some_bytes = [(f"<0x{i:02X}>", 0.0, 6) for i in range(256)]
+    seed("unigram", 0, "abba ab <b>x\u6f22", sentencepiece_model(1, pieces))
+    seed("siglip", 1, "A_b! abba </s> x", sentencepiece_model(1, pieces))
+    seed("bpe", 0, "abba ab <b>x\u6f22", sentencepiece_model(2, pieces + some_bytes, True, part(3, 0) + part(4, 0)))
+    seed("wordpiece", 2, "a ab. \u6f22 c", "[UNK]\n[CLS]\n[SEP]\na\n##b\n.\n")
+    metaspace = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"}
+    seed("json_unigram", 3, "ab  ab x", json.dumps({
+        "added_tokens": [{"id": 1, "content": "</s>", "lstrip": True, "rstrip": True, "normalized": False}],
+        "normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "\u2581"}]},
+        "pre_tokenizer": metaspace, "post_processor": {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "</s>"}}],
+                                                       "special_tokens": {"</s>": {"ids": [1]}}},
+        "model": {"type": "Unigram", "unk_id": 0, "vocab": [[text, score] for text, score, _ in pieces]}}))
+    seed("json_bpe", 4, "abba", json.dumps({
+        "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious"},
+        "model": {"type": "BPE", "unk_token": "?", "fuse_unk": True, "byte_fallback": True, "vocab": {"?": 0, "a": 1, "b": 2, "ab": 3, "abb": 4, "<0x20>": 5},
+                  "merges": ["a b", ["ab", "b"]]}}))
+    seed("json_bert", 3, "A \u00e9b\u6f22.", json.dumps({
+        "normalizer": {"type": "BertNormalizer"}, "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "BertProcessing", "cls": ["a", 1], "sep": ["a", 1]},
+        "model": {"type": "WordPiece", "unk_token": "?", "vocab": {"?": 0, "a": 1, "##b": 2}}}))
+
+
 # --- Safetensors ---------------------------------------------------------------
 
 def safetensors_bytes(header, data=b""):
@@ -70,6 +113,10 @@ def weight_set_files():
     write("npy", "safetensors", safetensors_bytes({"weights": tensor("F32", [2, 2], 0, 16)}, rows))
     metadata = {"labels": json.dumps(["a", "b", "a"]), "model_fingerprint": "model"}
     write("npy", "labels", safetensors_bytes(
+        {"__metadata__": metadata, "w": tensor("F64", [2, 3], 0, 48)}, struct.pack("<6d", 1, 0, 0.6, 0, 1, 0.8)))
+    metadata |= {"labels": json.dumps(["a"]), "background": json.dumps(["b", "c"]), "temperature": "2",
+                 "min_probabilities": "[0.5]", "groups": json.dumps(["g"])}
+    write("npy", "decisions", safetensors_bytes(
         {"__metadata__": metadata, "w": tensor("F64", [2, 3], 0, 48)}, struct.pack("<6d", 1, 0, 0.6, 0, 1, 0.8)))
     write("npy", "scalar", b"\x93NUMPY\x01\x00\x38\x00"
           + b"{'descr': '<f4', 'fortran_order': False, 'shape': (), }\n" + rows[:4])
@@ -163,6 +210,22 @@ def checkpoints():
           "o" + "\0".join([json.dumps(OPEN_CLIP), header]))
     write("checkpoint", "open_clip_resnet",
           "o" + "\0".join([json.dumps(OPEN_CLIP_RESNET), header]))
+    config = json.dumps(HUGGING_FACE)
+    index = json.dumps({"metadata": {"total_size": 0}, "weight_map": {
+        "logit_scale": "model-00001-of-00002.safetensors",
+        "text_projection.weight": "model-00002-of-00002.safetensors"}})
+    second = json.dumps({"text_projection.weight": tensor("F32", [2, 0], 0, 0)})
+    write("checkpoint", "shards", "s" + "\0".join([config, index, header, second]))
+    write("checkpoint", "shards_that_are_elsewhere",
+          "s" + "\0".join([config, index.replace("model-00002-of-00002", "../h/model"), header, second]))
+    write("checkpoint", "hugging_face_bin", b"b" + config.encode() + b"\0" + pickle(pickled_dict(
+        {"logit_scale": pickled_tensor([0])})))
+    processor = json.dumps({"image_processor": PREPROCESSOR, "processor_class": "CLIPProcessor"})
+    for name, tokenizer_class in (("tokenizer", "CLIPTokenizerFast"), ("another_tokenizer", "BertTokenizer")):
+        write("checkpoint", name, "t" + "\0".join(
+            [config, processor, json.dumps({"tokenizer_class": tokenizer_class}),
+             json.dumps({"model": {"type": "BPE", "vocab": {}, "merges": []}}), header]))
+    siglips()
     # No bytes: one side of each is 0.
     text_tower = {
         "text_projection": [0, 2], "positional_embedding": [77, 0],
@@ -186,6 +249,40 @@ def checkpoints():
             **text_tower}.items()})))
 
 
+def siglips():
+    words = {"type": "Unigram", "unk_id": 2, "vocab": [["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0], ["\u2581a", -1.0]]}
+    pairs = {"type": "BPE", "unk_token": "<unk>", "vocab": {"<pad>": 0, "<eos>": 1, "<unk>": 2, "a": 3}, "merges": []}
+    trunk = {"visual.trunk.norm.weight": tensor("F32", [64, 0], 0, 0), "visual.trunk.patch_embed.proj.weight": tensor("F32", [64, 3, 0, 16], 0, 0),
+             "visual.trunk.blocks.0.mlp.fc1.weight": tensor("F32", [256, 0], 0, 0), "visual.trunk.attn_pool.mlp.fc1.weight": tensor("F32", [256, 0], 0, 0)}
+    write("checkpoint", "siglip2", "t" + "\0".join(
+        [json.dumps({"model_type": "siglip", "text_config": {"vocab_size": 4}}), "{}",
+         json.dumps({"tokenizer_class": "GemmaTokenizer", "add_bos_token": False, "add_eos_token": True}), json.dumps({"model": pairs}),
+         json.dumps({"text_model.head.weight": tensor("F32", [2, 0], 0, 0)})]))
+    for name, tower, text in (
+            ("siglip", {"timm_model_name": "vit_base_patch16_siglip_224", "timm_pool": "map", "timm_proj": "none"}, {"no_causal_mask": True, "pool_type": "last", "proj_bias": True}),
+            ("pe_core", {"timm_model_name": "vit_pe_core_base_patch16_224", "timm_pool": "map", "timm_proj": None}, {"pool_type": "eos"})):
+        write("checkpoint", f"open_clip_{name}", "u" + "\0".join(
+            [json.dumps({"model_cfg": {"embed_dim": 64, "custom_text": True, "vision_cfg": {"image_size": 32, **tower},
+                                       "text_cfg": {"hf_tokenizer_name": "x", "vocab_size": 4, "tokenizer_kwargs": {"clean": "canonicalize", "strip_sep_token": False}, **text}}}),
+             json.dumps({"tokenizer_class": "T5TokenizerFast", "pad_token": {"content": "</s>"}}), json.dumps({"model": words}), json.dumps(trunk)]))
+
+
+def wrapped_checkpoints():
+    """Names as trainers write them. No tensor has bytes but the scale."""
+    names = {"visual.proj": [0, 2], "visual.conv1.weight": [64, 3, 0, 32], "visual.positional_embedding": [50, 0],
+             "visual.transformer.resblocks.0.mlp.c_fc.bias": [0], "text_projection": [0, 2],
+             "positional_embedding": [77, 0], "token_embedding.weight": [49408, 0], "ln_final.weight": [64, 0],
+             "transformer.resblocks.0.mlp.c_fc.bias": [0], "logit_scale": [1]}
+    for prefix in ("module.", "model.", "_orig_mod.", "module._orig_mod."):
+        wrapper = "model_state_dict" if prefix == "model." else "state_dict"
+        entries = {prefix + name: pickled_tensor(shape) for name, shape in names.items()}
+        write("checkpoint", "wrapped_" + prefix.rstrip(".").replace(".", "_"), b"p" + pickle(pickled_dict(
+            {"epoch": b"K\x07", wrapper: pickled_dict(entries)})))
+    for prefix in ("", "module."):
+        write("checkpoint", "file_" + (prefix.rstrip(".") or "bare"), "f" + json.dumps(
+            {prefix + name: tensor("F32", shape, 0, 0) for name, shape in names.items() if 0 in shape}))
+
+
 # --- Specs ------------------------------------------------------------------------
 
 def classifier_specs():
@@ -197,6 +294,7 @@ def classifier_specs():
         "repeated": "clong name\nt{} {} {} {{}} }{",
         "no_place": "ccat\nta photo",
         "long": "c" + "猫" * 70,
+        "decisions": "ccar\nm0.5\ngvehicle\nccat\nm2\nbelse\nbcat\nd1.5\nt{}",
     }
     for name, spec in specs.items():
         write("classifier_spec", name, spec)
@@ -227,9 +325,12 @@ def stored_sets():
     write("stored_set", "file", b"f" + safetensors_bytes(sound, WEIGHTS))
     write("stored_set", "truncated", b"f" + safetensors_bytes(sound, WEIGHTS)[:-1])
     for name, header in {
-            "mended": sound,
+            "corrected": sound,
             "own_prompts": stored_header(prompts=[["my cat"], []]),
             "names": stored_header(labels=["cat\n\"", "猫\u0000"]),
+            "decisions": stored_header(temperature="0.7", min_probabilities="[null,0.25]", groups='["a",""]'),
+            "background": stored_header(labels=["cat"], background='["x"]'),
+            "thresholds_of_others": stored_header(min_probabilities="[1]", groups='[1,2]', temperature="nan"),
             "no_numbers": stored_header(num_tokens="x", num_prompts="")}.items():
         write("stored_set", name, b"m" + json.dumps(header).encode() + b"\0" + WEIGHTS)
 
@@ -248,8 +349,10 @@ def redis_answers():
     header, number, ok = bulk(file[:-16]), b":1\r\n", b"+OK\r\n"
     nil = b"$-1\r\n"
     for name, script in {
-            "get": b"g\xff" + array(header, bulk(WEIGHTS)) + number * 2,
-            "get_nothing": b"g\xff" + array(nil, nil) + number * 2,
+            "get": b"g\xff" + bulk(file) + b":%d\r\n" % len(file) + number * 2,
+            "get_nothing": b"g\xff" + nil + b":0\r\n" + number * 2,
+            "name": b"n\xff" + bulk("00000000000000017 - pets") + number,
+            "name_signed": b"n\x05" + bulk("00000000000000017 " + "a" * 64 + " p\u00e4ts") + b":-1\r\n",
             "get_damaged": b"g\x02" + array(header, bulk("x" * 16)) + number * 2 +
                            ok + b"+QUEUED\r\n" * 3 + array(number, number, number),
             "put": b"p\xff" + number * 3 + ok + b"+QUEUED\r\n" * 3 +
@@ -282,16 +385,17 @@ def field(number, value):
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
-CLASSIFY, BUILD, STREAM, GET, LIST, DELETE, IMAGES, TEXTS, MODEL = range(9)
+CLASSIFY, BUILD, STREAM, GET, LIST, DELETE, IMAGES, TEXTS, MODEL, EXPORT, IMPORT, BATCH = range(12)
+INFER, METADATA = 15, 16
 
 
 def requests():
     def request(name, method, content):
         write("service", name, bytes([method]) + content)
 
-    pictures = SEEDS.parent.parent / "testdata/images"
-    png = (pictures / "1_by_1.png").read_bytes()
-    jpeg = (pictures / "exif_1.jpg").read_bytes()
+    images = SEEDS.parent.parent / "testdata/images"
+    png = (images / "1_by_1.png").read_bytes()
+    jpeg = (images / "exif_1.jpg").read_bytes()
     # The fuzzer puts the id of a set that it has built here.
     known = "0" * 64
     build = (field(1, field(1, "cat")) +
@@ -323,16 +427,36 @@ def requests():
             field(1, field(1, "cat") + field(2, "") * 3900))
     request("texts_full", TEXTS, field(1, "a cat " * 20) * 64)
     request("texts_empty", TEXTS, field(1, "") * 4000)
+    request("classify_inline", CLASSIFY, field(1, png) + field(8, build))
+    request("classify_inline_empty", CLASSIFY,
+            field(1, png) + field(8, field(1, "") * 4000))
+    request("batch", BATCH, field(1, png) + field(1, b"no") + field(1, jpeg) +
+            field(2, known) + field(3, 2) + field(4, 1) + field(5, known))
+    request("batch_inline", BATCH, field(1, png) + field(8, build))
+    request("batch_full", BATCH, field(1, b"") * 64 + field(2, known))
+    request("batch_empty_images", BATCH, field(1, b"") * 4000 + field(2, known))
     request("images_full", IMAGES, field(1, png) * 64)
+    raw = b"".join(struct.pack("<I", len(image)) + image for image in (png, jpeg))
+    tensor = field(1, "image") + field(2, "BYTES") + field(3, b"\x02")
+    top_k = field(4, field(1, "top_k") + field(2, field(2, 1)))
+    request("infer", INFER, field(1, known) + field(3, "7") + top_k + field(5, tensor) + field(6, field(1, "class")) + field(7, raw))
+    request("infer_contents", INFER, field(1, "image_encoder") + field(5, tensor + field(5, field(8, png) + field(8, b"no"))))
+    request("infer_texts", INFER, field(1, "text_encoder") + field(5, field(1, "text") + field(2, "BYTES") + field(3, b"\x01\x01")) +
+            field(7, b"\x05\0\0\0a cat"))
+    request("infer_long_shape", INFER, field(1, "image_encoder") + field(5, tensor + field(3, b"\x01" * 4000)))
+    request("infer_empty_outputs", INFER, field(1, known) + field(5, tensor) + field(6, b"") * 4000)
+    request("metadata", METADATA, field(1, "pets") + field(2, "1"))
     request("model_unknown_fields", MODEL, field(126, 1) * 2000)
     request("model_group", MODEL, b"\xf3\x07" * 2000 + b"\xf4\x07" * 2000)
 
 
 def main():
     tokenizer()
+    subword_tokenizer()
     safetensors()
     pt_files()
     checkpoints()
+    wrapped_checkpoints()
     classifier_specs()
     stored_sets()
     redis_answers()

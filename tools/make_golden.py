@@ -14,7 +14,7 @@ import argparse
 import importlib
 import pathlib
 
-PARTS = ("tokens", "crops", "models", "prompts", "weight_sets")
+PARTS = ("tokens", "tokenizers", "crops", "models", "families", "prompts", "weight_sets")
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Trains, exports and evaluates the small CLIP model in models/demo.
 
-    tools/train_demo_model.py prepare                     # read the pictures of the Debian packages, cache them
+    tools/train_demo_model.py prepare                     # read the images of the Debian packages, cache them
     tools/train_demo_model.py train --minutes 90          # goes on from its checkpoint
     tools/train_demo_model.py export                      # checkpoint -> models/demo
-    tools/train_demo_model.py pictures                    # the demo pictures and the class list
+    tools/train_demo_model.py images                    # the demo images and the class list
     tools/train_demo_model.py evaluate                    # the numbers of the model card, from models/demo
 
 Needs tools/requirements-train.txt and the Debian packages named in models/demo/README.md.
@@ -18,7 +18,7 @@ from pathlib import Path
 import open_clip
 import torch
 
-from demo_model import data, pictures, trainer
+from demo_model import data, images, trainer
 from demo_model import model as models
 from demo_model.concepts import TEST_TEMPLATES
 from demo_model.evaluate import evaluate
@@ -42,15 +42,15 @@ def evaluate_exported(folder: Path, cache: Path) -> None:
         print(evaluate(data.prepare(cache), model.visual.image_size, model.encode_image,
                        lambda texts: model.encode_text(tokenizer(texts))))
         right = []
-        for file, truth, ranking in pictures.classify(folder, model, preprocess, tokenizer, TEST_TEMPLATES):
+        for file, truth, ranking in images.classify(folder, model, preprocess, tokenizer, TEST_TEMPLATES):
             right.append(ranking[0][0] == truth)
             print(f"{file:16} {truth:12} " + ", ".join(f"{name} {share:.2f}" for name, share in ranking[:3]))
-    print(f"{sum(right)} of {len(right)} demo pictures right")
+    print(f"{sum(right)} of {len(right)} demo images right")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["prepare", "train", "export", "pictures", "evaluate"])
+    parser.add_argument("command", choices=["prepare", "train", "export", "images", "evaluate"])
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache/demo_model")
     parser.add_argument("--checkpoint", type=Path, default=ROOT / ".cache/demo_model/checkpoint.pt")
     parser.add_argument("--model", type=Path, default=ROOT / "models/demo", help="folder of the exported model")
@@ -72,8 +72,8 @@ def main() -> None:
         trainer.train(trainer.Options(**args))
     elif command == "export":
         export(args["checkpoint"], folder)
-    elif command == "pictures":
-        pictures.write(folder)
+    elif command == "images":
+        images.write(folder)
     else:
         evaluate_exported(folder, args["cache"])
 

@@ -9,9 +9,9 @@
 
 namespace zeroshot {
 
-BatchQueue::BatchQueue(size_t max_batch, RunBatch run, AtOnce at_once)
-    : max_batch_(max_batch), run_(std::move(run)), at_once_(at_once) {
-  const int threads = std::max({1, at_once.of_any_size, at_once.of_enough});
+BatchQueue::BatchQueue(size_t max_batch, RunBatch run, BatchPolicy policy)
+    : max_batch_(max_batch), run_(std::move(run)), policy_(policy) {
+  const int threads = std::max({1, policy.max_batches, policy.max_with_large});
   for (int i = 0; i < threads; ++i) {
     std::vector<void*> jobs;
     jobs.reserve(max_batch_);
@@ -29,10 +29,10 @@ BatchQueue::~BatchQueue() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void BatchQueue::SetAtOnce(AtOnce at_once) {
+void BatchQueue::SetPolicy(BatchPolicy policy) {
   base::MutexLock lock(&mu_);
-  if (at_once == at_once_) return;
-  at_once_ = at_once;
+  if (policy == policy_) return;
+  policy_ = policy;
   arrived_.NotifyAll();
 }
 
@@ -40,10 +40,25 @@ absl::Status BatchQueue::Run(absl::Span<void* const> jobs,
                              const base::Caller& caller) {
   Group group(&caller, jobs.size());
   Jobs arriving, withdrawn;
-  for (void* job : jobs) arriving.push_back({job, &group});
+  for (void* job : jobs) arriving.push_back({job, &group, 0});
   {
     base::MutexLock lock(&mu_);
-    queue_.splice(queue_.end(), arriving);
+    const size_t half = std::max<size_t>(1, max_batch_ / 2);
+    size_t place = 0;
+    for (Queued& item : arriving) {
+      item.turn = taken_ + static_cast<int64_t>(place++ / half);
+    }
+    // Of equal turns those that were there come first. From the back: but for
+    // large calls' later halves there is nothing with a later turn.
+    auto behind = queue_.end();
+    while (!arriving.empty()) {
+      const auto last = std::prev(arriving.end());
+      while (behind != queue_.begin() && std::prev(behind)->turn > last->turn) {
+        --behind;
+      }
+      queue_.splice(behind, arriving, last);
+      behind = last;
+    }
     arrived_.NotifyOne();
     while (group.pending > 0) {
       if (caller.deadline == absl::InfiniteFuture()) {
@@ -87,9 +102,9 @@ void BatchQueue::Withdraw(const Group* group, Jobs* jobs) {
 
 bool BatchQueue::MayTake() const {
   if (queue_.empty()) return false;
-  return running_ < std::max(1, at_once_.of_any_size) ||
-         (running_ < at_once_.of_enough &&
-          queue_.size() >= std::min(at_once_.enough, max_batch_));
+  return running_ < std::max(1, policy_.max_batches) ||
+         (running_ < policy_.max_with_large &&
+          queue_.size() >= std::min(policy_.large, max_batch_));
 }
 
 void BatchQueue::Fill(Jobs* batch) {
@@ -133,6 +148,7 @@ BatchQueue::Jobs BatchQueue::WaitForBatch() {
     while (!MayTake() && !(stopping_ && queue_.empty())) arrived_.Wait(&mu_);
     if (queue_.empty()) return {};
     ++running_;
+    ++taken_;
     Jobs batch = TakeBatch();
     if (batch.empty()) --running_;
     // One call may have brought more than one batch, and while callers were

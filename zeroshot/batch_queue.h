@@ -1,8 +1,9 @@
-// The queue and the threads behind zeroshot/batcher.h, which knows what a job
-// is and says what is promised of it.
+// The queue and the threads behind zeroshot/batcher.h, which knows the type of
+// a job and documents the guarantees.
 #ifndef ZEROSHOT_ZEROSHOT_BATCH_QUEUE_H_
 #define ZEROSHOT_ZEROSHOT_BATCH_QUEUE_H_
 
+#include <cstdint>
 #include <functional>
 #include <list>
 #include <optional>
@@ -17,31 +18,31 @@
 namespace zeroshot {
 
 // How many batches run at once: as many as there are devices whatever their
-// size, further ones only if they have enough jobs.
+// size, further ones only if they are large.
 //
 // A GPU wants a second batch while it computes the first, so that crops cross
 // the bus meanwhile; but a small batch taken then would wait behind the first
 // without growing, and leave the next one small as well: callers who come back
-// together would be split in ever smaller parts. What has enough jobs for the
-// device's full speed loses nothing by not growing.
-struct AtOnce {
-  int of_any_size = 1;    // 0 is taken as 1
-  int of_enough = 1;      // those included
-  size_t enough = 1'000;  // jobs; at most what a batch may have
+// together would be split into smaller and smaller parts. A batch that is large
+// enough for the device's full speed loses nothing by not growing.
+struct BatchPolicy {
+  int max_batches = 1;     // of any size; 0 is taken as 1
+  int max_with_large = 1;  // batches of any size and large ones together
+  size_t large = 1'000;    // jobs that make a batch large; at most max_batch
 
-  bool operator==(const AtOnce&) const = default;
+  bool operator==(const BatchPolicy&) const = default;
 };
 
-// Thread rule: Run and SetAtOnce may be called from many threads at once; `run`
+// Thread rule: Run and SetPolicy may be called from many threads at once; `run`
 // is called by threads of its own, by each for one batch at a time.
 class BatchQueue {
  public:
   using RunBatch = std::function<void(absl::Span<void* const>)>;
 
-  BatchQueue(size_t max_batch, RunBatch run, AtOnce at_once);
+  BatchQueue(size_t max_batch, RunBatch run, BatchPolicy policy);
   ~BatchQueue();  // as Batcher's
 
-  void SetAtOnce(AtOnce at_once);
+  void SetPolicy(BatchPolicy policy);
   absl::Status Run(absl::Span<void* const> jobs, const base::Caller& caller);
   int queued();
 
@@ -61,6 +62,7 @@ class BatchQueue {
   struct Queued {
     void* job;
     Group* group;
+    int64_t turn;  // the queue is in the order of turns, then of arrival
   };
   // Jobs move from list to list, so that nothing is allocated on a batch thread
   // or while the lock is held: an allocation that fails would end the process,
@@ -90,8 +92,9 @@ class BatchQueue {
   const RunBatch run_;
   base::Mutex mu_;
   base::CondVar arrived_;
-  AtOnce at_once_ ABSL_GUARDED_BY(mu_);
-  int running_ ABSL_GUARDED_BY(mu_) = 0;  // batches
+  BatchPolicy policy_ ABSL_GUARDED_BY(mu_);
+  int running_ ABSL_GUARDED_BY(mu_) = 0;    // batches
+  int64_t taken_ ABSL_GUARDED_BY(mu_) = 0;  // batches so far
   Jobs queue_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::thread> threads_;  // last: they use the others

@@ -18,12 +18,16 @@ namespace zeroshot {
 // Thread rule: Run may be called from many threads at once; the `run`
 // function is called by threads of the batcher's own, each one batch at a time.
 //
-// Guarantee: jobs start in the order of their arrival. A job with n jobs queued
-// ahead of it is in the n / max_batch + 1 st batch from now at the latest,
-// which starts at the latest when fewer than AtOnce::of_any_size of the batches
-// ahead of it, those running now included, have not ended. (With one device and
-// AtOnce{1, 1}: within n / max_batch + 1 runs.) Jobs whose caller no longer
-// waits are dropped unrun.
+// Guarantees:
+// - Jobs start in the order of their arrival. If a call has more than half a
+//   batch of jobs, each further half counts as if it had arrived a batch later,
+//   so that a call with one job does not wait for all of a large call.
+// - A job with n jobs queued ahead of it is in batch n / max_batch + 1 from now
+//   at the latest. That batch starts at the latest when fewer than
+//   BatchPolicy::max_batches of the batches ahead of it, those running now
+//   included, have not ended. (With one device and BatchPolicy{1, 1}: within
+//   n / max_batch + 1 runs.)
+// - Jobs whose caller no longer waits are dropped unrun.
 template <typename Job>
 class Batcher {
  public:
@@ -31,7 +35,7 @@ class Batcher {
   using RunBatch = std::function<void(absl::Span<Job* const>)>;
 
   // Has as many threads as batches may run at once.
-  Batcher(size_t max_batch, RunBatch run, AtOnce at_once = {})
+  Batcher(size_t max_batch, RunBatch run, BatchPolicy policy = {})
       : queue_(
             max_batch,
             [run = std::move(run)](absl::Span<void* const> batch) {
@@ -40,14 +44,14 @@ class Batcher {
               for (void* job : batch) jobs.push_back(static_cast<Job*>(job));
               run(jobs);
             },
-            at_once) {}
+            policy) {}
 
   // Waits for the jobs still queued. REQUIRES: no Run call begins any more.
   ~Batcher() = default;
 
-  // From now on, say because a device was lost. More than at first is no use:
-  // there are no threads for it.
-  void SetAtOnce(AtOnce at_once) { queue_.SetAtOnce(at_once); }
+  // Applies from now on, for example because a device was lost. A policy with
+  // more batches than the first one has no effect: there are no threads for it.
+  void SetPolicy(BatchPolicy policy) { queue_.SetPolicy(policy); }
 
   // Queues the jobs and blocks until each has been run or dropped. Borrows
   // the jobs and the caller until it returns.

@@ -28,11 +28,11 @@ std::vector<std::string> EqualVectorWarnings(const stores::WeightSet& set,
                                              size_t most) {
   std::vector<std::string> warnings;
   const int dim = set.embedding_dim;
-  if (set.weights.size() != size_t{1} * set.num_classes() * dim || dim == 0)
+  if (set.weights.size() != size_t{1} * set.num_rows() * dim || dim == 0)
     return warnings;
   const auto row = [&](int c) { return &set.weights[size_t{1} * c * dim]; };
   // Equal ones come to lie next to each other, but for rounding.
-  std::vector<int> order(set.num_classes());
+  std::vector<int> order(set.num_rows());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
                    [&](int a, int b) { return *row(a) < *row(b); });
@@ -46,7 +46,7 @@ std::vector<std::string> EqualVectorWarnings(const stores::WeightSet& set,
     for (size_t j = i + 1; j < std::min(i + kNear, order.size()); ++j) {
       const int b = order[j];
       if (*row(b) - *row(a) > kRounding) break;
-      if (told[b] || set.class_names[a] == set.class_names[b] ||
+      if (told[b] || set.row_name(a) == set.row_name(b) ||
           !AreEqual(row(a), row(b), dim)) {
         continue;
       }
@@ -57,31 +57,38 @@ std::vector<std::string> EqualVectorWarnings(const stores::WeightSet& set,
   }
   std::sort(pairs.begin(), pairs.end());
   for (const auto& [a, b] : pairs) {
+    const int c = set.num_classes();
+    const std::string places =
+        b < c   ? absl::StrCat("classes ", a, " and ", b)
+        : a < c ? absl::StrCat("class ", a, " and background[", b - c, "]")
+                : absl::StrCat("background[", a - c, "] and background[", b - c,
+                               "]");
     warnings.push_back(absl::StrCat(
-        "classes ", a, " and ", b, ", ", base::Quoted(set.class_names[a]),
-        " and ", base::Quoted(set.class_names[b]),
+        places, ", ", base::Quoted(set.row_name(a)), " and ",
+        base::Quoted(set.row_name(b)),
         ", are the same to the model: they share their probability"));
   }
   return warnings;
 }
 
 std::vector<std::string> UnseenWordWarnings(const ResolvedSpec& spec,
-                                            const clip::Tokenizer& tokenizer,
-                                            absl::Span<const int32_t> unseen,
+                                            const clip::ModelInfo& model,
                                             size_t most) {
   std::vector<std::string> warnings;
+  const std::vector<int32_t>& unseen = model.unseen_tokens;
   if (unseen.empty()) return warnings;
   const auto is_unseen = [&](int32_t id) {
     return std::binary_search(unseen.begin(), unseen.end(), id);
   };
-  for (int c = 0; c < spec.num_classes() && warnings.size() < most; ++c) {
-    if (!spec.own_prompts(c).empty()) continue;
-    const auto ids = tokenizer.Encode(spec.class_name(c));
+  for (int row = 0; row < spec.num_rows() && warnings.size() < most; ++row) {
+    if (!spec.own_prompts(row).empty() || spec.num_prompts(row) == 0) continue;
+    const auto ids = model.tokenizer->Encode(spec.name(row));
     // The first and the last are no words.
     if (!ids.ok() || ids->size() <= 2) continue;
     if (!std::all_of(ids->begin() + 1, ids->end() - 1, is_unseen)) continue;
     warnings.push_back(absl::StrCat(
-        "class name ", base::Quoted(spec.class_name(c)),
+        row < spec.num_classes() ? "class name " : "background ",
+        base::Quoted(spec.name(row)),
         " has no word that this model was trained on: its score says "
         "nothing"));
   }

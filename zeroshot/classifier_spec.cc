@@ -1,6 +1,8 @@
 #include "zeroshot/classifier_spec.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <map>
 #include <utility>
 
@@ -25,8 +27,27 @@ constexpr size_t kMaxWarnings = 20;
 
 absl::Status TooMany(absl::string_view what, int64_t found, int64_t allowed,
                      absl::string_view field) {
-  return InvalidField(field, absl::StrCat("too many ", what, ": ", found,
-                                          " given, ", allowed, " allowed"));
+  return InvalidField(
+      field, absl::StrCat("too many ", what, ": ", found,
+                          " are given; at most ", allowed, " are allowed"));
+}
+
+std::string BackgroundField(int index) {
+  return absl::StrCat("background[", index, "]");
+}
+
+// Of a number, for hashes: its bits.
+std::string NumberText(float number) {
+  return absl::StrCat(absl::Hex(std::bit_cast<uint32_t>(number)));
+}
+
+absl::Status CheckLength(absl::string_view field, absl::string_view text,
+                         const BuildLimits& limits) {
+  if (text.size() <= limits.max_text_bytes) return absl::OkStatus();
+  return InvalidField(
+      field,
+      absl::StrCat(field, " has ", text.size(), " bytes; at most ",
+                   limits.max_text_bytes, " are allowed: ", Quoted(text)));
 }
 
 absl::Status CheckText(absl::string_view field, absl::string_view text,
@@ -34,12 +55,7 @@ absl::Status CheckText(absl::string_view field, absl::string_view text,
   if (text.empty()) {
     return InvalidField(field, absl::StrCat(field, " is empty"));
   }
-  if (text.size() > limits.max_text_bytes) {
-    return InvalidField(field, absl::StrCat(field, " has ", text.size(),
-                                            " bytes, ", limits.max_text_bytes,
-                                            " are allowed: ", Quoted(text)));
-  }
-  return absl::OkStatus();
+  return CheckLength(field, text, limits);
 }
 
 absl::StatusOr<std::vector<ClassDefinition>> ResolveClasses(
@@ -53,14 +69,9 @@ absl::StatusOr<std::vector<ClassDefinition>> ResolveClasses(
   }
   if (spec.class_set.empty()) return std::move(spec.classes);
   const std::vector<std::string>* names = FindClassSet(spec.class_set);
-  if (names == nullptr) {
-    return InvalidField("class_set",
-                        absl::StrCat("class_set ", Quoted(spec.class_set),
-                                     " is unknown; known are: ",
-                                     absl::StrJoin(ClassSetNames(), ", ")));
-  }
+  if (names == nullptr) return UnknownClassSet(spec.class_set);
   std::vector<ClassDefinition> classes;
-  for (const std::string& name : *names) classes.push_back({name, {}});
+  for (const std::string& name : *names) classes.push_back({name});
   return classes;
 }
 
@@ -76,17 +87,22 @@ absl::StatusOr<std::vector<std::string>> ResolveTemplates(
       spec.template_set.empty() ? "simple" : spec.template_set;
   const std::vector<std::string>* templates = FindTemplateSet(name);
   if (templates == nullptr) {
-    return InvalidField(
-        "template_set",
-        absl::StrCat("template_set ", Quoted(name), " is unknown; known are: ",
-                     absl::StrJoin(TemplateSetNames(), ", ")));
+    return InvalidField("template_set",
+                        absl::StrCat("template_set ", Quoted(name),
+                                     " is unknown; it must be one of: ",
+                                     absl::StrJoin(TemplateSetNames(), ", ")));
   }
   return *templates;
 }
 
-absl::Status CheckClass(size_t index, const ClassDefinition& definition,
-                        const BuildLimits& limits) {
-  const std::string field = absl::StrCat("classes[", index, "]");
+absl::Status CheckRow(int row, int num_classes,
+                      const ClassDefinition& definition,
+                      const BuildLimits& limits) {
+  if (row >= num_classes) {
+    return CheckText(BackgroundField(row - num_classes), definition.name,
+                     limits);
+  }
+  const std::string field = absl::StrCat("classes[", row, "]");
   if (absl::Status status =
           CheckText(absl::StrCat(field, ".name"), definition.name, limits);
       !status.ok()) {
@@ -100,7 +116,22 @@ absl::Status CheckClass(size_t index, const ClassDefinition& definition,
       return status;
     }
   }
-  return absl::OkStatus();
+  if (definition.min_probability.has_value()) {
+    if (absl::Status status =
+            CheckMinProbability(absl::StrCat(field, ".min_probability"),
+                                *definition.min_probability);
+        !status.ok()) {
+      return status;
+    }
+  }
+  return CheckLength(absl::StrCat(field, ".group"), definition.group, limits);
+}
+
+absl::Status CheckTemperature(float temperature) {
+  if (std::isfinite(temperature) && temperature > 0) return absl::OkStatus();
+  return InvalidField("temperature",
+                      absl::StrCat("temperature is ", temperature,
+                                   "; a finite number over 0 is allowed"));
 }
 
 absl::Status CheckTemplate(size_t index, absl::string_view text,
@@ -117,14 +148,19 @@ absl::Status CheckTemplate(size_t index, absl::string_view text,
   return absl::OkStatus();
 }
 
+// Whether its vector is the examples' alone.
+bool IsOnlyShown(const ClassDefinition& definition) {
+  return definition.shown.has_value() && definition.shown->weight == 1;
+}
+
 // A template may repeat {}: checks the prompt that it makes of the longest
 // class name before any prompt is made.
-absl::Status CheckPromptSizes(const std::vector<ClassDefinition>& classes,
+absl::Status CheckPromptSizes(const std::vector<ClassDefinition>& rows,
                               const std::vector<std::string>& templates,
                               const BuildLimits& limits) {
   const std::string* longest = nullptr;
-  for (const ClassDefinition& definition : classes) {
-    if (!definition.prompts.empty()) continue;
+  for (const ClassDefinition& definition : rows) {
+    if (!definition.prompts.empty() || IsOnlyShown(definition)) continue;
     if (longest == nullptr || definition.name.size() > longest->size()) {
       longest = &definition.name;
     }
@@ -140,7 +176,7 @@ absl::Status CheckPromptSizes(const std::vector<ClassDefinition>& classes,
       return InvalidField(
           absl::StrCat("templates[", i, "]"),
           absl::StrCat("templates[", i, "] with class ", Quoted(*longest),
-                       " makes a prompt of ", size, " bytes, ",
+                       " makes a prompt of ", size, " bytes; at most ",
                        limits.max_text_bytes, " are allowed"));
     }
   }
@@ -171,8 +207,16 @@ bool IsBlank(absl::string_view name) {
 
 }  // namespace
 
+absl::Status CheckMinProbability(absl::string_view field, float probability) {
+  // Not what is over 1 and not NaN either.
+  if (probability >= 0 && probability <= 1) return absl::OkStatus();
+  return InvalidField(
+      field, absl::StrCat(field, " is ", probability, "; 0 to 1 is allowed"));
+}
+
 absl::StatusOr<ResolvedSpec> ResolvedSpec::Resolve(ClassifierSpec spec,
-                                                   const BuildLimits& limits) {
+                                                   const BuildLimits& limits,
+                                                   int embedding_dim) {
   if (spec.classes.size() > limits.max_classes) {
     return TooMany("classes", spec.classes.size(), limits.max_classes,
                    "classes");
@@ -183,10 +227,25 @@ absl::StatusOr<ResolvedSpec> ResolvedSpec::Resolve(ClassifierSpec spec,
   }
   absl::StatusOr<std::vector<ClassDefinition>> classes = ResolveClasses(spec);
   if (!classes.ok()) return classes.status();
+  if (!spec.background.empty() &&
+      classes->size() + spec.background.size() > limits.max_classes) {
+    return TooMany("classes with background",
+                   classes->size() + spec.background.size(), limits.max_classes,
+                   "background");
+  }
   absl::StatusOr<std::vector<std::string>> templates = ResolveTemplates(spec);
   if (!templates.ok()) return templates.status();
   ResolvedSpec resolved;
-  resolved.classes_ = *std::move(classes);
+  if (spec.temperature.has_value()) {
+    absl::Status temperature = CheckTemperature(*spec.temperature);
+    if (!temperature.ok()) return temperature;
+    resolved.temperature_ = *spec.temperature;
+  }
+  resolved.rows_ = *std::move(classes);
+  resolved.num_classes_ = static_cast<int>(resolved.rows_.size());
+  for (std::string& name : spec.background) {
+    resolved.rows_.push_back({std::move(name)});
+  }
   resolved.templates_ = *std::move(templates);
   for (size_t i = 0; i < resolved.templates_.size(); ++i) {
     if (absl::Status status = CheckTemplate(i, resolved.templates_[i], limits);
@@ -196,15 +255,18 @@ absl::StatusOr<ResolvedSpec> ResolvedSpec::Resolve(ClassifierSpec spec,
     resolved.template_pieces_.push_back(
         absl::StrSplit(resolved.templates_[i], "{}"));
   }
-  for (size_t c = 0; c < resolved.classes_.size(); ++c) {
-    if (absl::Status status = CheckClass(c, resolved.classes_[c], limits);
+  absl::Status shown = resolved.ResolveExamples(limits, embedding_dim);
+  if (!shown.ok()) return shown;
+  for (int row = 0; row < resolved.num_rows(); ++row) {
+    if (absl::Status status =
+            CheckRow(row, resolved.num_classes_, resolved.rows_[row], limits);
         !status.ok()) {
       return status;
     }
-    resolved.total_prompts_ += resolved.num_prompts(c);
+    resolved.total_prompts_ += resolved.num_prompts(row);
   }
   if (absl::Status status =
-          CheckPromptSizes(resolved.classes_, resolved.templates_, limits);
+          CheckPromptSizes(resolved.rows_, resolved.templates_, limits);
       !status.ok()) {
     return status;
   }
@@ -215,46 +277,132 @@ absl::StatusOr<ResolvedSpec> ResolvedSpec::Resolve(ClassifierSpec spec,
   return resolved;
 }
 
-int ResolvedSpec::num_prompts(int c) const {
-  const std::vector<std::string>& own = classes_[c].prompts;
+std::string ResolvedSpec::Place(int row) const {
+  return row < num_classes() ? absl::StrCat("class ", row)
+                             : BackgroundField(row - num_classes());
+}
+
+std::string ResolvedSpec::Described(int row) const {
+  return absl::StrCat(Place(row), " (", Quoted(name(row)), ")");
+}
+
+absl::Status ResolvedSpec::ResolveExamples(const BuildLimits& limits,
+                                           int embedding_dim) {
+  for (int row = 0; row < num_classes(); ++row) {
+    ClassDefinition& definition = rows_[row];
+    const std::string field = absl::StrCat("classes[", row, "]");
+    if (definition.examples.given()) {
+      absl::StatusOr<stores::ClassExamples> shown =
+          Summarise(field, definition.examples, embedding_dim);
+      if (!shown.ok()) return shown.status();
+      definition.shown = *std::move(shown);
+    } else if (definition.shown.has_value()) {
+      absl::Status good = CheckExampleWeight(
+          absl::StrCat(field, ".example_weight"), definition.shown->weight);
+      if (!good.ok()) return good;
+    } else {
+      continue;
+    }
+    total_examples_ += definition.shown->count;
+    total_example_images_ +=
+        static_cast<int64_t>(definition.examples.images.size());
+    if (IsOnlyShown(definition)) definition.prompts.clear();
+  }
+  if (total_examples_ <= limits.max_examples) return absl::OkStatus();
+  return TooMany("examples", total_examples_, limits.max_examples, "classes");
+}
+
+int ResolvedSpec::num_prompts(int row) const {
+  if (IsOnlyShown(rows_[row])) return 0;
+  const std::vector<std::string>& own = rows_[row].prompts;
   return static_cast<int>(own.empty() ? templates_.size() : own.size());
 }
 
-std::string ResolvedSpec::Prompt(int c, int i) const {
-  const ClassDefinition& definition = classes_[c];
+std::string ResolvedSpec::Prompt(int row, int i) const {
+  const ClassDefinition& definition = rows_[row];
   if (!definition.prompts.empty()) return definition.prompts[i];
   return absl::StrJoin(template_pieces_[i], definition.name);
 }
 
 std::string ResolvedSpec::Id(absl::string_view model_fingerprint,
                              absl::string_view precision) const {
+  const bool shows = total_examples() > 0;
+  const bool decides = shows || HasDecisions();
   base::Sha256 hash;
-  hash.UpdateField("zeroshot weight set 1");
+  // Sets that have nothing beyond classes and prompts keep the ids that they
+  // had when there was nothing else, as do those without examples.
+  hash.UpdateField(shows     ? "zeroshot weight set 3"
+                   : decides ? "zeroshot weight set 2"
+                             : "zeroshot weight set 1");
   hash.UpdateField(model_fingerprint);
   hash.UpdateField(precision);
-  std::string prompts;  // of one class
-  for (int c = 0; c < num_classes(); ++c) {
-    hash.UpdateField(class_name(c));
-    hash.UpdateField(absl::StrCat(num_prompts(c)));
-    prompts.clear();
-    for (int i = 0; i < num_prompts(c); ++i)
-      base::Sha256::AppendField(Prompt(c, i), &prompts);
-    hash.Update(prompts);
+  if (decides) {
+    hash.UpdateField(NumberText(temperature_));
+    hash.UpdateField(absl::StrCat(num_classes()));
+  }
+  std::string fields;  // of one row
+  for (int row = 0; row < num_rows(); ++row) {
+    fields.clear();
+    base::Sha256::AppendField(name(row), &fields);
+    base::Sha256::AppendField(absl::StrCat(num_prompts(row)), &fields);
+    for (int i = 0; i < num_prompts(row); ++i)
+      base::Sha256::AppendField(Prompt(row, i), &fields);
+    if (decides) {
+      const std::optional<float>& threshold = rows_[row].min_probability;
+      base::Sha256::AppendField(
+          threshold.has_value() ? NumberText(*threshold) : "", &fields);
+      base::Sha256::AppendField(rows_[row].group, &fields);
+    }
+    if (shows) {
+      const std::optional<stores::ClassExamples>& shown = rows_[row].shown;
+      base::Sha256::AppendField(
+          shown.has_value() ? NumberText(shown->weight) : "", &fields);
+      base::Sha256::AppendField(
+          shown.has_value() ? absl::StrCat(shown->count) : "", &fields);
+      base::Sha256::AppendField(shown.has_value() ? shown->sha256 : "",
+                                &fields);
+    }
+    hash.Update(fields);
   }
   return hash.HexDigest();
 }
 
+bool ResolvedSpec::HasDecisions() const {
+  return temperature_ != 1 || num_rows() > num_classes() ||
+         std::any_of(rows_.begin(), rows_.end(), [](const auto& row) {
+           return row.min_probability.has_value() || !row.group.empty();
+         });
+}
+
+void ResolvedSpec::SetDecisions(stores::WeightSet* set) const {
+  set->temperature = temperature_;
+  std::vector<std::string> groups;
+  for (int row = 0; row < num_rows(); ++row) {
+    if (row >= num_classes()) {
+      set->background.push_back(name(row));
+      continue;
+    }
+    groups.push_back(rows_[row].group);
+    if (!rows_[row].min_probability.has_value()) continue;
+    set->min_probabilities.resize(num_classes());
+    set->min_probabilities[row] = rows_[row].min_probability;
+  }
+  set->SetGroups(groups);
+}
+
 std::vector<std::string> ResolvedSpec::Warnings() const {
   std::vector<std::string> warnings;
-  if (num_classes() == 1) {
-    warnings.push_back(absl::StrCat(
-        "there is only one class, ", Quoted(class_name(0)),
-        ": its probability is always 1; class names are items of a list, one "
-        "for each class"));
+  if (num_rows() == 1) {
+    warnings.push_back(absl::StrCat("there is only one class, ",
+                                    Quoted(name(0)),
+                                    ": its softmax probability is always 1; "
+                                    "class names are items of a list, one "
+                                    "for each class"));
   }
   const bool uses_templates =
-      std::any_of(classes_.begin(), classes_.end(),
-                  [](const ClassDefinition& c) { return c.prompts.empty(); });
+      std::any_of(rows_.begin(), rows_.end(), [](const ClassDefinition& c) {
+        return c.prompts.empty() && !IsOnlyShown(c);
+      });
   for (size_t i = 0; uses_templates && i < templates_.size() &&
                      warnings.size() < kMaxWarnings;
        ++i) {
@@ -264,20 +412,23 @@ std::vector<std::string> ResolvedSpec::Warnings() const {
         ": only {} stands for the class name, other braces are left in the "
         "prompt"));
   }
-  for (int c = 0; c < num_classes() && warnings.size() < kMaxWarnings; ++c) {
-    if (IsBlank(class_name(c))) {
-      warnings.push_back(
-          absl::StrCat("the name of class ", c, " holds nothing but blanks"));
+  for (int row = 0; row < num_rows() && warnings.size() < kMaxWarnings; ++row) {
+    if (IsBlank(name(row))) {
+      warnings.push_back(absl::StrCat("the name of ", Place(row),
+                                      " holds nothing but blanks"));
     }
   }
   std::map<absl::string_view, int> first;
-  for (int c = 0; c < num_classes() && warnings.size() < kMaxWarnings; ++c) {
-    const auto [it, added] = first.emplace(class_name(c), c);
-    if (!added) {
-      warnings.push_back(absl::StrCat("class name ", Quoted(class_name(c)),
-                                      " is given twice: classes ", it->second,
-                                      " and ", c));
-    }
+  for (int row = 0; row < num_rows() && warnings.size() < kMaxWarnings; ++row) {
+    const auto [it, added] = first.emplace(name(row), row);
+    if (added) continue;
+    warnings.push_back(
+        row < num_classes()
+            ? absl::StrCat("class name ", Quoted(name(row)),
+                           " is given twice: classes ", it->second, " and ",
+                           row)
+            : absl::StrCat("the name ", Quoted(name(row)), " is given twice: ",
+                           Place(it->second), " and ", Place(row)));
   }
   return warnings;
 }

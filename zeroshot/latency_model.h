@@ -1,6 +1,6 @@
-// How long batches of images take, learnt from those that ran: the base of
-// saying at admission when a newcomer would start, and of noticing a device
-// that is stuck.
+// How long batches of images take, learnt from those that ran. Admission uses
+// it to predict when a new call would start, and the watchdog to notice a
+// device that is stuck.
 #ifndef ZEROSHOT_ZEROSHOT_LATENCY_MODEL_H_
 #define ZEROSHOT_ZEROSHOT_LATENCY_MODEL_H_
 
@@ -17,8 +17,8 @@ namespace zeroshot {
 // hardly sees anything else). Both are fitted to the latest batches by least
 // squares, neither below zero, so that a size that was never seen is predicted
 // between "as long as the batches seen" and "in proportion". As long as all
-// batches seen had one size the first is assumed: what is predicted at
-// admission must not be longer than what would happen.
+// batches seen had one size the first is assumed, because a prediction at
+// admission must not be longer than the truth.
 //
 // Thread rule: every method may be called from many threads at once. Times are
 // of base::MonotonicNow.
@@ -27,8 +27,8 @@ class LatencyModel {
   // A batch is handed to the model. REQUIRES: its BatchEnded follows.
   void BatchBegan(int images, absl::Time now);
 
-  // That batch, of so many images, which began then, has ended. Its time is
-  // that of waiting for a turn on the device too. REQUIRES: images > 0.
+  // The batch of `images` that began at `began` has ended. Its time includes
+  // waiting for a turn on the device. REQUIRES: images > 0.
   void BatchEnded(int images, absl::Time began, absl::Time now);
 
   // What a batch of so many images takes; 0 until a batch ran.

@@ -1,8 +1,13 @@
 #include "zeroshot/named_sets.h"
 
 #include <map>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "base/error_info.h"
+#include "base/quoted.h"
 #include "zeroshot/embedded_sets.h"
 
 namespace zeroshot {
@@ -14,17 +19,23 @@ std::vector<std::string> Lines(absl::string_view file) {
   return absl::StrSplit(file, '\n', absl::SkipEmpty());
 }
 
+NamedLists Read(
+    const std::vector<std::pair<absl::string_view, absl::string_view>>& files) {
+  NamedLists lists;
+  for (const auto& [name, bytes] : files) {
+    lists.emplace(std::string(name), Lines(bytes));
+  }
+  return lists;
+}
+
 const NamedLists& ClassSets() {
-  static const auto* const sets =
-      new NamedLists{{"imagenet-1k", Lines(embedded::ImageNet1k())}};
+  static const auto* const sets = new NamedLists(Read(embedded::ClassSets()));
   return *sets;
 }
 
 const NamedLists& TemplateSets() {
-  static const auto* const sets = new NamedLists{
-      {"openai-imagenet-80", Lines(embedded::OpenAiImageNet80())},
-      {"openai-imagenet-7", Lines(embedded::OpenAiImageNet7())},
-      {"simple", Lines(embedded::Simple())}};
+  static const auto* const sets =
+      new NamedLists(Read(embedded::TemplateSets()));
   return *sets;
 }
 
@@ -51,6 +62,19 @@ const std::vector<std::string>* FindClassSet(absl::string_view name) {
 
 const std::vector<std::string>* FindTemplateSet(absl::string_view name) {
   return Find(TemplateSets(), name);
+}
+
+std::string TemplateSetFor(absl::string_view class_set) {
+  if (class_set == "imagenet-1k") return "openai-imagenet-80";
+  std::string name = absl::StrCat("openai-", class_set);
+  return FindTemplateSet(name) != nullptr ? name : "";
+}
+
+absl::Status UnknownClassSet(absl::string_view name) {
+  return base::InvalidField("class_set",
+                            absl::StrCat("class_set ", base::Quoted(name),
+                                         " is unknown; it must be one of: ",
+                                         absl::StrJoin(ClassSetNames(), ", ")));
 }
 
 }  // namespace zeroshot

@@ -158,8 +158,9 @@ absl::StatusOr<NpyArray> ParseNpy(absl::string_view file) {
       base::LittleEndian(file.substr(0, length_bytes));
   file.remove_prefix(length_bytes);
   if (header_bytes > kMaxHeaderBytes) {
-    return NotNpy(absl::StrCat("its header has ", header_bytes, " bytes, ",
-                               kMaxHeaderBytes, " are allowed"));
+    return NotNpy(absl::StrCat("its header has ", header_bytes,
+                               " bytes; at most ", kMaxHeaderBytes,
+                               " are allowed"));
   }
   if (file.size() < header_bytes) return NotNpy("it is truncated");
   absl::StatusOr<Header> header = ReadHeader(file.substr(0, header_bytes));

@@ -3,8 +3,6 @@
 //
 // Files come from anywhere: every length and product is checked before it is
 // used, and nothing in a header is evaluated.
-//
-// Thread rule: free functions without state; call them from any thread.
 #ifndef ZEROSHOT_ZEROSHOT_NPY_H_
 #define ZEROSHOT_ZEROSHOT_NPY_H_
 

@@ -16,14 +16,14 @@ void Scorer::Multiply(const stores::WeightSet& set,
   float* cosines[kTogether];
   int n = 0;
   const auto multiply = [&] {
-    clip::ScoreKernels::Best().dot_products(
-        set.weights.data(), set.num_classes(), set.embedding_dim, embeddings,
-        std::exchange(n, 0), cosines);
+    clip::ScoreKernels::Best().dot_products(set.weights.data(), set.num_rows(),
+                                            set.embedding_dim, embeddings,
+                                            std::exchange(n, 0), cosines);
   };
   for (const Job* job : jobs) {
     for (size_t i = 0; i < job->n; ++i) {
       embeddings[n] = job->embeddings + i * set.embedding_dim;
-      cosines[n] = job->cosines + i * set.class_names.size();
+      cosines[n] = job->cosines + i * set.num_rows();
       if (++n == kTogether) multiply();
     }
   }
@@ -35,7 +35,7 @@ std::vector<float> Scorer::Cosines(const stores::WeightSet& set,
   Job job{.set = &set,
           .embeddings = embeddings.data(),
           .n = embeddings.size() / set.embedding_dim};
-  std::vector<float> result(job.n * set.class_names.size());
+  std::vector<float> result(job.n * set.num_rows());
   job.cosines = result.data();
   // The lists' nodes are made here and only moved below: where memory runs out
   // nobody waits for what does not come.

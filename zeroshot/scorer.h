@@ -1,5 +1,5 @@
-// Embeddings times weight sets. A large set is read at the speed of memory, so
-// that those who ask for the same set at the same time share one product.
+// Embeddings times weight sets. Reading a large set takes as long as memory
+// takes, so calls that score the same set at the same time share one product.
 #ifndef ZEROSHOT_ZEROSHOT_SCORER_H_
 #define ZEROSHOT_ZEROSHOT_SCORER_H_
 
@@ -23,8 +23,9 @@ class Scorer {
   // once it has several embeddings.
   static constexpr int kAtOnce = 2;
 
-  // Of embeddings [n, D] and all classes: [n, C]. There is no delay: what
-  // shares a product came while the one before was computed. REQUIRES: equal D.
+  // Of embeddings [n, D] and all rows of a set: [n, C + B]. There is no delay:
+  // what shares a product came while the one before was computed. REQUIRES:
+  // equal D.
   std::vector<float> Cosines(const stores::WeightSet& set,
                              absl::Span<const float> embeddings);
 
@@ -36,7 +37,7 @@ class Scorer {
     const stores::WeightSet* set;
     const float* embeddings = nullptr;  // [n, D]
     size_t n = 0;
-    float* cosines = nullptr;  // [n, C]
+    float* cosines = nullptr;  // [n, C + B]
     bool taken = false;        // by a thread that multiplies
     bool done = false;
   };

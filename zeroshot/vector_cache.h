@@ -1,5 +1,5 @@
 // Vectors that were made, so that nothing known is encoded again: of prompts,
-// by their tokens (zeroshot/class_encoder.h), or of pictures, by their bytes
+// by their tokens (zeroshot/class_encoder.h), or of images, by their bytes
 // (zeroshot/embedder.h). Bounded by bytes; the least recently used go first.
 //
 // A build of 80,000 prompts puts 80,000 rows here while a GPU waits for the

@@ -5,6 +5,8 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/time/clock.h"
 #include "base/monotonic.h"
+#include "base/steps.h"
+#include "stores/display_name.h"
 #include "zeroshot/class_warnings.h"
 
 namespace zeroshot {
@@ -16,25 +18,52 @@ constexpr absl::Duration kLookAtLease = absl::Milliseconds(100);
 }  // namespace
 
 WeightSetBuilder::WeightSetBuilder(clip::Model* model,
-                                   const clip::Tokenizer* tokenizer,
                                    stores::WeightStore* store,
                                    const BuildLimits& limits, int max_builds,
                                    int64_t vector_cache_bytes)
     : model_(model),
-      tokenizer_(tokenizer),
       store_(store),
       limits_(limits),
-      encoder_(model, tokenizer, vector_cache_bytes),
-      door_("builds", max_builds) {}
+      encoder_(model, vector_cache_bytes),
+      admission_("builds", max_builds) {}
+
+absl::StatusOr<WeightSetBuilder::Named> WeightSetBuilder::Name(
+    const ClassifierSpec& spec) const {
+  absl::Status shown = stores::CheckDisplayName(spec.display_name);
+  if (!shown.ok()) return shown;
+  const clip::ModelInfo& info = model_->info();
+  absl::StatusOr<ResolvedSpec> resolved =
+      ResolvedSpec::Resolve(spec, limits_, info.embedding_dim);
+  if (!resolved.ok()) return resolved.status();
+  std::string id = resolved->Id(info.fingerprint, info.precision);
+  return Named{*std::move(resolved), std::move(id), spec.display_name};
+}
+
+absl::StatusOr<std::shared_ptr<const stores::WeightSet>> WeightSetBuilder::Find(
+    const Named& named) {
+  auto found = store_->Get(named.id);
+  if (found.ok()) GiveName(named);
+  return found;
+}
+
+void WeightSetBuilder::GiveName(const Named& named) {
+  if (named.display_name.empty()) return;
+  // Not there: it was deleted meanwhile, which the next call will say.
+  (void)stores::GiveDisplayName(store_, named.id, named.display_name);
+}
 
 absl::StatusOr<BuildResult> WeightSetBuilder::Build(
     const ClassifierSpec& spec, const base::Caller& caller,
-    const OnProgress& on_progress) {
-  const absl::StatusOr<ResolvedSpec> resolved =
-      ResolvedSpec::Resolve(spec, limits_);
-  if (!resolved.ok()) return resolved.status();
-  const clip::ModelInfo& info = model_->info();
-  const std::string id = resolved->Id(info.fingerprint, info.precision);
+    const OnProgress& on_progress, const EmbedImages& embed_images) {
+  const absl::StatusOr<Named> named = Name(spec);
+  if (!named.ok()) return named.status();
+  return Build(*named, caller, on_progress, embed_images);
+}
+
+absl::StatusOr<BuildResult> WeightSetBuilder::Build(
+    const Named& named, const base::Caller& caller,
+    const OnProgress& on_progress, const EmbedImages& embed_images) {
+  const auto& [spec, id, display_name] = named;
   const absl::Time start = base::MonotonicNow();
   absl::StatusOr<BuildResult> result = BuildResult{};
   // A store that cannot answer is no reason not to build.
@@ -44,15 +73,15 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Build(
     // Any server may be asked for it next: a tier that lost it gets it again.
     (void)store_->Put(result->set);
   } else {
-    result = JoinOrLead(*resolved, id, caller, on_progress);
+    result = JoinOrLead(spec, id, caller, on_progress, embed_images);
     if (!result.ok()) return result.status();
   }
-  result->warnings = resolved->Warnings();
+  GiveName(named);
+  result->warnings = spec.Warnings();
   constexpr size_t kMost = 20;  // of each kind
   for (const std::vector<std::string>& warnings :
        {EqualVectorWarnings(*result->set, kMost),
-        UnseenWordWarnings(*resolved, *tokenizer_, model_->info().unseen_tokens,
-                           kMost)}) {
+        UnseenWordWarnings(spec, model_->info(), kMost)}) {
     result->warnings.insert(result->warnings.end(), warnings.begin(),
                             warnings.end());
   }
@@ -62,14 +91,14 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Build(
 
 absl::StatusOr<BuildResult> WeightSetBuilder::JoinOrLead(
     const ResolvedSpec& spec, const std::string& id, const base::Caller& caller,
-    const OnProgress& on_progress) {
+    const OnProgress& on_progress, const EmbedImages& embed_images) {
   const absl::Time start = base::MonotonicNow();
   int64_t reported = -1;
   bool joined = false;
   absl::StatusOr<BuildResult> result = flights_.Run(
       id, "this build",
       [&](Flights::Flight& flight) {
-        auto led = Lead(spec, id, flight, caller, on_progress);
+        auto led = Lead(spec, id, flight, caller, on_progress, embed_images);
         base::MutexLock lock(&mu_);
         progress_.erase(id);
         return led;
@@ -94,14 +123,19 @@ absl::StatusOr<BuildResult> WeightSetBuilder::JoinOrLead(
     result->joined = true;
     result->timing = BuildTiming();
     result->timing.queue = base::MonotonicNow() - start;
+    if (caller.steps != nullptr) {
+      caller.steps->End(caller.steps->Begin("wait_for_build", start),
+                        base::MonotonicNow());
+    }
   }
   return result;
 }
 
 absl::StatusOr<BuildResult> WeightSetBuilder::Lead(
     const ResolvedSpec& spec, const std::string& id, Flights::Flight& flight,
-    const base::Caller& caller, const OnProgress& on_progress) {
-  const absl::StatusOr<Door::Place> place = door_.Enter();
+    const base::Caller& caller, const OnProgress& on_progress,
+    const EmbedImages& embed_images) {
+  const absl::StatusOr<Admission::Place> place = admission_.Enter();
   if (!place.ok()) return place.status();
   const absl::Time start = base::MonotonicNow();
   const auto progress = [&](int64_t done, int64_t total, int64_t tokens) {
@@ -117,7 +151,19 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Lead(
     }
     return waits || !flight.Abandon();
   };
-  absl::StatusOr<BuildResult> result = LeadWithLease(spec, id, progress);
+  // Not this caller's deadline: the build is for all who wait.
+  base::Caller all;
+  all.gone = [&] { return !caller.StillWaiting().ok() && flight.Abandon(); };
+  all.steps = caller.steps;
+  const auto embed = [&](absl::Span<const absl::string_view> images)
+      -> absl::StatusOr<Embeddings> {
+    if (embed_images == nullptr) {
+      return absl::UnimplementedError("no images can be encoded here");
+    }
+    return embed_images(images, all);
+  };
+  absl::StatusOr<BuildResult> result =
+      LeadWithLease(spec, id, progress, embed, caller.steps);
   if (!result.ok() && absl::IsCancelled(result.status())) {
     if (absl::Status left = caller.StillWaiting(); !left.ok()) return left;
   }
@@ -126,9 +172,13 @@ absl::StatusOr<BuildResult> WeightSetBuilder::Lead(
 
 absl::StatusOr<BuildResult> WeightSetBuilder::LeadWithLease(
     const ResolvedSpec& spec, const std::string& id,
-    const clip::TextProgress& progress) {
+    const clip::TextProgress& progress, EmbedExamples embed,
+    base::Steps* steps) {
   const absl::Time start = base::MonotonicNow();
-  const auto built_elsewhere = WaitForLease(spec, id, progress);
+  const auto built_elsewhere = [&] {
+    const base::ScopedStep step(steps, "lease");
+    return WaitForLease(spec, id, progress);
+  }();
   if (!built_elsewhere.ok()) return built_elsewhere.status();
   absl::StatusOr<BuildResult> result = BuildResult{};
   if (*built_elsewhere != nullptr) {
@@ -138,8 +188,9 @@ absl::StatusOr<BuildResult> WeightSetBuilder::LeadWithLease(
   } else {
     absl::Time taken = base::MonotonicNow();
     const absl::Cleanup release = [&] { store_->ReleaseLease(id); };
-    result =
-        BuildNow(spec, id, [&](int64_t done, int64_t total, int64_t tokens) {
+    result = BuildNow(
+        spec, id,
+        [&](int64_t done, int64_t total, int64_t tokens) {
           if (base::MonotonicNow() - taken >
               stores::WeightStore::kLeaseLasts / 4) {
             taken = base::MonotonicNow();
@@ -147,7 +198,8 @@ absl::StatusOr<BuildResult> WeightSetBuilder::LeadWithLease(
             (void)store_->TakeLease(id);
           }
           return progress(done, total, tokens);
-        });
+        },
+        embed, steps);
   }
   return result;
 }
@@ -164,7 +216,7 @@ WeightSetBuilder::WaitForLease(const ResolvedSpec& spec, const std::string& id,
       return stored;
     }
     if (!mine.ok() || *mine) return nullptr;
-    if (!progress(0, spec.total_prompts(), 0)) {
+    if (!progress(0, spec.total_to_encode(), 0)) {
       return absl::CancelledError("nobody waits for the build any more");
     }
     absl::SleepFor(kLookAtLease);
@@ -173,7 +225,10 @@ WeightSetBuilder::WaitForLease(const ResolvedSpec& spec, const std::string& id,
 
 absl::StatusOr<BuildResult> WeightSetBuilder::BuildNow(
     const ResolvedSpec& spec, const std::string& id,
-    const clip::TextProgress& progress) {
+    const clip::TextProgress& progress, EmbedExamples embed,
+    base::Steps* steps) {
+  base::ScopedStep step(steps, "build");
+  step.Add({"prompts", spec.total_prompts()});
   const clip::ModelInfo& info = model_->info();
   auto set = std::make_shared<stores::WeightSet>();
   set->id = id;
@@ -183,18 +238,23 @@ absl::StatusOr<BuildResult> WeightSetBuilder::BuildNow(
   set->num_prompts = spec.total_prompts();
   set->templates = spec.templates();
   for (int c = 0; c < spec.num_classes(); ++c) {
-    set->class_names.push_back(spec.class_name(c));
+    set->class_names.push_back(spec.name(c));
+    if (spec.shown(c).has_value()) {
+      set->examples.resize(spec.num_classes());
+      set->examples[c] = spec.shown(c);
+    }
     if (spec.own_prompts(c).empty()) continue;
     set->own_prompts.resize(spec.num_classes());
     set->own_prompts[c] = spec.own_prompts(c);
   }
+  spec.SetDecisions(set.get());
   // Known before the work is done.
-  const int64_t weights_bytes = int64_t{spec.num_classes()} *
-                                info.embedding_dim *
+  const int64_t weights_bytes = int64_t{spec.num_rows()} * info.embedding_dim *
                                 static_cast<int64_t>(sizeof(float));
   absl::Status fits = store_->CheckSize(set->SizeBytes() + weights_bytes);
   if (!fits.ok()) return fits;
-  absl::StatusOr<EncodedClasses> encoded = encoder_.Encode(spec, progress);
+  absl::StatusOr<EncodedClasses> encoded =
+      encoder_.Encode(spec, progress, embed, step);
   if (!encoded.ok()) return encoded.status();
   BuildResult result;
   result.timing.tokenize = encoded->tokenize;
@@ -205,6 +265,7 @@ absl::StatusOr<BuildResult> WeightSetBuilder::BuildNow(
   set->weights = std::move(encoded->weights);
   set->create_time = absl::Now();
   result.set = set;
+  const base::ScopedStep finish(step, "finish");
   if (absl::Status status = store_->Put(set); !status.ok()) return status;
   result.timing.finish = base::MonotonicNow() - start;
   return result;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "base/quoted.h"
@@ -24,29 +25,35 @@ absl::Status NotServed(const stores::WeightSet& set, absl::string_view what) {
 
 // The id that a set of this content has; empty if it can have none.
 std::string IdOf(const stores::WeightSet& set) {
-  if (stores::IsImported(set.id)) return ImportedId(set);
   // Another server's limits may be wider.
   constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
   const auto spec =
-      ResolvedSpec::Resolve(SpecOf(set), {kAny, kAny, kAny, kAny});
-  return spec.ok() ? spec->Id(set.model_fingerprint, set.precision) : "";
+      ResolvedSpec::Resolve(SpecOf(set), {kAny, kAny, kAny, kAny, kAny});
+  if (!spec.ok()) return "";
+  return stores::IsImported(set.id)
+             ? ImportedId(set)
+             : spec->Id(set.model_fingerprint, set.precision);
 }
 
 }  // namespace
 
 absl::Status CheckUnitRows(const stores::WeightSet& set) {
-  for (int c = 0; c < set.num_classes(); ++c) {
+  for (int row = 0; row < set.num_rows(); ++row) {
     double square = 0;
     for (int d = 0; d < set.embedding_dim; ++d) {
-      const double x = set.weights[int64_t{c} * set.embedding_dim + d];
+      const double x = set.weights[int64_t{row} * set.embedding_dim + d];
       square += x * x;
     }
     const double length = std::sqrt(square);
     if (std::abs(length - 1) <= kMaxLengthError) continue;
     return absl::InvalidArgumentError(absl::StrCat(
-        "the vector of class ", c, ", ", base::Quoted(set.class_names[c]),
+        "the vector of ",
+        row < set.num_classes()
+            ? absl::StrCat("class ", row)
+            : absl::StrCat("background[", row - set.num_classes(), "]"),
+        ", ", base::Quoted(set.row_name(row)),
         std::isfinite(length)
-            ? absl::StrCat(", has length ", length, "; expected is 1 within ",
+            ? absl::StrCat(", has length ", length, "; it must be 1 within ",
                            kMaxLengthError, ": divide it by its length")
             : ", holds a number that is not finite"));
   }
@@ -55,8 +62,16 @@ absl::Status CheckUnitRows(const stores::WeightSet& set) {
 
 std::string ImportedId(const stores::WeightSet& set) {
   base::Sha256 hash;
-  hash.UpdateField("imported weight set");
+  const std::map<std::string, std::string> decisions =
+      stores::DecisionMetadata(set);
+  hash.UpdateField(decisions.empty() ? "imported weight set"
+                                     : "imported weight set 2");
   hash.UpdateField(set.model_fingerprint);
+  if (!decisions.empty()) hash.UpdateField(absl::StrCat(decisions.size()));
+  for (const auto& [name, value] : decisions) {
+    hash.UpdateField(name);
+    hash.UpdateField(value);
+  }
   hash.UpdateField(absl::StrCat(set.num_classes()));
   for (const std::string& name : set.class_names) hash.UpdateField(name);
   hash.UpdateField(stores::WeightBytes(set));
@@ -66,11 +81,18 @@ std::string ImportedId(const stores::WeightSet& set) {
 ClassifierSpec SpecOf(const stores::WeightSet& header) {
   ClassifierSpec spec;
   for (int c = 0; c < header.num_classes(); ++c) {
-    ClassDefinition definition{header.class_names[c], {}};
+    ClassDefinition definition{header.class_names[c]};
     if (!header.own_prompts.empty()) definition.prompts = header.own_prompts[c];
+    if (!header.min_probabilities.empty()) {
+      definition.min_probability = header.min_probabilities[c];
+    }
+    definition.group = std::string(header.group(c));
+    if (!header.examples.empty()) definition.shown = header.examples[c];
     spec.classes.push_back(std::move(definition));
   }
   spec.templates = header.templates;
+  spec.temperature = header.temperature;
+  spec.background = header.background;
   return spec;
 }
 
@@ -84,11 +106,22 @@ absl::Status CheckStored(const stores::WeightSet& set,
   }
   const bool header_only = set.weights.empty();
   if (!header_only) {
-    if (set.weights.size() != set.class_names.size() * model.embedding_dim) {
+    if (set.weights.size() !=
+        size_t{1} * set.num_rows() * model.embedding_dim) {
       return NotServed(set, "has not one row a class");
     }
     if (const absl::Status rows = CheckUnitRows(set); !rows.ok()) {
       return NotServed(set, absl::StrCat("is not served: ", rows.message()));
+    }
+  }
+  const size_t classes = set.class_names.size();
+  for (const size_t given :
+       {set.own_prompts.size(), set.min_probabilities.size(),
+        set.group_of.size(), set.examples.size()}) {
+    if (given != 0 && given != classes) {
+      return NotServed(set,
+                       "has not one prompt, threshold, group and example a "
+                       "class");
     }
   }
   // The header of an imported set does not tell its id.

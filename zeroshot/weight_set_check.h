@@ -1,8 +1,6 @@
-// What a weight set must be before it answers anyone: whoever brought it, a
-// file, a folder or a Redis that others write to. A checksum says that bytes
-// are those that were written, not who wrote them.
-//
-// Thread rule: free functions without state; call them from any thread.
+// Checks that a weight set must pass before the server answers with it,
+// wherever it comes from: a file, a folder or a Redis that others write to. A
+// checksum says that bytes are those that were written, not who wrote them.
 #ifndef ZEROSHOT_ZEROSHOT_WEIGHT_SET_CHECK_H_
 #define ZEROSHOT_ZEROSHOT_WEIGHT_SET_CHECK_H_
 
@@ -20,8 +18,8 @@ namespace zeroshot {
 // the message names the class.
 absl::Status CheckUnitRows(const stores::WeightSet& set);
 
-// The id of an imported set: `imported-` and a SHA-256 of model, class names
-// and vectors.
+// The id of an imported set: `imported-` and a SHA-256 of model, class names,
+// vectors and, if it has any, of background and what it decides with.
 std::string ImportedId(const stores::WeightSet& set);
 
 // What was asked for when the set was built.
@@ -29,13 +27,14 @@ ClassifierSpec SpecOf(const stores::WeightSet& header);
 
 // Checks a set, or the header of one (it has no weights), that comes from below
 // memory for a server with `model`. DataLoss: it is of this model and has
-// another dimension, other than one row a class, a row that is not finite or
-// not of length 1, or an id that is not the hash of what is in it. A set of
-// another model is not looked at: it answers nothing here.
+// another dimension, other than one row per class, a row that is not finite or
+// not of length 1, names, thresholds or a temperature that no build takes, or
+// an id that is not the hash of its content. A set of another model is not
+// checked, because this server does not answer with it.
 //
-// What this cannot tell: whether the rows of a set that was built are those
-// that the model makes of its prompts. Who may write to the folder or the Redis
-// may choose them.
+// It cannot tell whether the rows of a set that was built are those
+// that the model makes of its prompts. Whoever may write to the folder or the
+// Redis may choose them.
 absl::Status CheckStored(const stores::WeightSet& set,
                          const clip::ModelInfo& model);
 

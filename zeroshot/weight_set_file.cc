@@ -31,6 +31,7 @@ struct Content {
   bool fortran_order = false;
   absl::string_view bytes;
   std::vector<std::string> class_names;
+  stores::Metadata metadata;  // its texts borrow the file
   std::string model_fingerprint;
   Layout layout = Layout::kUnknown;  // unless the file's kind says it
 };
@@ -67,13 +68,13 @@ float ToFloat(clip::DType dtype, const char* at) {
 // [C, D] floats from a matrix in which class c's number d is element
 // c x class_step + d x dim_step. In tiles, so that either order of memory is
 // read and written a cache line at a time.
-std::vector<float> Gather(const Content& content, int64_t num_classes,
-                          int64_t dim, int64_t class_step, int64_t dim_step) {
+std::vector<float> Gather(const Content& content, int64_t num_rows, int64_t dim,
+                          int64_t class_step, int64_t dim_step) {
   constexpr int64_t kTile = 32;
   const int64_t size = clip::DTypeSize(content.dtype);
-  std::vector<float> weights = stores::MakeWeights(num_classes * dim);
-  for (int64_t c0 = 0; c0 < num_classes; c0 += kTile) {
-    const int64_t c1 = std::min(num_classes, c0 + kTile);
+  std::vector<float> weights = stores::MakeWeights(num_rows * dim);
+  for (int64_t c0 = 0; c0 < num_rows; c0 += kTile) {
+    const int64_t c1 = std::min(num_rows, c0 + kTile);
     for (int64_t d0 = 0; d0 < dim; d0 += kTile) {
       const int64_t d1 = std::min(dim, d0 + kTile);
       for (int64_t c = c0; c < c1; ++c) {
@@ -135,7 +136,27 @@ absl::Status ReadMetadata(absl::string_view file, int64_t max_classes,
                      "at most ",
                      max_classes, " texts"));
   }
+  content->metadata = metadata;
   return absl::OkStatus();
+}
+
+// What the set of a file is built of: names as a build takes them, with its
+// limits and warnings.
+absl::StatusOr<ResolvedSpec> SpecOfFile(Content* content,
+                                        const BuildLimits& limits) {
+  stores::WeightSet told;
+  told.class_names = std::move(content->class_names);
+  if (!stores::ReadDecisions(content->metadata, limits.max_classes, &told)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the file's metadata is not as it must be: background is a JSON list "
+        "of at most ",
+        limits.max_classes,
+        " texts, temperature a number, min_probabilities a list of a number "
+        "or null for each class, groups one of a text for each class"));
+  }
+  ClassifierSpec spec = SpecOf(told);
+  spec.templates = {"{}"};
+  return ResolvedSpec::Resolve(std::move(spec), limits);
 }
 
 absl::StatusOr<Content> ReadSafetensorsFile(absl::string_view file,
@@ -203,14 +224,13 @@ absl::Status CheckFingerprint(const std::string& fingerprint,
 
 // kClassRows or kClassColumns.
 absl::StatusOr<Layout> FindLayout(const std::vector<int64_t>& shape,
-                                  int64_t num_classes, int64_t dim,
-                                  Layout asked) {
+                                  int64_t num_rows, int64_t dim, Layout asked) {
   if (shape.size() != 2) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the file's array has ", shape.size(), " axes; a matrix has 2"));
   }
-  const std::vector<int64_t> rows = {num_classes, dim};
-  const std::vector<int64_t> columns = {dim, num_classes};
+  const std::vector<int64_t> rows = {num_rows, dim};
+  const std::vector<int64_t> columns = {dim, num_rows};
   const bool may_be_rows = shape == rows && asked != Layout::kClassColumns;
   const bool may_be_columns = shape == columns && asked != Layout::kClassRows;
   if (may_be_rows && may_be_columns) {
@@ -228,7 +248,7 @@ absl::StatusOr<Layout> FindLayout(const std::vector<int64_t>& shape,
                     clip::ShapeText(columns));
   }
   return absl::InvalidArgumentError(absl::StrCat(
-      "the matrix is ", clip::ShapeText(shape), "; ", num_classes,
+      "the matrix is ", clip::ShapeText(shape), "; ", num_rows,
       " class names and this model's ", dim, " dimensions need ", allowed));
 }
 
@@ -256,33 +276,27 @@ absl::StatusOr<ImportedSet> ReadWeightSetFile(const FileToImport& file,
     return absl::InvalidArgumentError(
         "the file has no class names: give them beside it");
   }
-  // Names as a build takes them, with its limits and warnings.
-  ClassifierSpec names;
-  names.classes.reserve(content->class_names.size());
-  for (std::string& name : std::exchange(content->class_names, {})) {
-    names.classes.push_back({std::move(name), {}});
-  }
-  names.templates = {"{}"};
-  const auto resolved = ResolvedSpec::Resolve(std::move(names), limits);
+  const auto resolved = SpecOfFile(&*content, limits);
   if (!resolved.ok()) return resolved.status();
 
   auto set = std::make_shared<stores::WeightSet>();
   set->class_names.reserve(resolved->num_classes());
   for (int c = 0; c < resolved->num_classes(); ++c) {
-    set->class_names.push_back(resolved->class_name(c));
+    set->class_names.push_back(resolved->name(c));
   }
+  resolved->SetDecisions(set.get());
   set->embedding_dim = model.embedding_dim;
-  const int64_t num_classes = set->num_classes();
+  const int64_t num_rows = set->num_rows();
   const int64_t dim = model.embedding_dim;
   const absl::StatusOr<Layout> layout = FindLayout(
-      content->shape, num_classes, dim,
+      content->shape, num_rows, dim,
       content->layout != Layout::kUnknown ? content->layout : file.layout);
   if (!layout.ok()) return layout.status();
   const bool class_after_class =
       (*layout == Layout::kClassRows) != content->fortran_order;
   set->weights = class_after_class
-                     ? Gather(*content, num_classes, dim, dim, 1)
-                     : Gather(*content, num_classes, dim, 1, num_classes);
+                     ? Gather(*content, num_rows, dim, dim, 1)
+                     : Gather(*content, num_rows, dim, 1, num_rows);
   if (absl::Status checked = CheckUnitRows(*set); !checked.ok()) return checked;
   set->model_fingerprint = model.fingerprint;
   set->create_time = absl::Now();
@@ -301,9 +315,9 @@ std::string ExportHeader(const stores::WeightSet& set, FileFormat format,
                          Layout layout) {
   if (format == FileFormat::kSafetensors) return stores::SerializeHeader(set);
   const bool columns = layout == Layout::kClassColumns;
-  const int64_t c = set.num_classes(), d = set.embedding_dim;
-  return columns ? NpyHeader({d, c}, /*fortran_order=*/true)
-                 : NpyHeader({c, d}, /*fortran_order=*/false);
+  const int64_t rows = set.num_rows(), d = set.embedding_dim;
+  return columns ? NpyHeader({d, rows}, /*fortran_order=*/true)
+                 : NpyHeader({rows, d}, /*fortran_order=*/false);
 }
 
 }  // namespace zeroshot

@@ -3,11 +3,9 @@
 // as OpenAI's notebook does).
 //
 // An imported set has no prompts, so it cannot be built again; its id is made
-// from what it is (model, class names, vectors), whatever id a file claims:
-// else anyone could put vectors of their own under the id of a set that others
-// build.
-//
-// Thread rule: free functions without state; call them from any thread.
+// from what it is (model, class names, vectors, what it decides with), whatever
+// id a file claims. Otherwise anyone could put vectors of their own under the
+// id of a set that others build.
 #ifndef ZEROSHOT_ZEROSHOT_WEIGHT_SET_FILE_H_
 #define ZEROSHOT_ZEROSHOT_WEIGHT_SET_FILE_H_
 
@@ -28,19 +26,20 @@ enum class FileFormat { kSafetensors, kNpy };
 // How class vectors stand in a matrix.
 enum class Layout {
   kUnknown,       // as the shape says
-  kClassRows,     // [C, D], as weight sets are stored
-  kClassColumns,  // [D, C], as OpenAI's notebook makes them
+  kClassRows,     // [C + B, D], as weight sets are stored
+  kClassColumns,  // [D, C + B], as OpenAI's notebook makes them
 };
 
 // A file and what is known about it. Borrows the bytes.
 struct FileToImport {
   // Told apart by their beginning. .npy: one matrix. safetensors: a matrix
   // "weights", or a single one of any name; __metadata__ may have `labels` (a
-  // JSON list of class names) and `model_fingerprint`.
+  // JSON list of class names), `model_fingerprint`, and what a stored set has
+  // for its background and decisions (stores/stored_set.h).
   absl::string_view bytes;
-  std::vector<std::string> class_names;  // for a file that has none
+  std::vector<std::string> class_names = {};  // for a file that has none
   Layout layout = Layout::kUnknown;
-  std::string model_fingerprint;  // empty: not known, or the file says it
+  std::string model_fingerprint = {};  // empty: not known, or the file says it
 };
 
 struct ImportedSet {

@@ -2,9 +2,9 @@
 // the same Classify handler behind each, with a model that takes no time, so
 // that nothing but gRPC and the one wait for the batch thread is measured.
 //
-//   grpc_apis                 calls a second and latency at 1, 8, 64, 256
+//   grpc_apis                 calls per second and latency at 1, 8, 64, 256
 //   grpc_apis gaps N          N calls to each, 1 s apart: how many were late
-//   grpc_apis slices          the sync API beside itself with the picture left
+//   grpc_apis slices          the sync API beside itself with the image left
 //                             in gRPC's slices: what the one copy costs
 //   grpc_apis sync|async|sync-slices   (what these start) a server; its port on
 //                             stdout
@@ -262,7 +262,7 @@ struct ClientCall {
 };
 
 // A closed loop from one thread. Appends latencies of the calls that ended
-// within `time`; returns calls a second.
+// within `time`; returns calls per second.
 double Load(ZeroShot::Stub* stub, int in_flight, absl::Duration time,
             std::vector<absl::Duration>* latencies) {
   const ClassifyRequest request = Request();

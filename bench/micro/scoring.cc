@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "stores/weight_set.h"
-#include "zeroshot/classifier.h"
+#include "zeroshot/scorer.h"
+#include "zeroshot/scores.h"
 
 namespace {
 
@@ -36,7 +37,7 @@ void Score(benchmark::State& state) {
   const bool all = state.range(3) != 0;
   for (auto _ : state) {
     benchmark::DoNotOptimize(*zeroshot::ScoresOf(
-        set, scorer.Cosines(set, embedding), {100, top_k, all}));
+        set, scorer.Cosines(set, embedding), {{.scale = 100}, top_k, all}));
   }
   state.SetLabel(all ? "all probabilities" : "best ones");
   state.SetBytesProcessed(state.iterations() * set.weights.size() *
@@ -61,7 +62,7 @@ void ScoreTogether(benchmark::State& state) {
   for (auto _ : state) {
     benchmark::DoNotOptimize(zeroshot::AnswerBytes(set, 5, false));
     benchmark::DoNotOptimize(*zeroshot::ScoresOf(
-        set, scorer.Cosines(set, embedding), {100, 5, false}));
+        set, scorer.Cosines(set, embedding), {{.scale = 100}, 5, false}));
   }
   state.SetItemsProcessed(state.iterations());
 }

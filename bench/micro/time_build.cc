@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,9 +15,9 @@
 #include "absl/flags/parse.h"
 #include "absl/time/time.h"
 #include "base/monotonic.h"
+#include "clip/clip_tokenizer.h"
 #include "clip/model.h"
 #include "clip/token_trie.h"
-#include "clip/tokenizer.h"
 #include "stores/memory_store.h"
 #include "zeroshot/classifier_spec.h"
 #include "zeroshot/weight_set_builder.h"
@@ -36,12 +37,14 @@ using Stages = std::map<std::string, std::vector<double>>;
 // Does what a model does on the host, and hands out rows that it has already.
 class FreeModel : public clip::Model {
  public:
-  FreeModel(int dim, int64_t step_nodes)
+  FreeModel(std::shared_ptr<const clip::Tokenizer> tokenizer, int dim,
+            int64_t step_nodes)
       : step_nodes_(step_nodes), rows_(step_nodes * dim, 0.01f) {
     info_.fingerprint = std::string(64, 'f');
     info_.precision = "fp16";
     info_.context_length = 77;
-    info_.vocab_size = clip::Tokenizer::kVocabSize;
+    info_.tokenizer = std::move(tokenizer);
+    info_.vocab_size = clip::ClipTokenizer::kVocabSize;
     info_.embedding_dim = dim;
   }
 
@@ -90,11 +93,11 @@ class FreeModel : public clip::Model {
   const std::vector<float> rows_;
 };
 
-void Build(const clip::Tokenizer& tokenizer, Stages* stages) {
+void Build(std::shared_ptr<const clip::Tokenizer> tokenizer, Stages* stages) {
   const auto add = [&](const char* stage, absl::Duration time) {
     (*stages)[stage].push_back(absl::ToDoubleMilliseconds(time));
   };
-  FreeModel model(absl::GetFlag(FLAGS_embedding_dim),
+  FreeModel model(std::move(tokenizer), absl::GetFlag(FLAGS_embedding_dim),
                   absl::GetFlag(FLAGS_step_nodes));
   zeroshot::ClassifierSpec spec;
   spec.class_set = "imagenet-1k";
@@ -110,8 +113,7 @@ void Build(const clip::Tokenizer& tokenizer, Stages* stages) {
   add("2 its id", base::MonotonicNow() - end);
 
   stores::MemoryStore store(int64_t{64} << 20);
-  zeroshot::WeightSetBuilder builder(&model, &tokenizer, &store,
-                                     zeroshot::BuildLimits(), 1,
+  zeroshot::WeightSetBuilder builder(&model, &store, zeroshot::BuildLimits(), 1,
                                      absl::GetFlag(FLAGS_vector_cache_bytes));
   start = base::MonotonicNow();
   const auto built = builder.Build(spec, base::Caller(), nullptr);
@@ -134,8 +136,8 @@ void Build(const clip::Tokenizer& tokenizer, Stages* stages) {
 
 int main(int argc, char** argv) {
   absl::ParseCommandLine(argc, argv);
-  const clip::Tokenizer tokenizer;
   Stages stages;
+  const auto tokenizer = std::make_shared<clip::ClipTokenizer>();
   for (int i = 0; i < absl::GetFlag(FLAGS_rounds); ++i) {
     Build(tokenizer, &stages);
   }

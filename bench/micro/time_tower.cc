@@ -21,6 +21,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "clip/image.h"
 #include "clip/model.h"
 
 ABSL_FLAG(std::string, model, "models/demo", "Path of a model");
@@ -150,10 +151,13 @@ int main(int argc, char** argv) {
   std::cout << "loaded in " << absl::ToDoubleSeconds(absl::Now() - start)
             << " s on " << info.device
             << (info.graphs.empty() ? "" : "; " + info.graphs) << std::endl;
-  const size_t size = info.image_size;
   std::mt19937 random(1);
-  std::vector<uint8_t> crop(3 * size * size);
-  for (uint8_t& byte : crop) byte = random();
+  clip::Image image;
+  image.width = image.height = 512;
+  image.pixels.resize(size_t{3} * image.width * image.height);
+  for (uint8_t& byte : image.pixels) byte = random();
+  const std::vector<uint8_t> crop =
+      clip::CropForModel(image, info.preprocessing.crop);
   const bool profile = absl::GetFlag(FLAGS_profile);
   const int callers = absl::GetFlag(FLAGS_callers) > 0
                           ? absl::GetFlag(FLAGS_callers)

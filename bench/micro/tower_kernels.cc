@@ -1,5 +1,6 @@
 // What the CPU's towers do between matrix products, on one thread: a step of
-// 512 prefixes of ViT-B/32's text tower, bfloat16 in and bytes out, as in int8.
+// 512 prefixes of ViT-B/32's text tower, bfloat16 in and bytes out, as in int8;
+// and attention within an image.
 #include "clip/kernels/tower_kernels.h"
 
 #include <benchmark/benchmark.h>
@@ -87,6 +88,27 @@ void Attend(benchmark::State& state, const TowerKernels* kernels) {
   }
 }
 
+// An image of ViT-B/16 in float32: 197 rows of 12 heads.
+void AttendWithin(benchmark::State& state, const TowerKernels* kernels) {
+  constexpr int64_t kTokens = 197, kImageWidth = 768;
+  const std::vector<float> all = Random(kTokens * 3 * kImageWidth);
+  std::vector<float> out(kTokens * kImageWidth);
+  const auto part = [&](int64_t index) {
+    return RowsIn{all.data() + index * kImageWidth, ElementType::kFloat32,
+                  3 * kImageWidth};
+  };
+  const SequenceAttention attention = {part(0), part(1), part(2), 1,
+                                       kTokens, kTokens, 12,      {out.data()}};
+  std::vector<float> scratch(attention.scratch(kImageWidth));
+  for (auto _ : state) {
+    kernels->attend_within(attention, kImageWidth, 0, attention.blocks(),
+                           scratch.data());
+  }
+  state.counters["FLOP/s"] =
+      benchmark::Counter(4.0 * kTokens * kTokens * kImageWidth,
+                         benchmark::Counter::kIsIterationInvariantRate);
+}
+
 const bool kRegistered = [] {
   for (const TowerKernels* kernels : TowerKernels::Supported()) {
     const std::string set = kernels->instruction_set;
@@ -94,6 +116,8 @@ const bool kRegistered = [] {
                                  kernels);
     benchmark::RegisterBenchmark(("AddNorm/" + set).c_str(), AddNorm, kernels);
     benchmark::RegisterBenchmark(("Attend/" + set).c_str(), Attend, kernels);
+    benchmark::RegisterBenchmark(("AttendWithin/" + set).c_str(), AttendWithin,
+                                 kernels);
   }
   return true;
 }();

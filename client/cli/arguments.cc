@@ -124,6 +124,20 @@ absl::StatusOr<int> Arguments::Integer(absl::string_view flag, int otherwise,
   return value;
 }
 
+absl::StatusOr<std::optional<float>> Arguments::Number(absl::string_view flag,
+                                                       float low,
+                                                       float high) const {
+  if (!Has(flag)) return std::nullopt;
+  float value = 0;
+  // Not NaN either.
+  if (absl::SimpleAtof(Text(flag), &value) && value >= low && value <= high) {
+    return value;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag, " is '", Text(flag),
+                   "'; it should be a number from ", low, " to ", high));
+}
+
 absl::StatusOr<std::optional<absl::Duration>> Arguments::Time(
     absl::string_view flag) const {
   if (!Has(flag)) return std::nullopt;

@@ -27,7 +27,6 @@ struct FlagDefinition {
   bool repeated = false;
 };
 
-// Thread rule: plain value.
 class Arguments {
  public:
   // `args` without the program's and the command's name. Accepts --flag=value,
@@ -50,12 +49,16 @@ class Arguments {
   std::string Text(absl::string_view flag) const;
   std::vector<std::string> Texts(absl::string_view flag) const;
 
-  // InvalidArgument, naming flag, value and what is allowed: not a number of
+  // InvalidArgument, naming flag, value and what is allowed: not an integer of
   // that range; not a time such as 30, 30s, 500ms or 2m.
   absl::StatusOr<int> Integer(absl::string_view flag, int otherwise, int low,
                               int high) const;
   absl::StatusOr<std::optional<absl::Duration>> Time(
       absl::string_view flag) const;
+  // None if the flag was not given. InvalidArgument: not a number from `low` to
+  // `high`.
+  absl::StatusOr<std::optional<float>> Number(absl::string_view flag, float low,
+                                              float high) const;
 
  private:
   std::vector<std::string> positional_;

@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,8 +11,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "base/host_port.h"
 #include "client/cli/bench_report.h"
 #include "client/cli/command.h"
+#include "client/cli/connection.h"
+#include "client/cli/http_call.h"
 #include "client/cli/load.h"
 
 namespace zeroshot::client {
@@ -19,24 +23,31 @@ namespace {
 
 constexpr char kDetails[] = R"(
 Loads a server and measures it: throughput, latency percentiles, where the time
-went, errors by code. FILEs are the pictures, sent in turns. Works with every
+went, errors by code. FILEs are the images, sent in turns. Works with every
 server of zeroshot.v1.
 
-  zeroshot_client bench --classes=cat,dog --concurrency=1,8,32 pictures/*.jpg
+  zeroshot_client bench --classes=cat,dog --concurrency=1,8,32 images/*.jpg
   zeroshot_client bench --weight_set=$ID --rate=10,20,40 a.jpg
   zeroshot_client bench --weight_set=$ID --sweep=concurrency \
       --latency_bound=200ms --percentile=95 a.jpg
 
 --concurrency is a closed loop: that many calls at once. --rate is an open loop:
-calls begin at random times (Poisson), that many a second, whether or not the
+calls begin at random times (Poisson), that many per second, whether or not the
 server keeps up; latency counts from the time a call was due. A point is
 accepted when three windows in a row agree within 10 % in throughput and mean
-latency, else told as not stable; low rates need longer windows for it. A sweep
+latency, and is marked as not stable otherwise; low rates need longer windows. A sweep
 doubles the load until the latency bound is broken, then narrows down; a rate
 that the server cannot follow, or errors, break it too.
 
+--http classifies over HTTP, with the image as the body, at --http_listen of the
+same server; the classifier is built through --target.
+
+--batch sends so many images in one call (ClassifyBatch) and shows images per
+second. --inline sends the classifier itself with every call instead of its id.
+
 Stages: decode, crop, queue and compute as the server times them, other is the
-rest of its total, outside is network, gRPC and this program. Nothing is tried
+rest of its total, outside is network, gRPC and this program; of a batch decode
+and crop are all images', queue and compute the last one's. Nothing is tried
 again. With --json every point is one line.
 )";
 
@@ -45,6 +56,11 @@ struct Options {
   std::string weight_set_id;        // or:
   ClassifierSpec spec;
   int top_k = 5;
+  int batch = 0;                       // images of a call; 0: Classify, one
+  bool is_inline = false;              // the spec with every call
+  std::optional<base::HostPort> http;  // classify there; else over gRPC
+  std::string token;                   // over HTTP
+  absl::Duration timeout;              // likewise
   std::vector<Load> loads;
   LoadOptions load;
   std::string sweep;  // "", "concurrency" or "rate"
@@ -124,6 +140,7 @@ absl::Status ReadLoadOptions(const Arguments& arguments, Options* options) {
       read("max_windows", kWindows, 1000, &options->load.max_windows);
   status.Update(read("max_in_flight", 1, 4096, &options->load.max_in_flight));
   status.Update(read("top_k", 1, 1'000'000, &options->top_k));
+  status.Update(read("batch", 1, 4096, &options->batch));
   status.Update(read("percentile", 50, 99, &options->percentile));
   const int p = options->percentile;
   if (status.ok() && p != 50 && p != 90 && p != 95 && p != 99) {
@@ -133,11 +150,40 @@ absl::Status ReadLoadOptions(const Arguments& arguments, Options* options) {
   return status;
 }
 
+// A token goes in plain text to this machine only, unless that is asked for.
+absl::Status ReadHttp(const Arguments& arguments, Options* options) {
+  if (!arguments.Has("http")) return absl::OkStatus();
+  options->http = base::ParseHostPort(arguments.Text("http"));
+  if (!options->http.has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--http is '", arguments.Text("http"), "'; it should be HOST:PORT"));
+  }
+  if (arguments.Has("batch") || options->is_inline) {
+    return absl::InvalidArgumentError(
+        "--http is for one image a call and a weight set's id, so that "
+        "--batch and --inline are not allowed");
+  }
+  ClientOptions connection;
+  absl::Status read = ReadConnection(arguments, &connection);
+  if (!read.ok()) return read;
+  if (!connection.token.empty() && !connection.token_without_tls &&
+      !base::IsLoopback(options->http->host)) {
+    return absl::InvalidArgumentError(
+        "--http is plain text: a token is sent to this machine only, or with "
+        "--token_without_tls");
+  }
+  options->token = connection.token;
+  const auto timeout = arguments.Time("timeout");
+  if (!timeout.ok()) return timeout.status();
+  options->timeout = timeout->value_or(connection.timeout);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Options> ReadOptions(const Invocation& run) {
   const Arguments& arguments = run.arguments;
   Options options;
   if (arguments.positional().empty()) {
-    return absl::InvalidArgumentError("no picture; name files, or - for stdin");
+    return absl::InvalidArgumentError("no image; name files, or - for stdin");
   }
   if (arguments.Has("weight_set") == HasSpec(arguments)) {
     return absl::InvalidArgumentError(
@@ -149,6 +195,13 @@ absl::StatusOr<Options> ReadOptions(const Invocation& run) {
     if (!spec.ok()) return spec.status();
     options.spec = *std::move(spec);
   }
+  options.is_inline = arguments.Has("inline");
+  if (options.is_inline && !HasSpec(arguments)) {
+    return absl::InvalidArgumentError(
+        "--inline needs what to build (--classes=NAME,...)");
+  }
+  absl::Status http = ReadHttp(arguments, &options);
+  if (!http.ok()) return http;
   absl::Status status = ReadLoads(arguments, &options);
   status.Update(ReadLoadOptions(arguments, &options));
   if (!status.ok()) return status;
@@ -206,7 +259,7 @@ void Sweep(const Options& options, const MeasurePoint& measure,
 std::string NothingAnswered(const Load& load, const Point& point,
                             absl::Duration window) {
   const std::string at = load.rate > 0
-                             ? absl::StrCat(load.rate, " a second")
+                             ? absl::StrCat(load.rate, " per second")
                              : absl::StrCat(load.concurrency, " at once");
   if (point.summary.num_errors() > 0) {
     return absl::StrCat(at, ": every call failed");
@@ -216,26 +269,76 @@ std::string NothingAnswered(const Load& load, const Point& point,
                       "; a longer --window measures a slower server");
 }
 
+// A batch as if it were one image; the first that failed fails it.
+absl::StatusOr<Answer> AsOne(absl::StatusOr<BatchAnswer> batch) {
+  if (!batch.ok()) return batch.status();
+  ClassifyTiming all;
+  for (const absl::StatusOr<Answer>& item : batch->items) {
+    if (!item.ok()) return item.status();
+    const ClassifyTiming& timing = item->timing;
+    all.decode += timing.decode;
+    all.preprocess += timing.preprocess;
+    if (timing.queue + timing.compute > all.queue + all.compute) {
+      all.queue = timing.queue;
+      all.compute = timing.compute;
+    }
+    all.total = timing.total;
+  }
+  Answer answer = *std::move(batch->items.front());
+  answer.timing = all;
+  return answer;
+}
+
+// Call number i, with the images whose turn it is.
+absl::StatusOr<Answer> Classify(const Invocation& run, const Options& options,
+                                const std::string& id, int64_t i) {
+  const ClassifyOptions call{.top_k = options.top_k};
+  const auto image = [&](int64_t n) -> const std::string& {
+    return options.images[n % options.images.size()];
+  };
+  if (options.batch == 0) {
+    return options.is_inline
+               ? run.client->ClassifyInline(image(i), options.spec, call)
+               : run.client->Classify(image(i), id, call);
+  }
+  std::vector<std::string> images;
+  for (int64_t n = 0; n < options.batch; ++n) {
+    images.push_back(image(i * options.batch + n));
+  }
+  return AsOne(options.is_inline
+                   ? run.client->ClassifyBatchInline(images, options.spec, call)
+                   : run.client->ClassifyBatch(images, id, call));
+}
+
 int RunBench(const Invocation& run) {
   absl::StatusOr<Options> options = ReadOptions(run);
   if (!options.ok()) return UsageError(run, options.status());
-  std::string id = options->weight_set_id;
+  absl::StatusOr<std::string> whole = CompleteId(run, options->weight_set_id);
+  if (!whole.ok()) return CallFailed(run, whole.status());
+  std::string id = *std::move(whole);
   if (id.empty()) {
     const auto built = BuildWithProgress(run, options->spec, /*stream=*/false);
     if (!built.ok()) return CallFailed(run, built.status());
     id = (*built)->weight_set_id();
   }
-  const auto call = [&](int64_t i) {
-    return run.client->Classify(options->images[i % options->images.size()], id,
-                                {.top_k = options->top_k});
+  std::function<absl::StatusOr<Answer>(int64_t)> call = [&](int64_t i) {
+    return Classify(run, *options, id, i);
   };
-  // Every picture once: what cannot work at all is said at once, and the
+  std::optional<HttpCall> http;
+  if (options->http.has_value()) {
+    http.emplace(options->http->host, options->http->port, id, options->top_k,
+                 options->token, options->timeout);
+    call = [&](int64_t i) {
+      return http->Classify(options->images[i % options->images.size()]);
+    };
+  }
+  // Every image once: what cannot work at all is said at once, and the
   // server is warm.
   for (size_t i = 0; i < options->images.size(); ++i) {
     const absl::StatusOr<Answer> answer = call(static_cast<int64_t>(i));
     if (!answer.ok()) return CallFailed(run, answer.status());
   }
-  BenchReport report(run.console, run.json);
+  BenchReport report(run.console, run.json, options->batch);
   const auto measure = [&](const Load& load) {
     Point point = Measure(load, options->load, call);
     report.Add(point);
@@ -262,7 +365,7 @@ Command BenchCommand() {
   std::vector<FlagDefinition> flags = {
       {"weight_set", "ID", "the classifier: an id printed by build"},
       {"concurrency", "N,N,...", "closed loop: calls at once (default: 1)"},
-      {"rate", "N,N,...", "open loop: calls a second, at random times"},
+      {"rate", "N,N,...", "open loop: calls per second, at random times"},
       {"sweep", "KIND", "find the best load: concurrency or rate"},
       {"latency_bound", "TIME", "that a sweep keeps to"},
       {"percentile", "N",
@@ -270,7 +373,10 @@ Command BenchCommand() {
       {"window", "TIME", "length of a window (default: 5)"},
       {"max_windows", "N", "of a point, until three agree (default: 10)"},
       {"max_in_flight", "N", "threads of an open loop (default: 256)"},
-      {"top_k", "N", "guesses for each picture (default: 5)"},
+      {"top_k", "N", "guesses for each image (default: 5)"},
+      {"batch", "N", "images of one call (default: one, by Classify)"},
+      {"inline", nullptr, "send the classifier with every call"},
+      {"http", "HOST:PORT", "classify over HTTP there, in plain text"},
   };
   for (const FlagDefinition& flag : SpecFlags()) flags.push_back(flag);
   return {"bench",           "FILE...", "load a server and measure it",

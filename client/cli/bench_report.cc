@@ -1,5 +1,6 @@
 #include "client/cli/bench_report.h"
 
+#include <algorithm>
 #include <ostream>
 
 #include "absl/strings/str_cat.h"
@@ -13,7 +14,22 @@ double Ms(absl::Duration duration) {
   return absl::ToDoubleMilliseconds(duration);
 }
 
-std::string ToJson(const Point& point) {
+}  // namespace
+
+std::string HumanLoad(const Load& load) {
+  return load.concurrency > 0 ? absl::StrCat(load.concurrency, " at once")
+                              : absl::StrFormat("%.4g per second", load.rate);
+}
+
+std::string BenchReport::Unit() const {
+  return batch_ > 0 ? "images/s" : "calls/s";
+}
+
+double BenchReport::PerSecond(const Summary& summary) const {
+  return summary.calls_per_second * std::max(1, batch_);
+}
+
+std::string BenchReport::ToJson(const Point& point) const {
   const Summary& summary = point.summary;
   JsonObject errors;
   for (const auto& [code, count] : summary.errors) {
@@ -47,6 +63,10 @@ std::string ToJson(const Point& point) {
   } else {
     object.Float("rate", static_cast<float>(point.load.rate));
   }
+  if (batch_ > 0) {
+    object.Integer("batch", batch_)
+        .Float("images_per_second", static_cast<float>(PerSecond(summary)));
+  }
   return object
       .Float("calls_per_second", static_cast<float>(summary.calls_per_second))
       .Bool("stable", point.stable)
@@ -57,13 +77,6 @@ std::string ToJson(const Point& point) {
       .Json("error_latency_ms", error_latency)
       .Json("mean_stage_ms", split)
       .str();
-}
-
-}  // namespace
-
-std::string HumanLoad(const Load& load) {
-  return load.concurrency > 0 ? absl::StrCat(load.concurrency, " at once")
-                              : absl::StrFormat("%.4g a second", load.rate);
 }
 
 void BenchReport::Add(const Point& point) {
@@ -81,7 +94,7 @@ void BenchReport::AddRow(const Point& point) {
     *console_.out << absl::StrFormat(
         "%-15s %9s | %37s | %s\n%-15s %9s | %7s %7s %7s %7s %5s | "
         "%6s %6s %6s %7s %6s %7s\n",
-        "load", "calls/s", "latency in ms", "of the mean, in ms", "", "", "p50",
+        "load", Unit(), "latency in ms", "of the mean, in ms", "", "", "p50",
         "p90", "p95", "p99", "err", "decode", "crop", "queue", "compute",
         "other", "outside");
     heading_ = true;
@@ -89,7 +102,7 @@ void BenchReport::AddRow(const Point& point) {
   *console_.out << absl::StrFormat(
       "%-15s %9.1f | %7.1f %7.1f %7.1f %7.1f %5d | "
       "%6.1f %6.1f %6.1f %7.1f %6.1f %7.1f",
-      HumanLoad(point.load), summary.calls_per_second, Ms(summary.p50),
+      HumanLoad(point.load), PerSecond(summary), Ms(summary.p50),
       Ms(summary.p90), Ms(summary.p95), Ms(summary.p99), summary.num_errors(),
       Ms(stages.decode), Ms(stages.preprocess), Ms(stages.queue),
       Ms(stages.compute), Ms(stages.other), Ms(stages.outside));
@@ -120,10 +133,9 @@ void BenchReport::AddBest(const Point* best, int percentile,
     return;
   }
   *console_.out << absl::StrFormat(
-      "Best with p%d within %.4g ms: %s, %.1f calls/s, p%d %.1f ms\n",
-      percentile, Ms(bound), HumanLoad(best->load),
-      best->summary.calls_per_second, percentile,
-      Ms(best->summary.Percentile(percentile)));
+      "Best with p%d within %.4g ms: %s, %.1f %s, p%d %.1f ms\n", percentile,
+      Ms(bound), HumanLoad(best->load), PerSecond(best->summary), Unit(),
+      percentile, Ms(best->summary.Percentile(percentile)));
 }
 
 }  // namespace zeroshot::client

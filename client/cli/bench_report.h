@@ -13,9 +13,9 @@ namespace zeroshot::client {
 
 class BenchReport {
  public:
-  // Borrows the console.
-  BenchReport(const Console& console, bool json)
-      : console_(console), json_(json) {}
+  // Borrows the console. `batch`: images of a call, in batches; 0: one each.
+  BenchReport(const Console& console, bool json, int batch = 0)
+      : console_(console), json_(json), batch_(batch) {}
 
   // A point, as soon as it is measured.
   void Add(const Point& point);
@@ -25,13 +25,18 @@ class BenchReport {
 
  private:
   void AddRow(const Point& point);
+  std::string ToJson(const Point& point) const;
+  // Calls per second, or images where a call has several.
+  std::string Unit() const;
+  double PerSecond(const Summary& summary) const;
 
   const Console& console_;
   const bool json_;
+  const int batch_;
   bool heading_ = false;  // was written
 };
 
-// "8 at once", "12.5 a second"
+// "8 at once", "12.5 per second"
 std::string HumanLoad(const Load& load);
 
 }  // namespace zeroshot::client

@@ -16,17 +16,40 @@ stdout. Building again is safe: what is there already is found at once.
   zeroshot_client build --classes_file=animals.txt \
       --templates='a photo of a {}.' --templates='a drawing of a {}.'
   zeroshot_client build --class_set=imagenet-1k --template_set=openai-imagenet-80
+  zeroshot_client build --classes=cat,dog --name=pets
+  zeroshot_client build --classes=cat,dog --background='landscape,empty room'
+  zeroshot_client build --spec=animals.json
+  zeroshot_client build shots
 
-A name with a comma in it needs --classes_file. `zeroshot_client model` lists
-the sets that the server knows.
+--name is for people: `list` and `show` show the last name that anybody gave the
+classifier. The id does not depend on it. --background names things that are none
+of the classes: answers then say how likely it is that an image shows none of them.
+--spec reads the whole build from JSON, with thresholds and groups of classes:
+
+  {"classes": [{"name": "car", "group": "vehicle", "minProbability": 0.6}, ...],
+   "templateSet": "openai-imagenet-7", "temperature": 1.5, "background": [...]}
+
+or classes with prompts of their own: {"class": ["sentence", ...], ...}.
+--name, --temperature and --background replace those of the file.
+
+A class can be shown by example images besides, whose mean counts half unless
+"exampleWeight" says otherwise (over 0; at 1 the prompts are left out). In a file
+of --spec they are paths from its folder on; a FOLDER has a subfolder for each
+class:
+
+  {"classes": [{"name": "car", "exampleImages": ["car/1.jpg", ...]}, ...]}
+
+A name with a comma in it needs --classes_file or --spec. `zeroshot_client sets`
+lists the sets that the server knows.
 )";
 
 std::string TimeLeft(const BuildProgress& progress) {
-  if (!progress.time_left.has_value()) return "";
-  return absl::StrCat(", ", HumanDuration(*progress.time_left), " left");
+  if (!progress.has_time_left()) return "";
+  return absl::StrCat(", ", HumanDuration(ToDuration(progress.time_left())),
+                      " left");
 }
 
-// Shows a build's progress in the way that suits who is looking.
+// Shows a build's progress: a bar on a terminal, lines elsewhere.
 class ProgressDisplay {
  public:
   ProgressDisplay(const Invocation& run, bool stream)
@@ -50,25 +73,25 @@ class ProgressDisplay {
 
  private:
   static double Fraction(const BuildProgress& progress) {
-    return progress.prompts_total > 0
-               ? static_cast<double>(progress.prompts_done) /
-                     progress.prompts_total
+    return progress.prompts_total() > 0
+               ? static_cast<double>(progress.prompts_done()) /
+                     progress.prompts_total()
                : 0;
   }
 
   static std::string Counts(const BuildProgress& progress) {
-    return absl::StrCat(WithCommas(progress.prompts_done), " of ",
-                        WithCommas(progress.prompts_total), " prompts",
+    return absl::StrCat(WithCommas(progress.prompts_done()), " of ",
+                        WithCommas(progress.prompts_total()), " prompts",
                         TimeLeft(progress));
   }
 
   void ShowJson(const BuildProgress& progress) {
     JsonObject event;
-    event.Integer("prompts_done", progress.prompts_done)
-        .Integer("prompts_total", progress.prompts_total)
-        .Integer("num_tokens_encoded", progress.num_tokens_encoded);
-    if (progress.time_left.has_value()) {
-      event.Milliseconds("time_left_ms", *progress.time_left);
+    event.Integer("prompts_done", progress.prompts_done())
+        .Integer("prompts_total", progress.prompts_total())
+        .Integer("num_tokens_encoded", progress.num_tokens_encoded());
+    if (progress.has_time_left()) {
+      event.Milliseconds("time_left_ms", ToDuration(progress.time_left()));
     }
     *run_.console.out << JsonObject().Json("progress", event.str()).str()
                       << std::endl;
@@ -105,44 +128,62 @@ class ProgressDisplay {
 };
 
 std::string ToJson(const BuildResult& built) {
-  const BuildTiming& timing = built.timing;
+  const v1::BuildTiming& timing = built.timing();
   return JsonObject()
-      .Text("weight_set_id", built.weight_set_id)
-      .Integer("num_classes", built.num_classes)
-      .Integer("embedding_dim", built.embedding_dim)
-      .Bool("cached", built.cached)
-      .Integer("num_prompts", built.num_prompts)
-      .Integer("num_tokens", built.num_tokens)
-      .Integer("num_tokens_encoded", built.num_tokens_encoded)
-      .Json("warnings", JsonArray(built.warnings))
-      .Json("timing_ms", JsonObject()
-                             .Milliseconds("queue", timing.queue)
-                             .Milliseconds("tokenize", timing.tokenize)
-                             .Milliseconds("encode", timing.encode)
-                             .Milliseconds("finish", timing.finish)
-                             .Milliseconds("total", timing.total)
-                             .str())
+      .Text("weight_set_id", built.weight_set_id())
+      .Integer("num_classes", built.num_classes())
+      .Integer("num_background", built.num_background())
+      .Integer("embedding_dim", built.embedding_dim())
+      .Bool("cached", built.cached())
+      .Integer("num_prompts", built.num_prompts())
+      .Integer("num_examples", built.num_examples())
+      .Integer("num_tokens", built.num_tokens())
+      .Integer("num_tokens_encoded", built.num_tokens_encoded())
+      .Json("warnings", JsonArray(built.warnings()))
+      .Json("timing_ms",
+            JsonObject()
+                .Milliseconds("queue", ToDuration(timing.queue()))
+                .Milliseconds("tokenize", ToDuration(timing.tokenize()))
+                .Milliseconds("encode", ToDuration(timing.encode()))
+                .Milliseconds("finish", ToDuration(timing.finish()))
+                .Milliseconds("total", ToDuration(timing.total()))
+                .str())
       .str();
 }
 
 std::string Summary(const BuildResult& built) {
-  const std::string what =
-      absl::StrCat(WithCommas(built.num_classes), " classes, ",
-                   WithCommas(built.num_prompts), " prompts");
-  if (built.cached) return absl::StrCat("found ", what, ", built before");
-  return absl::StrCat("built ", what, " in ", HumanDuration(built.timing.total),
-                      " (", WithCommas(built.num_tokens), " tokens, ",
-                      WithCommas(built.num_tokens_encoded), " encoded)");
+  const std::string what = absl::StrCat(
+      WithCommas(built.num_classes()), " classes, ",
+      built.num_background() == 0
+          ? ""
+          : absl::StrCat(WithCommas(built.num_background()),
+                         " of background, "),
+      WithCommas(built.num_prompts()), " prompts",
+      built.num_examples() == 0
+          ? ""
+          : absl::StrCat(", ", WithCommas(built.num_examples()), " examples"));
+  if (built.cached()) return absl::StrCat("found ", what, ", built before");
+  return absl::StrCat("built ", what, " in ",
+                      HumanDuration(ToDuration(built.timing().total())), " (",
+                      WithCommas(built.num_tokens()), " tokens, ",
+                      WithCommas(built.num_tokens_encoded()), " encoded)");
 }
 
 int RunBuild(const Invocation& run) {
-  if (!run.arguments.positional().empty()) {
-    return UsageError(run, absl::InvalidArgumentError(absl::StrCat(
-                               "unexpected '", run.arguments.positional()[0],
-                               "'; classes are given by --classes")));
+  const std::vector<std::string>& folders = run.arguments.positional();
+  if (folders.size() > 1) {
+    return UsageError(
+        run, absl::InvalidArgumentError(absl::StrCat(
+                 "unexpected '", folders[1],
+                 "'; one folder has a subfolder for each class, and names are "
+                 "given by --classes")));
   }
-  const absl::StatusOr<ClassifierSpec> spec = ReadSpec(run.arguments);
+  absl::StatusOr<ClassifierSpec> spec =
+      ReadSpec(run.arguments, folders.empty() ? "" : folders.front());
   if (!spec.ok()) return UsageError(run, spec.status());
+  if (run.arguments.Has("name")) {
+    spec->display_name = run.arguments.Text("name");
+  }
   const auto classifier =
       BuildWithProgress(run, *spec, run.arguments.Has("stream"));
   if (!classifier.ok()) return CallFailed(run, classifier.status());
@@ -155,11 +196,18 @@ int RunBuild(const Invocation& run) {
   *run.console.err << Dim(Summary(built),
                           run.console.err_is_terminal && run.console.colour)
                    << std::endl;
-  *run.console.out << Printable(built.weight_set_id) << "\n";
+  *run.console.out << Printable(built.weight_set_id()) << "\n";
   return kOk;
 }
 
 }  // namespace
+
+void ShowWarnings(const Invocation& run, const BuildResult& built) {
+  if (run.json) return;
+  for (const std::string& warning : built.warnings()) {
+    *run.console.err << "warning: " << Printable(warning) << "\n";
+  }
+}
 
 absl::StatusOr<std::unique_ptr<Classifier>> BuildWithProgress(
     const Invocation& run, const ClassifierSpec& spec, bool stream) {
@@ -172,20 +220,18 @@ absl::StatusOr<std::unique_ptr<Classifier>> BuildWithProgress(
     }
     classifier = Classifier::Build(run.client, spec, on_progress);
   }
-  if (classifier.ok() && !run.json) {
-    for (const std::string& warning : (*classifier)->built().warnings) {
-      *run.console.err << "warning: " << Printable(warning) << "\n";
-    }
-  }
+  if (classifier.ok()) ShowWarnings(run, (*classifier)->built());
   return classifier;
 }
 
 Command BuildCommand() {
   std::vector<FlagDefinition> flags = SpecFlags();
+  flags.push_back({"name", "TEXT", "what people call the classifier"});
   flags.push_back({"stream", nullptr,
                    "report progress also where no terminal shows a bar"});
-  return {"build",  "",    "make a classifier from class names; prints its id",
-          kDetails, flags, RunBuild};
+  return {
+      "build",  "[FOLDER]", "make a classifier from class names; prints its id",
+      kDetails, flags,      RunBuild};
 }
 
 }  // namespace zeroshot::client

@@ -1,10 +1,12 @@
 #include "client/cli/command.h"
 
+#include <cstdlib>
 #include <ostream>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/json.h"
+#include "client/credentials.h"
 #include "client/error_info.h"
 
 namespace zeroshot::client {
@@ -17,6 +19,19 @@ int UsageError(const Invocation& run, const absl::Status& status) {
 }
 
 namespace {
+
+// A line that says through which proxy gRPC asks, if it does. Neither it nor
+// its errors say so.
+std::string WayThroughProxy(const std::string& target) {
+  if (IsLoopbackTarget(target)) return "";
+  for (const char* variable : {"grpc_proxy", "https_proxy", "http_proxy"}) {
+    const char* proxy = std::getenv(variable);
+    if (proxy == nullptr || *proxy == '\0') continue;
+    return absl::StrCat("It is asked through the proxy of ", variable,
+                        "; no_proxy=HOST,... names those that are not.\n");
+  }
+  return "";
+}
 
 // What can be done, as lines; empty where the message says all.
 std::string Hint(const Invocation& run, const absl::Status& status) {
@@ -61,7 +76,8 @@ std::string Hint(const Invocation& run, const absl::Status& status) {
   }
   return absl::StrCat("Is a server ready at ", target,
                       "? --target=HOST:PORT names another one; zeroshot_server "
-                      "starts one.\n");
+                      "starts one.\n",
+                      WayThroughProxy(run.target));
 }
 
 }  // namespace
@@ -76,6 +92,17 @@ int CallFailed(const Invocation& run, const absl::Status& status) {
                    << HumanError(status) << "\n"
                    << Hint(run, status);
   return kCallFailed;
+}
+
+std::string NameOf(ScoreFunction function) {
+  switch (function) {
+    case v1::SCORE_FUNCTION_SOFTMAX:
+      return "softmax";
+    case v1::SCORE_FUNCTION_SIGMOID:
+      return "sigmoid";
+    default:  // also one that this client does not know
+      return "unspecified";
+  }
 }
 
 std::string JsonError(const absl::Status& status) {

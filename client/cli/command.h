@@ -41,8 +41,10 @@ struct Command {
 Command BenchCommand();
 Command BuildCommand();
 Command ClassifyCommand();
+Command ReclassifyCommand();
 Command EmbedCommand();
 Command ModelCommand();
+Command SetsCommand();
 Command ListCommand();
 Command ShowCommand();
 Command DeleteCommand();
@@ -68,14 +70,28 @@ std::string FileError(const std::string& path, const absl::Status& status);
 
 // The flags that say what to build; ReadSpec reads them, and the files they
 // name. InvalidArgument: both or none of the classes' flags, more than one of
-// the templates', an empty name, a file that cannot be read.
+// the templates', an empty name, a file that cannot be read or is not as it
+// should be.
 std::vector<FlagDefinition> SpecFlags();
 bool HasSpec(const Arguments& arguments);
-absl::StatusOr<ClassifierSpec> ReadSpec(const Arguments& arguments);
+// With `folder` its subfolders are the classes (client/cli/spec_file.h), in
+// place of a flag for them.
+absl::StatusOr<ClassifierSpec> ReadSpec(const Arguments& arguments,
+                                        const std::string& folder = "");
+
+// "softmax", "sigmoid"; "unspecified".
+std::string NameOf(ScoreFunction function);
 
 // Class names of --classes or --classes_file; none if neither is given.
 absl::StatusOr<std::vector<std::string>> ReadClassNames(
     const Arguments& arguments);
+
+// For people, on stderr.
+void ShowWarnings(const Invocation& run, const BuildResult& built);
+// The weight set's whole id. What is no beginning of one comes back as it is,
+// without a call: the server will say what is wrong with it.
+absl::StatusOr<std::string> CompleteId(const Invocation& run,
+                                       const std::string& id);
 
 // Builds with a progress bar where a terminal shows it; warnings go to
 // stderr. `stream`: progress also where no terminal is.

@@ -1,6 +1,4 @@
 // The flags that say how to reach a server safely: TLS and tokens.
-//
-// Thread rule: free functions without state.
 #ifndef ZEROSHOT_CLIENT_CLI_CONNECTION_H_
 #define ZEROSHOT_CLIENT_CLI_CONNECTION_H_
 

@@ -13,9 +13,9 @@ namespace zeroshot::client {
 namespace {
 
 constexpr char kDetails[] = R"(
-Turns pictures and texts into vectors of length 1. The dot product of two of
-them says how alike they are. People see the first numbers of each; programs
-take --json: one line an item, {"text" or "file", "embedding"} or {..., "error"}.
+Turns images and texts into vectors of length 1. The dot product of two vectors
+says how similar they are. Without --json it shows the first numbers of each.
+--json has one line per item: {"text" or "file", "embedding"} or {..., "error"}.
 
   zeroshot_client embed a.jpg b.png
   zeroshot_client embed --json --text='a photo of a cat.' a.jpg
@@ -23,7 +23,7 @@ take --json: one line an item, {"text" or "file", "embedding"} or {..., "error"}
 
 constexpr int kShown = 6;
 
-// A text to encode, or a picture's file.
+// A text to encode, or an image's file.
 struct Item {
   bool is_text;
   std::string value;
@@ -77,7 +77,7 @@ int RunEmbed(const Invocation& run) {
   const std::vector<Item> items = ReadItems(run.arguments);
   if (items.empty()) {
     return UsageError(run, absl::InvalidArgumentError(
-                               "nothing to embed; name picture files, or "
+                               "nothing to embed; name image files, or "
                                "--text=TEXT"));
   }
   const std::vector<std::string>& files = run.arguments.positional();
@@ -124,7 +124,7 @@ int RunEmbed(const Invocation& run) {
 Command EmbedCommand() {
   return {"embed",
           "[FILE...]",
-          "turn pictures and texts into vectors",
+          "turn images and texts into vectors",
           kDetails,
           {{"text", "TEXT", "a text to encode; repeat for more",
             /*repeated=*/true},

@@ -1,10 +1,11 @@
-// What commands read: specifications of classifiers, and pictures.
+// What commands read: specifications of classifiers, and images.
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <iterator>
+#include <limits>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -13,8 +14,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/cli/command.h"
-#include "client/cli/prompts_file.h"
-#include "client/utf8.h"
+#include "client/cli/spec_file.h"
+#include "client/cli/text_file.h"
 
 namespace zeroshot::client {
 namespace {
@@ -31,33 +32,6 @@ absl::Status AtMostOne(const Arguments& arguments,
       absl::StrJoin(given, " and "), " are given; only one is allowed"));
 }
 
-// InvalidArgument if the bytes are no UTF-8, with the line: spreadsheets and
-// editors on Windows save Latin-1 and UTF-16.
-absl::Status CheckUtf8(absl::string_view text) {
-  const bool utf16 = absl::StartsWith(text, "\xff\xfe") ||
-                     absl::StartsWith(text, "\xfe\xff") ||
-                     absl::StrContains(text, absl::string_view("\0", 1));
-  if (utf16) {
-    return absl::InvalidArgumentError(
-        "looks like UTF-16, and UTF-8 is needed; save it as UTF-8, or: iconv "
-        "-f "
-        "UTF-16 -t UTF-8");
-  }
-  const int64_t at = FirstInvalidByte(text);
-  if (at < 0) return absl::OkStatus();
-  const absl::string_view before = text.substr(0, at);
-  const size_t begin = before.rfind('\n') + 1;
-  const absl::string_view line =
-      text.substr(begin, text.find('\n', begin) - begin);
-  return absl::InvalidArgumentError(
-      absl::StrCat("line ", std::count(before.begin(), before.end(), '\n') + 1,
-                   ", '", line.substr(0, 40), "', is not UTF-8: byte ",
-                   at - begin + 1, " of it is 0x",
-                   absl::Hex(static_cast<uint8_t>(text[at]), absl::kZeroPad2),
-                   "; save the file as UTF-8, or, if it is Latin-1: iconv -f "
-                   "LATIN1 -t UTF-8"));
-}
-
 // InvalidArgument that names flag and file.
 absl::Status WrongFile(const Arguments& arguments, const char* flag,
                        absl::string_view message) {
@@ -65,7 +39,7 @@ absl::Status WrongFile(const Arguments& arguments, const char* flag,
       absl::StrCat("--", flag, "=", arguments.Text(flag), ": ", message));
 }
 
-// A file of UTF-8 without its byte order mark.
+// A text file as UTF-8.
 absl::StatusOr<std::string> ReadText(const Arguments& arguments,
                                      const char* flag) {
   const std::string path = arguments.Text(flag);
@@ -73,9 +47,9 @@ absl::StatusOr<std::string> ReadText(const Arguments& arguments,
   absl::StatusOr<std::string> text =
       path == "-" ? absl::InvalidArgumentError("a file is needed, not stdin")
                   : ReadInput(path, no_stdin);
-  const absl::Status status = text.ok() ? CheckUtf8(*text) : text.status();
-  if (!status.ok()) return WrongFile(arguments, flag, status.message());
-  return std::string(absl::StripPrefix(*text, "\xef\xbb\xbf"));
+  if (text.ok()) text = TextOfFile(*text);
+  if (!text.ok()) return WrongFile(arguments, flag, text.status().message());
+  return text;
 }
 
 // The lines of a text file without surrounding blanks; empty ones are left
@@ -94,6 +68,60 @@ absl::StatusOr<std::vector<std::string>> ReadLines(const Arguments& arguments,
     return WrongFile(arguments, flag, "it holds nothing");
   }
   return lines;
+}
+
+// The names of --FLAG=NAME,NAME,...; none if it is not given.
+absl::StatusOr<std::vector<std::string>> SplitNames(const Arguments& arguments,
+                                                    const char* flag) {
+  std::vector<std::string> names;
+  if (!arguments.Has(flag)) return names;
+  for (absl::string_view name : absl::StrSplit(arguments.Text(flag), ',')) {
+    name = absl::StripAsciiWhitespace(name);
+    if (name.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", flag, "=", arguments.Text(flag),
+                       " holds an empty name; it should be name,name,..."));
+    }
+    names.emplace_back(name);
+  }
+  return names;
+}
+
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "" : path.substr(0, slash + 1);
+}
+
+// The file of --prompts_file or --spec.
+absl::StatusOr<ClassifierSpec> ReadSpecFile(const Arguments& arguments,
+                                            const char* flag) {
+  const absl::StatusOr<std::string> text = ReadText(arguments, flag);
+  if (!text.ok()) return text.status();
+  absl::StatusOr<ClassifierSpec> spec =
+      absl::string_view(flag) == "spec"
+          ? ParseSpec(*text, FolderOf(arguments.Text(flag)))
+          : ParsePrompts(*text);
+  if (!spec.ok()) return WrongFile(arguments, flag, spec.status().message());
+  return spec;
+}
+
+// --temperature and --background, in place of what the spec has.
+absl::Status ReadDecisions(const Arguments& arguments, ClassifierSpec* spec) {
+  const auto temperature =
+      arguments.Number("temperature", 0, std::numeric_limits<float>::max());
+  if (!temperature.ok()) return temperature.status();
+  if (temperature->has_value()) {
+    if (**temperature == 0) {
+      return absl::InvalidArgumentError(
+          "--temperature=0; it should be a number over 0");
+    }
+    spec->temperature = *temperature;
+  }
+  absl::StatusOr<std::vector<std::string>> background =
+      SplitNames(arguments, "background");
+  if (!background.ok()) return background.status();
+  if (!background->empty()) spec->background = *std::move(background);
+  return absl::OkStatus();
 }
 
 absl::Status SystemError(int error) {
@@ -134,11 +162,6 @@ absl::StatusOr<std::string> ReadAll(std::istream& in, int64_t max_bytes) {
   return bytes;
 }
 
-std::string FolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "" : path.substr(0, slash + 1);
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> ReadClassNames(
@@ -148,34 +171,29 @@ absl::StatusOr<std::vector<std::string>> ReadClassNames(
   if (arguments.Has("classes_file")) {
     return ReadLines(arguments, "classes_file");
   }
-  std::vector<std::string> names;
-  if (!arguments.Has("classes")) return names;
-  for (absl::string_view name :
-       absl::StrSplit(arguments.Text("classes"), ',')) {
-    name = absl::StripAsciiWhitespace(name);
-    if (name.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--classes=", arguments.Text("classes"),
-                       " holds an empty name; it should be name,name,..."));
-    }
-    names.emplace_back(name);
-  }
-  return names;
+  return SplitNames(arguments, "classes");
 }
 
 std::vector<FlagDefinition> SpecFlags() {
   return {
       {"classes", "NAME,NAME,...", "class names"},
-      {"classes_file", "FILE", "class names, one a line"},
+      {"classes_file", "FILE", "class names, one per line"},
       {"class_set", "NAME", "a class list that the server knows"},
       {"prompts_file", "FILE",
        "classes with prompts of their own, in JSON: {\"class\": [\"prompt\", "
        "...], ...}"},
       {"templates", "TEXT", "a template with {} for the name; repeat for more",
        /*repeated=*/true},
-      {"templates_file", "FILE", "templates, one a line"},
+      {"templates_file", "FILE", "templates, one per line"},
       {"template_set", "NAME",
        "a template list that the server knows (default: simple)"},
+      {"spec", "FILE",
+       "all of it in JSON: {\"classes\": [{\"name\": ...}, ...], ...}, or "
+       "{\"class\": [\"prompt\", ...], ...}"},
+      {"background", "NAME,NAME,...",
+       "names of what is none of the classes; answers say how likely that is"},
+      {"temperature", "T",
+       "divides logits: over 1 spreads probabilities (default: 1)"},
   };
 }
 
@@ -186,29 +204,39 @@ bool HasSpec(const Arguments& arguments) {
   return false;
 }
 
-absl::StatusOr<ClassifierSpec> ReadSpec(const Arguments& arguments) {
+namespace {
+
+// What the flags say, but for --temperature and --background.
+absl::StatusOr<ClassifierSpec> ReadClasses(const Arguments& arguments,
+                                           const std::string& folder) {
   absl::Status exclusive = AtMostOne(
-      arguments, {"classes", "classes_file", "class_set", "prompts_file"});
-  // Prompts of their own need no templates.
-  exclusive.Update(AtMostOne(arguments, {"templates", "templates_file",
-                                         "template_set", "prompts_file"}));
+      arguments,
+      {"classes", "classes_file", "class_set", "prompts_file", "spec"});
+  for (const char* flag :
+       {"classes", "classes_file", "class_set", "prompts_file", "spec"}) {
+    if (folder.empty() || !arguments.Has(flag)) continue;
+    exclusive.Update(absl::InvalidArgumentError(
+        absl::StrCat("--", flag, " and the folder ", Printable(folder),
+                     " are given; only one names the classes")));
+  }
+  // Neither takes templates: it has them, or complete prompts.
+  exclusive.Update(AtMostOne(
+      arguments,
+      {"templates", "templates_file", "template_set", "prompts_file", "spec"}));
   if (!exclusive.ok()) return exclusive;
-  if (arguments.Has("prompts_file")) {
-    const absl::StatusOr<std::string> text =
-        ReadText(arguments, "prompts_file");
-    if (!text.ok()) return text.status();
-    auto classes = ParsePrompts(*text);
-    if (!classes.ok()) {
-      return WrongFile(arguments, "prompts_file", classes.status().message());
-    }
-    ClassifierSpec spec;
-    spec.classes = *std::move(classes);
-    return spec;
+  for (const char* flag : {"prompts_file", "spec"}) {
+    if (arguments.Has(flag)) return ReadSpecFile(arguments, flag);
   }
 
   absl::StatusOr<std::vector<std::string>> names = ReadClassNames(arguments);
   if (!names.ok()) return names.status();
   ClassifierSpec spec;
+  if (!folder.empty()) {
+    absl::StatusOr<std::vector<ClassDefinition>> classes =
+        ReadClassFolders(folder);
+    if (!classes.ok()) return classes.status();
+    spec.classes = *std::move(classes);
+  }
   for (std::string& name : *names) {
     spec.classes.push_back({.name = std::move(name)});
   }
@@ -216,7 +244,7 @@ absl::StatusOr<ClassifierSpec> ReadSpec(const Arguments& arguments) {
   if (spec.classes.empty() && spec.class_set.empty()) {
     return absl::InvalidArgumentError(
         "no classes; say --classes=NAME,NAME,..., --classes_file=FILE, "
-        "--class_set=NAME or --prompts_file=FILE");
+        "--class_set=NAME, --prompts_file=FILE or --spec=FILE");
   }
   spec.templates = arguments.Texts("templates");
   if (arguments.Has("templates_file")) {
@@ -226,6 +254,17 @@ absl::StatusOr<ClassifierSpec> ReadSpec(const Arguments& arguments) {
     spec.templates = *std::move(templates);
   }
   spec.template_set = arguments.Text("template_set");
+  return spec;
+}
+
+}  // namespace
+
+absl::StatusOr<ClassifierSpec> ReadSpec(const Arguments& arguments,
+                                        const std::string& folder) {
+  absl::StatusOr<ClassifierSpec> spec = ReadClasses(arguments, folder);
+  if (!spec.ok()) return spec;
+  absl::Status decisions = ReadDecisions(arguments, &*spec);
+  if (!decisions.ok()) return decisions;
   return spec;
 }
 

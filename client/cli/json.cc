@@ -36,13 +36,27 @@ std::string JsonNumber(float number) {
   return std::string(buffer, end);
 }
 
-std::string JsonArray(absl::Span<const std::string> texts) {
+namespace {
+
+template <typename Texts>
+std::string ArrayOf(const Texts& texts) {
   return absl::StrCat("[",
                       absl::StrJoin(texts, ",",
                                     [](std::string* out, const auto& text) {
                                       out->append(JsonString(text));
                                     }),
                       "]");
+}
+
+}  // namespace
+
+std::string JsonArray(absl::Span<const std::string> texts) {
+  return ArrayOf(texts);
+}
+
+std::string JsonArray(
+    const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  return ArrayOf(texts);
 }
 
 std::string JsonArray(absl::Span<const float> numbers) {

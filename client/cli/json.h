@@ -1,8 +1,6 @@
 // Writing JSON (RFC 8259) on one line. Bytes that are not UTF-8 become
 // U+FFFD, numbers that JSON lacks (NaN, infinity) null; floats are the shortest
 // text that reads back as the same float.
-//
-// Thread rule: plain values.
 #ifndef ZEROSHOT_CLIENT_CLI_JSON_H_
 #define ZEROSHOT_CLIENT_CLI_JSON_H_
 
@@ -13,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "google/protobuf/repeated_ptr_field.h"
 
 namespace zeroshot::client {
 
@@ -20,6 +19,8 @@ std::string JsonString(absl::string_view text);
 std::string JsonNumber(float number);
 std::string JsonArray(absl::Span<const std::string> texts);
 std::string JsonArray(absl::Span<const float> numbers);
+std::string JsonArray(
+    const google::protobuf::RepeatedPtrField<std::string>& texts);
 
 // An object, its members in the order of the calls.
 class JsonObject {

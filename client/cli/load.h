@@ -1,5 +1,5 @@
 // Steady load on a server: as many calls at once as told (closed loop), or as
-// many a second, at random times, whether or not the server keeps up (open
+// many per second, at random times, whether or not the server keeps up (open
 // loop).
 #ifndef ZEROSHOT_CLIENT_CLI_LOAD_H_
 #define ZEROSHOT_CLIENT_CLI_LOAD_H_
@@ -16,7 +16,7 @@ namespace zeroshot::client {
 
 struct Load {
   int concurrency = 0;  // closed loop; 0: open loop of
-  double rate = 0;      // calls a second
+  double rate = 0;      // calls per second
 };
 
 struct LoadOptions {

@@ -90,8 +90,10 @@ double LargestWithin(double first, double limit, bool whole,
        load = std::min(2 * load, limit)) {
     (is_within(load) ? within : beyond) = load;
   }
-  if (within == 0 || beyond == 0) return within;
-  while (beyond - within > std::max(whole ? 1.0 : 0.0, 0.05 * within)) {
+  if (beyond == 0 || (whole && within == 0)) return within;
+  const double least = first / 64;
+  while (beyond > least &&
+         beyond - within > std::max(whole ? 1.0 : 0.0, 0.05 * within)) {
     const double middle = (within + beyond) / 2;
     const double load = whole ? std::floor(middle) : middle;
     (is_within(load) ? within : beyond) = load;

@@ -1,6 +1,4 @@
 // What a load test measures: calls, windows of them, and when windows agree.
-//
-// Thread rule: plain values and free functions.
 #ifndef ZEROSHOT_CLIENT_CLI_MEASUREMENT_H_
 #define ZEROSHOT_CLIENT_CLI_MEASUREMENT_H_
 
@@ -59,7 +57,8 @@ bool Agree(absl::Span<const Summary> windows, double tolerance);
 
 // The largest load that is within bounds: doubles it from `first` on up to
 // `limit`, then halves the gap until it is 5 % of the load, or 1 if loads are
-// `whole` numbers. 0 if not even `first` is within.
+// `whole` numbers. Where `first` is too much already, it is halved 6 times at
+// most, unless loads are whole. 0 if none of them is within.
 double LargestWithin(double first, double limit, bool whole,
                      const std::function<bool(double)>& is_within);
 

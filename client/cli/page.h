@@ -1,5 +1,4 @@
 // The man page and the shells' completions of zeroshot_client.
-// Thread rule: a free function without state.
 #ifndef ZEROSHOT_CLIENT_CLI_PAGE_H_
 #define ZEROSHOT_CLIENT_CLI_PAGE_H_
 

@@ -26,7 +26,7 @@ Usage: zeroshot_client COMMAND [ARGUMENT...] [--FLAG=VALUE...]
 
 constexpr char kExamples[] = R"(
 Examples:
-  zeroshot_client classify --classes=frog,apple,car models/demo/pictures/*
+  zeroshot_client classify --classes=frog,apple,car models/demo/images/*
 
   ID=$(zeroshot_client build --classes_file=animals.txt)
   zeroshot_client classify --weight_set=$ID --top_k=3 a.jpg b.png
@@ -50,9 +50,11 @@ Exit codes: 0 all went well, 1 a call failed, 2 the command line is wrong.
 )";
 
 std::vector<Command> Commands() {
-  return {BuildCommand(),  ClassifyCommand(), EmbedCommand(),  ModelCommand(),
-          ListCommand(),   ShowCommand(),     DeleteCommand(), ExportCommand(),
-          ImportCommand(), HealthCommand(),   BenchCommand()};
+  return {BuildCommand(),  ClassifyCommand(), ReclassifyCommand(),
+          EmbedCommand(),  ModelCommand(),    SetsCommand(),
+          ListCommand(),   ShowCommand(),     DeleteCommand(),
+          ExportCommand(), ImportCommand(),   HealthCommand(),
+          BenchCommand()};
 }
 
 std::vector<FlagDefinition> SharedFlags() {

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <ostream>
+#include <utility>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/error_info.h"
 
 namespace zeroshot::client {
 namespace {
@@ -139,19 +142,64 @@ void ServerWait::Stop(const absl::Status& why) {
   if (stopped_.ok()) stopped_ = why;
 }
 
+bool ServerWait::stopped() {
+  std::lock_guard<std::mutex> lock(mu_);
+  return !stopped_.ok();
+}
+
 void ServerWait::Say(const std::string& line) {
   std::lock_guard<std::mutex> lock(console_);
-  *run_.console.err << Printable(line) << std::endl;
+  *run_.console.err << (std::exchange(line_open_, false) ? "\r\033[K" : "")
+                    << Printable(line) << std::endl;
 }
 
 void ServerWait::Count(const absl::Status& status) {
-  answered_ += status.ok();
-  failed_ += !status.ok() && !WasNotTried(status);
+  if (status.ok()) {
+    ++answered_;
+  } else if (!WasNotTried(status)) {
+    ++failed_;
+    const std::string reason = ReasonOf(status);
+    ++failed_by_reason_[reason.empty() ? absl::StatusCodeToString(status.code())
+                                       : reason];
+  }
+  if (shows_progress_) DrawProgress();
+}
+
+// "1,204 of 5,000 images, 85/s, 45 s left"
+std::string ServerWait::Progress() const {
+  const int64_t done = answered_ + failed_;
+  const int64_t total = total_;
+  const absl::Duration took = absl::Now() - begun_;
+  const double rate = done / absl::ToDoubleSeconds(took);
+  std::string line = absl::StrCat(
+      WithCommas(done), total > 0 ? " of " + WithCommas(total) : "", ", ",
+      WithCommas(static_cast<int64_t>(rate + 0.5)), "/s");
+  if (failed_ > 0) absl::StrAppend(&line, ", ", WithCommas(failed_), " failed");
+  if (total > done && rate > 0) {
+    absl::StrAppend(&line, ", ",
+                    HumanDuration(absl::Seconds((total - done) / rate)),
+                    " left");
+  }
+  return line;
+}
+
+void ServerWait::DrawProgress() {
+  constexpr absl::Duration kRedraw = absl::Milliseconds(100);
+  constexpr absl::Duration kLine = absl::Seconds(10);
+  const bool terminal = run_.console.err_is_terminal;
+  const absl::Time now = absl::Now();
+  if (now - drawn_ < (terminal ? kRedraw : kLine)) return;
+  drawn_ = now;
+  if (!terminal) return Say(Progress());
+  std::lock_guard<std::mutex> lock(console_);
+  *run_.console.err << "\r\033[K" << Progress() << std::flush;
+  line_open_ = true;
 }
 
 int ServerWait::Finish(int64_t total) {
-  const bool all = answered_ == total;
-  if (total > 1 && (!all || run_.console.err_is_terminal)) {
+  const bool all = answered_ == total && !stopped();
+  if ((total > 1 && (!all || run_.console.err_is_terminal)) ||
+      shows_progress_) {
     std::string line =
         absl::StrCat(WithCommas(answered_), " of ", WithCommas(total),
                      " answered in ", HumanDuration(absl::Now() - begun_));
@@ -160,6 +208,19 @@ int ServerWait::Finish(int64_t total) {
           absl::StrCat(WithCommas(answered_), " of ", WithCommas(total),
                        " answered, ", WithCommas(failed_), " failed, ",
                        WithCommas(total - answered_ - failed_), " not tried");
+    } else if (shows_progress_ && total > 0) {
+      absl::StrAppend(
+          &line, ", ",
+          WithCommas(static_cast<int64_t>(
+              answered_ / absl::ToDoubleSeconds(absl::Now() - begun_) + 0.5)),
+          "/s");
+    }
+    if (shows_progress_ && !failed_by_reason_.empty()) {
+      const auto add = [](std::string* out, const auto& reason) {
+        absl::StrAppend(out, reason.first, " ", WithCommas(reason.second));
+      };
+      absl::StrAppend(
+          &line, "; failed: ", absl::StrJoin(failed_by_reason_, ", ", add));
     }
     if (!stopped_.ok()) {
       absl::StrAppend(&line, "; stopped because: ", HumanError(stopped_));

@@ -4,9 +4,11 @@
 #ifndef ZEROSHOT_CLIENT_CLI_SERVER_WAIT_H_
 #define ZEROSHOT_CLIENT_CLI_SERVER_WAIT_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <string>
 
@@ -58,12 +60,23 @@ class ServerWait {
   // Writes to stderr, a line at a time.
   void Say(const std::string& line);
 
-  // Counts the outcome of one of `total` items. Use from one thread.
+  // From now on Count shows how far the calls are: on a terminal in one line,
+  // else in a line now and then. Use from one thread, before the first call.
+  void ShowProgress() { shows_progress_ = true; }
+
+  // How many items there will be, once that is known.
+  void SetTotal(int64_t total) { total_ = total; }
+
+  // Counts the outcome of one item. Use from one thread.
   void Count(const absl::Status& status);
 
-  // Says how many were answered if people want to know or not all were; the
-  // program's exit code. Use from one thread.
+  // Says how many of `total` items were answered if people want to know or not
+  // all were; the program's exit code. Use from one thread.
   int Finish(int64_t total);
+
+  // Nothing more is tried, for that reason.
+  void Stop(const absl::Status& why);
+  bool stopped();
 
  private:
   static constexpr int kTries = 3;
@@ -76,15 +89,22 @@ class ServerWait {
   // Whether the server answers, now or after waiting for it.
   bool Returned(const absl::Status& lost);
   absl::Status WaitForIt(const absl::Status& lost);
-  void Stop(const absl::Status& why);
+
+  std::string Progress() const;
+  void DrawProgress();
 
   const Invocation& run_;
   const absl::Time begun_ = absl::Now();
   absl::Duration wait_;
   std::function<absl::Status()> on_return_;
+  bool shows_progress_ = false;
+  std::atomic<int64_t> total_{0};  // 0: not known
   int64_t answered_ = 0, failed_ = 0;
-  std::mutex console_;  // one writer on stderr
-  std::mutex mu_;       // guards all below
+  std::map<std::string, int64_t> failed_by_reason_;
+  absl::Time drawn_ = absl::Now();
+  std::mutex console_;      // one writer on stderr; guards the next one
+  bool line_open_ = false;  // the cursor stands behind the progress
+  std::mutex mu_;           // guards all below
   std::condition_variable changed_;
   bool waiting_ = false;   // one call waits for the server
   int lost_in_a_row_ = 0;  // calls that failed though it answers

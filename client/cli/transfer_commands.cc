@@ -45,18 +45,18 @@ classifier cannot be built again: keep the file.
 
 absl::StatusOr<MatrixLayout> ReadLayout(const Arguments& arguments) {
   const std::string layout = arguments.Text("layout");
-  if (layout.empty()) return MatrixLayout::kUnspecified;
-  if (layout == "rows") return MatrixLayout::kClassRows;
-  if (layout == "columns") return MatrixLayout::kClassColumns;
+  if (layout.empty()) return v1::MATRIX_LAYOUT_UNSPECIFIED;
+  if (layout == "rows") return v1::MATRIX_LAYOUT_CLASS_ROWS;
+  if (layout == "columns") return v1::MATRIX_LAYOUT_CLASS_COLUMNS;
   return absl::InvalidArgumentError(
       absl::StrCat("--layout is '", layout, "'; it should be rows or columns"));
 }
 
 absl::StatusOr<WeightSetFormat> FormatOf(const std::string& file) {
   if (absl::EndsWith(file, ".safetensors")) {
-    return WeightSetFormat::kSafetensors;
+    return v1::WEIGHT_SET_FORMAT_SAFETENSORS;
   }
-  if (absl::EndsWith(file, ".npy")) return WeightSetFormat::kNpy;
+  if (absl::EndsWith(file, ".npy")) return v1::WEIGHT_SET_FORMAT_NPY;
   return absl::InvalidArgumentError(
       absl::StrCat("'", file, "' should end in .safetensors or .npy"));
 }
@@ -109,13 +109,13 @@ class NewFile {
   bool finished_ = false;
 };
 
-// The class names, one a line, as --classes_file reads them.
+// The class names, one per line, as --classes_file reads them.
 absl::Status WriteNames(const Invocation& run, const std::string& id,
                         const std::string& path) {
   const absl::StatusOr<WeightSet> set = run.client->GetWeightSet(id);
   if (!set.ok()) return set.status();
   NewFile file(path);
-  for (const std::string& name : set->class_names) {
+  for (const std::string& name : set->class_names()) {
     if (absl::StrContains(name, '\n') ||
         absl::StripAsciiWhitespace(name) != name) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -158,13 +158,14 @@ int RunExport(const Invocation& run) {
     status.Update(MayWrite(run.arguments, run.arguments.Text("names")));
   }
   if (!status.ok()) return CallFailed(run, status);
+  const absl::StatusOr<std::string> id = CompleteId(run, arguments[0]);
+  if (!id.ok()) return CallFailed(run, id.status());
   int64_t bytes = 0;
-  status =
-      ExportTo(run, arguments[0], {*format, *layout}, arguments[1], &bytes);
+  status = ExportTo(run, *id, {*format, *layout}, arguments[1], &bytes);
   if (!status.ok()) return CallFailed(run, status);
   if (run.json) {
     *run.console.out << JsonObject()
-                            .Text("weight_set_id", arguments[0])
+                            .Text("weight_set_id", *id)
                             .Text("file", arguments[1])
                             .Integer("bytes", bytes)
                             .str()
@@ -187,6 +188,7 @@ int RunImport(const Invocation& run) {
   if (!layout.ok()) return UsageError(run, layout.status());
   options.layout = *layout;
   options.model_fingerprint = run.arguments.Text("model_fingerprint");
+  options.display_name = run.arguments.Text("name");
   absl::StatusOr<std::vector<std::string>> names =
       ReadClassNames(run.arguments);
   if (!names.ok()) return UsageError(run, names.status());
@@ -203,23 +205,24 @@ int RunImport(const Invocation& run) {
       run.client->Import(*file, options);
   if (!imported.ok()) return CallFailed(run, imported.status());
   if (run.json) {
-    *run.console.out << JsonObject()
-                            .Text("weight_set_id", imported->info.weight_set_id)
-                            .Integer("num_classes", imported->info.num_classes)
-                            .Integer("embedding_dim",
-                                     imported->info.embedding_dim)
-                            .Bool("cached", imported->cached)
-                            .Json("warnings", JsonArray(imported->warnings))
-                            .str()
-                     << "\n";
+    *run.console.out
+        << JsonObject()
+               .Text("weight_set_id", imported->weight_set().weight_set_id())
+               .Integer("num_classes", imported->weight_set().num_classes())
+               .Integer("embedding_dim", imported->weight_set().embedding_dim())
+               .Bool("cached", imported->cached())
+               .Json("warnings", JsonArray(imported->warnings()))
+               .str()
+        << "\n";
     return kOk;
   }
-  for (const std::string& warning : imported->warnings) {
+  for (const std::string& warning : imported->warnings()) {
     *run.console.err << "warning: " << Printable(warning) << "\n";
   }
-  *run.console.err << (imported->cached ? "found " : "imported ")
-                   << WithCommas(imported->info.num_classes) << " classes\n";
-  *run.console.out << Printable(imported->info.weight_set_id) << "\n";
+  *run.console.err << (imported->cached() ? "found " : "imported ")
+                   << WithCommas(imported->weight_set().num_classes())
+                   << " classes\n";
+  *run.console.out << Printable(imported->weight_set().weight_set_id()) << "\n";
   return kOk;
 }
 
@@ -231,7 +234,7 @@ Command ExportCommand() {
           "write a classifier as a safetensors or .npy file",
           kExportDetails,
           {{"layout", "LAYOUT", "of a .npy: rows (default) or columns"},
-           {"names", "FILE", "write the class names there, one a line"},
+           {"names", "FILE", "write the class names there, one per line"},
            {"overwrite", nullptr, "replace files that are there already"}},
           RunExport};
 }
@@ -242,8 +245,9 @@ Command ImportCommand() {
           "make a classifier of a safetensors or .npy file",
           kImportDetails,
           {{"classes", "NAME,NAME,...", "class names, for a file without"},
-           {"classes_file", "FILE", "class names, one a line"},
+           {"classes_file", "FILE", "class names, one per line"},
            {"layout", "LAYOUT", "rows or columns, for a square matrix"},
+           {"name", "TEXT", "what people call the classifier"},
            {"model_fingerprint", "HASH", "of the model that made the vectors"}},
           RunImport};
 }

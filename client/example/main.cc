@@ -1,39 +1,53 @@
-// pets HOST:PORT PICTURE...: says whether pictures show a cat or a dog.
+// pets HOST:PORT IMAGE...: says whether images show a cat or a dog. Exits
+// with 1 if any could not be told.
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iostream>
-#include <iterator>
+#include <sstream>
 #include <string>
 
-#include "client/classifier.h"
 #include "client/client.h"
+#include "pets.h"
+
+namespace {
+
+absl::StatusOr<std::string> Read(const char* path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream bytes;
+  if (!file || !(bytes << file.rdbuf())) {
+    return absl::NotFoundError(std::strerror(errno));
+  }
+  return bytes.str();
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::cerr << "usage: pets HOST:PORT PICTURE...\n";
+    std::cerr << "usage: pets HOST:PORT IMAGE...\n";
     return 2;
   }
   const auto client = zeroshot::Client::Connect(argv[1]);
   if (!client.ok()) {
-    std::cerr << client.status() << "\n";
+    std::cerr << argv[1] << ": " << client.status() << "\n";
     return 1;
   }
-  const auto classifier = zeroshot::client::Classifier::Build(
-      client->get(), {.classes = {{"cat"}, {"dog"}},
-                      .templates = {"a photo of a {}, a type of pet."}});
-  if (!classifier.ok()) {
-    std::cerr << classifier.status() << "\n";
+  const auto pets = Pets::Make(client->get());
+  if (!pets.ok()) {
+    std::cerr << argv[1] << ": " << pets.status() << "\n";
     return 1;
   }
+  int exit_code = 0;
   for (int i = 2; i < argc; ++i) {
-    std::ifstream file(argv[i], std::ios::binary);
-    const std::string picture(std::istreambuf_iterator<char>(file), {});
-    const auto answer = (*classifier)->Classify(picture);
-    if (!answer.ok()) {
+    const auto image = Read(argv[i]);
+    const auto answer = image.ok() ? pets->Describe(*image) : image;
+    if (answer.ok()) {
+      std::cout << argv[i] << ": " << *answer << "\n";
+    } else {
       std::cerr << argv[i] << ": " << answer.status() << "\n";
-      continue;
+      exit_code = 1;
     }
-    const auto& best = answer->predictions.front();
-    std::cout << argv[i] << ": " << best.class_name << " "
-              << best.probability * 100 << " %\n";
   }
+  return exit_code;
 }

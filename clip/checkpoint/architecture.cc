@@ -1,5 +1,7 @@
 #include "clip/checkpoint/architecture.h"
 
+#include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,12 +18,13 @@ constexpr int kMaxWidth = 1 << 16;
 constexpr int kMaxLayers = 1000;
 constexpr int kMaxImageSize = 1 << 13;
 constexpr int kMaxContext = 1 << 14;
+constexpr int kMaxPatches = 1 << 14;
 constexpr int kMaxVocab = 1 << 24;
 
 absl::Status CheckRange(absl::string_view what, int value, int max) {
   if (value >= 1 && value <= max) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat(what, " is ", value, ", allowed are 1 to ", max));
+      absl::StrCat(what, " is ", value, "; 1 to ", max, " is allowed"));
 }
 
 absl::Status CheckDivides(absl::string_view what, int value,
@@ -57,15 +60,49 @@ absl::Status CheckTransformer(absl::string_view tower,
                       shape.heads);
 }
 
-absl::Status CheckVision(const VitShape& vit, int image_size) {
+absl::Status CheckVision(const VitShape& vit, const Architecture& all) {
+  const int image_size = all.image_size;
   absl::Status status =
       FirstError({CheckTransformer("vision", vit.transformer),
                   CheckRange("patch size", vit.patch, kMaxImageSize)});
   if (!status.ok()) return status;
-  return CheckDivides("image size", image_size, "the patch size", vit.patch);
+  status = CheckRange("patch size", vit.patch, image_size);
+  if (status.ok() && vit.any_grid) {
+    // As many pixels as the largest square.
+    const int64_t most =
+        int64_t{kMaxImageSize} * kMaxImageSize / vit.patch / vit.patch;
+    status = CheckRange("most patches", all.most_patches,
+                        static_cast<int>(std::min<int64_t>(most, kMaxPatches)));
+  }
+  if (status.ok() && vit.stem && (vit.patch != 16 || image_size % 16 != 0)) {
+    status = absl::InvalidArgumentError(absl::StrCat(
+        "patches by three convolutions are of 16 x 16 pixels, found are ",
+        vit.patch, " of an image of ", image_size));
+  }
+  if (status.ok() && vit.rotary.used) {
+    status = CheckDivides("vision width of a head",
+                          vit.transformer.width / vit.transformer.heads,
+                          "rotary positions'", 4);
+  }
+  if (status.ok() && vit.pool == VitPool::kQueries) {
+    status = FirstError(
+        {CheckRange("attention pool's heads", vit.pool_heads, kMaxWidth),
+         CheckRange("attention pool's queries", vit.pool_queries, kMaxWidth)});
+    if (!status.ok()) return status;
+    return CheckDivides("embedding dimension", all.embedding_dim,
+                        "the attention pool's heads", vit.pool_heads);
+  }
+  if (!status.ok() || vit.pool != VitPool::kAttention) return status;
+  status = FirstError(
+      {CheckRange("attention pool's heads", vit.pool_heads, kMaxWidth),
+       CheckRange("attention pool's mlp width", vit.pool_mlp_width,
+                  kMaxWidth)});
+  if (!status.ok()) return status;
+  return CheckDivides("vision width", vit.transformer.width,
+                      "the attention pool's heads", vit.pool_heads);
 }
 
-absl::Status CheckVision(const ResNetShape& resnet, int image_size) {
+absl::Status CheckVision(const ResNetShape& resnet, const Architecture& all) {
   absl::Status status =
       FirstError({CheckRange("ResNet width", resnet.width, kMaxWidth / 32),
                   CheckRange("ResNet heads", resnet.heads, kMaxWidth)});
@@ -78,7 +115,7 @@ absl::Status CheckVision(const ResNetShape& resnet, int image_size) {
       {CheckDivides("ResNet width", resnet.width, "2 channels of the stem:", 2),
        CheckDivides("ResNet features", resnet.width * 32, "the pool's heads",
                     resnet.heads),
-       CheckDivides("image size", image_size, "the ResNet's stride", 32)});
+       CheckDivides("image size", all.image_size, "the ResNet's stride", 32)});
 }
 
 using Specs = std::vector<TensorSpec>;
@@ -98,23 +135,14 @@ void AddTransformer(const std::string& prefix, const TransformerShape& shape,
     AddAffine(block + "ln_1", {width}, specs);
     specs->push_back({block + "attn.in_proj_weight", {3 * width, width}});
     specs->push_back({block + "attn.in_proj_bias", {3 * width}});
+    if (shape.gated) AddAffine(block + "attn.norm", {width}, specs);
     AddAffine(block + "attn.out_proj", {width, width}, specs);
     AddAffine(block + "ln_2", {width}, specs);
-    AddAffine(block + "mlp.c_fc", {shape.mlp_width, width}, specs);
+    AddAffine(block + "mlp.c_fc",
+              {int64_t{shape.gated ? 2 : 1} * shape.mlp_width, width}, specs);
+    if (shape.gated) AddAffine(block + "mlp.norm", {shape.mlp_width}, specs);
     AddAffine(block + "mlp.c_proj", {width, shape.mlp_width}, specs);
   }
-}
-
-void AddVision(const VitShape& vit, const Architecture& all, Specs* specs) {
-  const int64_t width = vit.transformer.width;
-  const int64_t grid = all.image_size / vit.patch;
-  specs->push_back({"visual.class_embedding", {width}});
-  specs->push_back({"visual.positional_embedding", {grid * grid + 1, width}});
-  specs->push_back({"visual.conv1.weight", {width, 3, vit.patch, vit.patch}});
-  AddAffine("visual.ln_pre", {width}, specs);
-  AddTransformer("visual.transformer", vit.transformer, specs);
-  AddAffine("visual.ln_post", {width}, specs);
-  specs->push_back({"visual.proj", {width, all.embedding_dim}});
 }
 
 void AddConvolution(const std::string& prefix, const std::string& convolution,
@@ -125,6 +153,72 @@ void AddConvolution(const std::string& prefix, const std::string& convolution,
   AddAffine(prefix + norm, {out}, specs);
   specs->push_back({prefix + norm + ".running_mean", {out}});
   specs->push_back({prefix + norm + ".running_var", {out}});
+}
+
+void AddProjection(const std::string& name, const ProjectionShape& shape,
+                   int64_t in, int64_t out, Specs* specs) {
+  if (shape.hidden > 0) {
+    specs->push_back({name + "_hidden", {in, shape.hidden}});
+    if (shape.hidden_bias)
+      specs->push_back({name + "_hidden_bias", {shape.hidden}});
+    in = shape.hidden;
+  }
+  if (shape.used) specs->push_back({name, {in, out}});
+  if (shape.bias) specs->push_back({name + "_bias", {out}});
+}
+
+void AddVision(const VitShape& vit, const Architecture& all, Specs* specs) {
+  const int64_t width = vit.transformer.width;
+  const int64_t grid = vit.grid(all.image_size);
+  const bool class_position = vit.class_token && vit.class_position;
+  if (vit.class_token) specs->push_back({"visual.class_embedding", {width}});
+  specs->push_back({"visual.positional_embedding",
+                    {grid * grid + (class_position ? 1 : 0), width}});
+  if (vit.stem) {
+    const int64_t narrow = width / 4;
+    AddConvolution("visual.stem.0.", "conv", "bn", narrow, 3, 4, specs);
+    AddConvolution("visual.stem.1.", "conv", "bn", narrow, narrow, 2, specs);
+    AddAffine("visual.stem.2.conv", {width, narrow, 2, 2}, specs);
+  } else {
+    const int64_t patch = vit.patch;
+    std::vector<int64_t> shape = {width, 3, patch, patch};
+    if (vit.any_grid) shape = {width, patch * patch * 3};
+    specs->push_back({"visual.conv1.weight", std::move(shape)});
+    if (vit.patch_bias) specs->push_back({"visual.conv1.bias", {width}});
+  }
+  if (vit.norm_before) AddAffine("visual.ln_pre", {width}, specs);
+  AddTransformer("visual.transformer", vit.transformer, specs);
+  // The width of what is pooled.
+  const int64_t pooled =
+      vit.pool == VitPool::kQueries ? all.embedding_dim : width;
+  AddAffine("visual.ln_post", {pooled}, specs);
+  if (vit.pool == VitPool::kAttention) {
+    const std::string pool = "visual.attn_pool.";
+    specs->push_back({pool + "probe", {width}});
+    specs->push_back({pool + "attn.in_proj_weight", {3 * width, width}});
+    specs->push_back({pool + "attn.in_proj_bias", {3 * width}});
+    AddAffine(pool + "attn.out_proj", {width, width}, specs);
+    AddAffine(pool + "layernorm", {width}, specs);
+    AddAffine(pool + "mlp.c_fc", {vit.pool_mlp_width, width}, specs);
+    AddAffine(pool + "mlp.c_proj", {width, vit.pool_mlp_width}, specs);
+  }
+  if (vit.pool == VitPool::kQueries) {
+    const std::string pool = "visual.attn_pool.";
+    specs->push_back({pool + "query", {vit.pool_queries, pooled}});
+    AddAffine(pool + "ln_q", {pooled}, specs);
+    AddAffine(pool + "ln_k", {width}, specs);
+    if (width == pooled) {
+      specs->push_back({pool + "attn.in_proj_weight", {3 * width, width}});
+    } else {
+      specs->push_back({pool + "attn.q_proj_weight", {pooled, pooled}});
+      specs->push_back({pool + "attn.k_proj_weight", {pooled, width}});
+      specs->push_back({pool + "attn.v_proj_weight", {pooled, width}});
+    }
+    specs->push_back({pool + "attn.in_proj_bias", {3 * pooled}});
+    AddAffine(pool + "attn.out_proj", {pooled, pooled}, specs);
+  }
+  AddProjection("visual.proj", vit.projection, pooled, all.embedding_dim,
+                specs);
 }
 
 void AddVision(const ResNetShape& resnet, const Architecture& all,
@@ -190,12 +284,81 @@ std::string DescribeTransformer(const TransformerShape& shape) {
                          shape.norm_epsilon);
 }
 
+// "B" and so on, as papers call them, or a description.
+std::string SizeName(const TransformerShape& shape) {
+  struct Size {
+    int width, layers;
+    const char* name;
+  };
+  static constexpr Size kSizes[] = {{768, 12, "B"},       {1024, 24, "L"},
+                                    {1280, 32, "H"},      {1664, 48, "bigG"},
+                                    {1152, 27, "So400m"}, {1536, 40, "g-opt"}};
+  for (const Size& size : kSizes) {
+    if (size.width == shape.width && size.layers == shape.layers)
+      return size.name;
+  }
+  return absl::StrCat("w", shape.width, "-l", shape.layers);
+}
+
+std::string DescribeProjection(const ProjectionShape& shape) {
+  return absl::StrCat(shape.used ? "" : " projection=no",
+                      shape.hidden > 0
+                          ? absl::StrCat(" projection_hidden=", shape.hidden,
+                                         shape.hidden_bias ? ",bias" : "")
+                          : "",
+                      shape.bias ? " projection_bias" : "");
+}
+
+// What differs from CLIP's vision transformer; empty for one of CLIP's.
+std::string DescribeOptions(const VitShape& vit) {
+  return absl::StrCat(
+      vit.class_token ? "" : " class_token=no",
+      vit.class_position ? "" : " class_position=no", vit.stem ? " stem" : "",
+      vit.transformer.gated ? " gated" : "",
+      vit.rotary.used
+          ? absl::StrCat(
+                " rotary=", vit.rotary.columns_first ? "columns," : "rows,",
+                vit.rotary.offset, ",", vit.rotary.reference_grid)
+          : "",
+      vit.patch_bias ? " patch_bias" : "", vit.any_grid ? " any_grid" : "",
+      vit.norm_before ? "" : " norm_before=no",
+      vit.pool == VitPool::kMean ? " pool=mean" : "",
+      vit.pool == VitPool::kAttention
+          ? absl::StrCat(" pool=attention heads=", vit.pool_heads,
+                         " mlp=", vit.pool_mlp_width,
+                         " act=", ActivationName(vit.pool_activation))
+          : "",
+      vit.pool == VitPool::kQueries
+          ? absl::StrCat(" pool=queries heads=", vit.pool_heads,
+                         " of=", vit.pool_queries)
+          : "",
+      DescribeProjection(vit.projection));
+}
+
+std::string DescribeTextOptions(const Architecture& all) {
+  return absl::StrCat(
+      all.text_mask == TextMask::kCausal ? ""
+      : all.text_mask == TextMask::kNone ? " causal=no"
+      : all.padding_has_places           ? " causal=no masked"
+                                         : " causal=no masked placeless",
+      all.text.norm_after ? " norm_after" : "",
+      all.text_pool == TextPool::kHighest ? ""
+      : all.text_pool == TextPool::kFirst ? " pool=first"
+      : all.text_pool == TextPool::kLast  ? " pool=last"
+      : all.text_pool == TextPool::kMean  ? " pool=mean"
+      : all.text_pool == TextPool::kClass
+          ? " pool=class"
+          : absl::StrCat(" pool=end ", all.end_token),
+      all.pad_token == 0 ? "" : absl::StrCat(" pad=", all.pad_token),
+      all.pad_left ? " pad_left" : "", DescribeProjection(all.text_projection));
+}
+
 // What makes a vision tower the known one; its activation does not.
 std::string VisionKey(const Architecture& all) {
   if (const auto* vit = std::get_if<VitShape>(&all.vision)) {
     return absl::StrCat("vit ", vit->transformer.width, " ",
                         vit->transformer.layers, " ", vit->patch, " ",
-                        all.image_size);
+                        all.image_size, DescribeOptions(*vit));
   }
   const auto& resnet = std::get<ResNetShape>(all.vision);
   return absl::StrCat("resnet ", resnet.width, " ",
@@ -205,7 +368,15 @@ std::string VisionKey(const Architecture& all) {
 }  // namespace
 
 absl::string_view ActivationName(Activation activation) {
-  return activation == Activation::kGelu ? "gelu" : "quick_gelu";
+  switch (activation) {
+    case Activation::kQuickGelu:
+      return "quick_gelu";
+    case Activation::kGelu:
+      return "gelu";
+    case Activation::kTanhGelu:
+      return "tanh_gelu";
+  }
+  return "";
 }
 
 absl::Status CheckArchitecture(const Architecture& all) {
@@ -216,24 +387,57 @@ absl::Status CheckArchitecture(const Architecture& all) {
        CheckRange("vocabulary size", all.vocab_size, kMaxVocab),
        CheckTransformer("text", all.text)});
   if (!status.ok()) return status;
+  if (all.pad_token < 0 || all.pad_token >= all.vocab_size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the token that pads texts is ", all.pad_token, "; 0 to ",
+                     all.vocab_size - 1, " is allowed"));
+  }
+  // What no projection changes has the embedding's width.
+  const auto* vit = std::get_if<VitShape>(&all.vision);
+  for (const auto& [tower, projection, width] :
+       {std::tuple{"vision",
+                   vit == nullptr ? ProjectionShape() : vit->projection,
+                   vit == nullptr ? 0 : vit->transformer.width},
+        std::tuple{"text", all.text_projection, all.text.width}}) {
+    if (projection.hidden > 0) {
+      status = CheckRange(absl::StrCat(tower, " projection's hidden width"),
+                          projection.hidden, kMaxWidth);
+      if (!status.ok()) return status;
+    }
+    if (projection.used || width == all.embedding_dim) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        tower, " width ", width, " is not the embedding dimension ",
+        all.embedding_dim, ", and there is no projection"));
+  }
   for (const float std : all.std) {
     if (!(std > 0))
       return absl::InvalidArgumentError(
           absl::StrCat("image std is ", std, ", expected above 0"));
   }
   return std::visit(
-      [&](const auto& vision) { return CheckVision(vision, all.image_size); },
-      all.vision);
+      [&](const auto& vision) { return CheckVision(vision, all); }, all.vision);
 }
 
 std::vector<TensorSpec> RequiredTensors(const Architecture& all) {
   const int64_t width = all.text.width;
-  Specs specs = {{"logit_scale", {}},
-                 {"token_embedding.weight", {all.vocab_size, width}},
-                 {"positional_embedding", {all.context_length, width}}};
+  Specs specs = {
+      {"logit_scale", {}},
+      {"token_embedding.weight", {all.vocab_size, width}},
+      {"positional_embedding",
+       {all.context_length + (all.text_pool == TextPool::kClass ? 1 : 0),
+        width}}};
+  if (all.text_pool == TextPool::kClass)
+    specs.push_back({"class_embedding", {width}});
+  if (all.logit_bias) specs.push_back({"logit_bias", {}});
   AddTransformer("transformer", all.text, &specs);
-  AddAffine("ln_final", {width}, &specs);
-  specs.push_back({"text_projection", {width, all.embedding_dim}});
+  if (all.text.norm_after) {
+    specs.push_back({"token_type_embedding", {1, width}});
+    AddAffine("ln_pre", {width}, &specs);
+  } else {
+    AddAffine("ln_final", {width}, &specs);
+  }
+  AddProjection("text_projection", all.text_projection, width,
+                all.embedding_dim, &specs);
   std::visit([&](const auto& vision) { AddVision(vision, all, &specs); },
              all.vision);
   return specs;
@@ -260,8 +464,10 @@ std::string FamilyName(const Architecture& architecture) {
       return known.name;
   }
   if (const auto* vit = std::get_if<VitShape>(&architecture.vision)) {
-    return absl::StrCat("ViT-w", vit->transformer.width, "-l",
-                        vit->transformer.layers, "/", vit->patch);
+    const bool siglip = architecture.logit_bias && !vit->class_token &&
+                        vit->pool == VitPool::kAttention;
+    return absl::StrCat(siglip ? "SigLIP-" : "ViT-", SizeName(vit->transformer),
+                        "/", vit->patch);
   }
   const auto& resnet = std::get<ResNetShape>(architecture.vision);
   return absl::StrCat("RN-w", resnet.width, "-",
@@ -272,7 +478,8 @@ std::string Describe(const Architecture& all) {
   std::string vision;
   if (const auto* vit = std::get_if<VitShape>(&all.vision)) {
     vision = absl::StrCat("vit patch=", vit->patch, " ",
-                          DescribeTransformer(vit->transformer));
+                          DescribeTransformer(vit->transformer),
+                          DescribeOptions(*vit));
   } else {
     const auto& resnet = std::get<ResNetShape>(all.vision);
     vision = absl::StrCat("resnet width=", resnet.width,
@@ -286,8 +493,15 @@ std::string Describe(const Architecture& all) {
       "dim=", all.embedding_dim, " image=", all.image_size,
       " mean=", triple(all.mean), " std=", triple(all.std), " vision: ", vision,
       " context=", all.context_length, " vocab=", all.vocab_size,
-      " text: ", DescribeTransformer(all.text),
-      all.causal_text ? "" : " causal=no", all.squash ? " resize=squash" : "");
+      " text: ", DescribeTransformer(all.text), DescribeTextOptions(all),
+      all.resize == ResizeMode::kSquash ? " resize=squash"
+      : all.resize == ResizeMode::kLongest
+          ? absl::StrCat(" resize=longest fill=", all.fill)
+      : all.resize == ResizeMode::kPatches
+          ? absl::StrCat(" resize=patches most=", all.most_patches)
+          : "",
+      all.bilinear ? " filter=bilinear" : "",
+      all.logit_bias ? " head=sigmoid" : "");
 }
 
 }  // namespace clip

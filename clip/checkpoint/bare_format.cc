@@ -3,81 +3,18 @@
 // follows from the shapes as in openai/CLIP's clip/model.py (build_model):
 // heads are width / 64. The activation shows in no shape.
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "clip/checkpoint/formats.h"
+#include "clip/checkpoint/shape_reader.h"
 #include "clip/checkpoint/state_dict.h"
 
 namespace clip {
 namespace {
 
 constexpr int kHeadWidth = 64;
-
-// Sizes of tensors by name; the first error sticks.
-class ShapeReader {
- public:
-  explicit ShapeReader(const TensorMap& tensors) : tensors_(tensors) {}
-
-  static constexpr int kMaxSize = 1 << 24;
-
-  const absl::Status& status() const { return status_; }
-
-  int Size(const std::string& name, size_t rank, size_t axis) {
-    const auto found = tensors_.find(name);
-    if (found == tensors_.end())
-      return Fail(absl::StrCat("tensor '", name, "' is missing"));
-    const std::vector<int64_t>& shape = found->second.shape;
-    if (shape.size() != rank || shape[axis] > kMaxSize) {
-      return Fail(absl::StrCat("tensor '", name, "' is ", ShapeText(shape),
-                               ", expected ", rank, " dimensions up to ",
-                               kMaxSize));
-    }
-    return static_cast<int>(shape[axis]);
-  }
-
-  // How many `prefix`0, `prefix`1, ... there are, judged by the highest, so
-  // that a gap is found as a missing tensor.
-  int Layers(absl::string_view prefix) {
-    int layers = 0;
-    for (auto it = tensors_.lower_bound(prefix); it != tensors_.end(); ++it) {
-      absl::string_view rest = it->first;
-      int layer = 0;
-      if (!absl::ConsumePrefix(&rest, prefix)) break;
-      if (absl::SimpleAtoi(rest.substr(0, rest.find('.')), &layer) &&
-          layer >= 0 && layer < kMaxSize) {
-        layers = std::max(layers, layer + 1);
-      }
-    }
-    return layers;
-  }
-
-  // The side of the square grid that a positional embedding of grid * grid + 1
-  // rows is for.
-  int Grid(const std::string& name) {
-    const int rows = Size(name, 2, 0);
-    const int grid =
-        static_cast<int>(std::lround(std::sqrt(std::max(0, rows - 1))));
-    if (status_.ok() && grid * grid + 1 != rows) {
-      return Fail(absl::StrCat("tensor '", name, "' has ", rows,
-                               " rows, expected a square number and 1"));
-    }
-    return grid;
-  }
-
- private:
-  int Fail(const std::string& what) {
-    if (status_.ok()) status_ = absl::InvalidArgumentError(what);
-    return 0;
-  }
-
-  const TensorMap& tensors_;
-  absl::Status status_;
-};
 
 TransformerShape ReadTransformer(const std::string& layers,
                                  const std::string& mlp_bias, int width,
@@ -118,6 +55,7 @@ Architecture InferOpenAi(const TensorMap& tensors, ShapeReader* shapes) {
     all.image_size = 32 * shapes->Grid("visual.attnpool.positional_embedding");
     all.vision = resnet;
   }
+  all.logit_bias = tensors.contains("logit_bias");
   all.embedding_dim = shapes->Size("text_projection", 2, 1);
   all.context_length = shapes->Size("positional_embedding", 2, 0);
   all.vocab_size = shapes->Size("token_embedding.weight", 2, 0);
@@ -185,7 +123,7 @@ absl::Status ChooseActivation(const TensorFile& file,
 absl::StatusOr<Checkpoint> ReadBare(TensorFile file,
                                     const std::string& activation) {
   const Naming naming = NamingOf(file.tensors);
-  if (naming == Naming::kOther) {
+  if (naming != Naming::kOpenAi && naming != Naming::kHuggingFace) {
     return absl::InvalidArgumentError(
         absl::StrCat("it is ", KindOfModel(file.tensors)));
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <numeric>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -17,7 +18,7 @@
 #include "clip/checkpoint/mapped_file.h"
 #include "clip/checkpoint/state_dict.h"
 #include "clip/checkpoint/weights_file.h"
-#include "clip/tokenizer.h"
+#include "clip/clip_tokenizer.h"
 
 namespace clip {
 namespace {
@@ -81,21 +82,43 @@ int64_t FirstNotFinite(const TensorView& tensor) {
   }
 }
 
-// The shape that each part of a required tensor has in the file.
+// The shape that a part of a required tensor has in the file.
 std::vector<int64_t> PartShape(std::vector<int64_t> shape,
-                               const WeightSource& source) {
+                               const WeightSource& source, size_t part) {
   if (source.transposed) std::swap(shape[0], shape[1]);
-  if (source.parts.size() > 1)
-    shape[0] /= static_cast<int64_t>(source.parts.size());
+  if (source.parts.size() == 1) return shape;
+  const std::vector<int> shares = source.shares.empty()
+                                      ? std::vector<int>(source.parts.size(), 1)
+                                      : source.shares;
+  shape[0] = shape[0] / std::accumulate(shares.begin(), shares.end(), 0) *
+             shares[part];
   return shape;
+}
+
+// Of a tensor the rows from `first` on, as many as are expected, if it has
+// them.
+void TakeRows(int64_t first, const std::vector<int64_t>& expected,
+              TensorView* tensor) {
+  if (tensor->shape.size() != expected.size() || tensor->shape[0] == 0 ||
+      tensor->shape[0] - first < expected[0]) {
+    return;
+  }
+  const size_t row = tensor->bytes.size() / tensor->shape[0];
+  tensor->bytes = tensor->bytes.subspan(first * row, expected[0] * row);
+  tensor->shape[0] = expected[0];
 }
 
 absl::StatusOr<Weight> TakeWeight(const TensorSpec& spec,
                                   const WeightSource& source,
                                   const TensorMap& tensors) {
-  const std::vector<int64_t> expected = PartShape(spec.shape, source);
   Weight weight{spec.shape, {}, source.parts, source.transposed};
-  for (const std::string& name : source.parts) {
+  for (size_t part = 0; part < source.parts.size(); ++part) {
+    const std::string& name = source.parts[part];
+    const std::vector<int64_t> expected = PartShape(spec.shape, source, part);
+    if (name.empty()) {
+      weight.parts.push_back({DType::kFloat32, expected, {}});
+      continue;
+    }
     const auto found = tensors.find(name);
     if (found == tensors.end()) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -107,9 +130,15 @@ absl::StatusOr<Weight> TakeWeight(const TensorSpec& spec,
                              base::Quoted(tensors.begin()->first))));
     }
     TensorView tensor = found->second;
-    // A scalar; some trainers keep it as a vector of one.
-    if (expected.empty() && tensor.shape == std::vector<int64_t>{1})
-      tensor.shape = {};
+    // Some trainers keep a scalar as a vector of one, and rows in a batch of
+    // one.
+    for (int axes = expected.empty() ? 1 : 2;
+         axes > 0 && tensor.shape.size() > expected.size() &&
+         tensor.shape[0] == 1;
+         --axes) {
+      tensor.shape.erase(tensor.shape.begin());
+    }
+    if (source.first_row >= 0) TakeRows(source.first_row, expected, &tensor);
     if (tensor.shape != expected || !IsWeightDType(tensor.dtype)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "tensor ", base::Quoted(name), " is ", DTypeName(tensor.dtype), " ",
@@ -163,9 +192,12 @@ absl::StatusOr<Checkpoint> ReadFile(const std::string& path,
   const CheckpointSource source{folder.empty() ? "." : folder.string(),
                                 [&] { return file; }};
   if (file->writer != Writer::kOpenAi) {
-    if (naming == Naming::kHuggingFace && has(kHuggingFaceConfig))
+    if ((naming == Naming::kHuggingFace || naming == Naming::kSiglip) &&
+        has(kHuggingFaceConfig)) {
       return ReadHuggingFace(source);
-    if (naming == Naming::kOpenAi && has(kOpenClipConfig))
+    }
+    if ((naming == Naming::kOpenAi || naming == Naming::kOpenClipFolder) &&
+        has(kOpenClipConfig))
       return ReadOpenClip(source);
   }
   if (IsOpenClipsName(BaseName(path))) file->writer = Writer::kOpenClip;
@@ -251,11 +283,15 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path,
 
 absl::Status CheckVocabulary(const Checkpoint& checkpoint) {
   const int size = checkpoint.architecture.vocab_size;
-  if (size == Tokenizer::kVocabSize) return absl::OkStatus();
+  const bool clips = checkpoint.tokenizer == SharedClipTokenizer();
+  const int tokens = checkpoint.tokenizer->vocab_size();
+  // A table may have rows for no token, so that its size is a round number.
+  if (size == tokens || (!clips && size > tokens)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "checkpoint '", checkpoint.name, "': its vocabulary has ", size,
-      " tokens, CLIP's tokenizer has ", Tokenizer::kVocabSize,
-      ": it is made for another tokenizer, which is not supported"));
+      " tokens, ", clips ? "CLIP's" : "its", " tokenizer has ", tokens,
+      clips ? ": it is made for another tokenizer, whose files are not there"
+            : ": the tokenizer's files are another model's"));
 }
 
 absl::Status CheckFinite(const Checkpoint& checkpoint) {
@@ -291,9 +327,7 @@ std::string Fingerprint(const Checkpoint& checkpoint) {
   base::Sha256 hash;
   // The first field is raised when the meaning of the rest changes.
   hash.UpdateField("clip-fingerprint-1");
-  hash.UpdateField(absl::StrCat(
-      "openai-clip-bpe start=", Tokenizer::kStartOfText,
-      " end=", Tokenizer::kEndOfText, " vocab=", Tokenizer::kVocabSize));
+  hash.UpdateField(checkpoint.tokenizer->description());
   hash.UpdateField("resize=bicubic shortest center-crop");
   hash.UpdateField(Describe(checkpoint.architecture));
   for (const auto& [name, weight] : checkpoint.weights) {

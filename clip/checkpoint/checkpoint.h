@@ -1,7 +1,6 @@
 // A CLIP checkpoint of any supported format, read and checked: architecture and
 // weights under one set of names. No LibTorch here: the bytes stay where the
 // file is mapped until a tower copies them.
-// Thread rule: a free function without state, plain values.
 #ifndef ZEROSHOT_CLIP_CHECKPOINT_CHECKPOINT_H_
 #define ZEROSHOT_CLIP_CHECKPOINT_CHECKPOINT_H_
 
@@ -15,12 +14,15 @@
 #include "absl/status/statusor.h"
 #include "clip/checkpoint/architecture.h"
 #include "clip/checkpoint/tensor_view.h"
+#include "clip/clip_tokenizer.h"
+#include "clip/tokenizer.h"
 
 namespace clip {
 
 // One tensor of RequiredTensors, as the file has it: float32, float16 or
 // bfloat16, in one part or several to be put one below the other (Hugging Face
-// has a tensor for each of query, key and value), or a transposed matrix.
+// has a tensor for each of query, key and value), or a transposed matrix. A
+// part without bytes is zeros.
 struct Weight {
   std::vector<int64_t> shape;     // as required, after joining and transposing
   std::vector<TensorView> parts;  // each as it lies in the file
@@ -34,6 +36,7 @@ struct Checkpoint {
   // What was taken for granted because no file says it, for the log.
   std::vector<std::string> warnings;
   Architecture architecture;
+  std::shared_ptr<const Tokenizer> tokenizer = SharedClipTokenizer();
   std::map<std::string, Weight, std::less<>> weights;  // RequiredTensors, all
   std::vector<std::shared_ptr<const void>> owners;     // of the weights' bytes
 };
@@ -48,7 +51,7 @@ struct Checkpoint {
 absl::StatusOr<Checkpoint> ReadCheckpoint(
     const std::string& path, const std::string& activation = "auto");
 
-// InvalidArgument: the text tower has other tokens than clip::Tokenizer.
+// InvalidArgument: the text tower has other tokens than its tokenizer.
 absl::Status CheckVocabulary(const Checkpoint& checkpoint);
 
 // InvalidArgument: a weight holds NaN or infinite values; the message names the

@@ -107,6 +107,13 @@ absl::StatusOr<Names> Shards(const fs::path& folder, const std::string& index) {
         "'", index,
         "': 'weight_map' must map tensors to files of the same folder"));
   }
+  // The checkpoint is there and is not whole: no NotFound of the file.
+  for (const std::string& name : files) {
+    if (Exists(folder / name)) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", index, "' names ", base::Quoted(name),
+        ", which is not in the folder: fetch all of the checkpoint's files"));
+  }
   return Names(files.begin(), files.end());
 }
 

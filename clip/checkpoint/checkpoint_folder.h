@@ -1,7 +1,6 @@
 // Which files of a folder are the checkpoint: folders of Hugging Face and
 // open_clip, those around them (a hub's cache, a sentence-transformers bundle),
 // and folders that hold several kinds.
-// Thread rule: a free function without state.
 #ifndef ZEROSHOT_CLIP_CHECKPOINT_CHECKPOINT_FOLDER_H_
 #define ZEROSHOT_CLIP_CHECKPOINT_CHECKPOINT_FOLDER_H_
 

@@ -48,6 +48,9 @@ class ConfigReader {
   // two equal ones, or an object whose values are all equal.
   int Side(const std::string& key, std::optional<int> fallback);
 
+  // Whether the object has `key`, be it null.
+  bool Has(const std::string& key) const { return object_.contains(key); }
+
   // The value as it is; null if absent.
   const nlohmann::json& Raw(const std::string& key);
 

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "clip/checkpoint/checkpoint.h"
+#include "clip/text/clean_text.h"
 
 namespace clip {
 
@@ -32,17 +33,38 @@ absl::StatusOr<Checkpoint> ReadHuggingFace(const CheckpointSource& source);
 absl::StatusOr<Checkpoint> ReadOpenClip(const CheckpointSource& source);
 
 // preprocessing_files.cc: preprocessor_config.json and processor_config.json of
-// a Hugging Face folder, if they are there.
+// a Hugging Face folder, if they are there; else `all` keeps what it has.
+// `family`: whose classes compute what we do, "CLIP", "Siglip" or
+// "Siglip2".
 absl::Status ReadPreprocessingFiles(const std::string& folder,
+                                    const std::string& family,
                                     Architecture* all);
 // tokenizer_files.cc: InvalidArgument if the files of a Hugging Face folder
 // say that the model has another tokenizer than CLIP's.
 absl::Status CheckTokenizerFiles(const std::string& folder);
 
+// subword_files.cc: the tokenizer of a folder that brings its own, as
+// transformers' AutoTokenizer makes it, behind `cleaning`; how it pads goes
+// into `checkpoint->architecture`. `fallback` is the class where no file says
+// it; `always`: whatever the files say.
+struct TokenizerClass {
+  std::string name = "";
+  bool always = false;
+  bool strip_sep = false;   // the token 0 stands where the separator does
+  std::string origin = "";  // the repository that it comes from, if known
+};
+absl::Status ReadTokenizerFiles(const std::string& folder,
+                                const TokenizerClass& fallback,
+                                TextCleaning cleaning, Checkpoint* checkpoint);
+
 // Where a required tensor comes from in a file; see Weight.
 struct WeightSource {
-  std::vector<std::string> parts;
+  std::vector<std::string> parts;  // "": zeros, which the file leaves out
   bool transposed = false;
+  std::vector<int> shares = {};  // of each part in the rows; empty: equal
+  // Not -1: the rows from this one on, of a tensor in one part that may have
+  // more.
+  int first_row = -1;
 };
 using WeightNaming = std::function<WeightSource(const std::string& required)>;
 

@@ -285,8 +285,9 @@ class Machine {
 
 absl::StatusOr<Pickle> Pickle::Parse(absl::Span<const uint8_t> bytes) {
   if (bytes.size() > kMaxBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "pickle: ", bytes.size(), " bytes, allowed are ", kMaxBytes));
+    return absl::InvalidArgumentError(
+        absl::StrCat("pickle: it has ", bytes.size(), " bytes; at most ",
+                     kMaxBytes, " are allowed"));
   }
   Pickle pickle;
   absl::StatusOr<const PickleValue*> root =

@@ -2,8 +2,6 @@
 // there is, and one record of bytes for each storage. TorchScript archives
 // (torch.jit.save) and state dicts (torch.save) are both of this kind; code in
 // a TorchScript archive is neither needed nor read.
-//
-// Thread rule: free functions without state; call them from any thread.
 #ifndef ZEROSHOT_CLIP_CHECKPOINT_PT_FILE_H_
 #define ZEROSHOT_CLIP_CHECKPOINT_PT_FILE_H_
 

@@ -80,15 +80,17 @@ constexpr KnownModel kKnownModels[] = {
      "a Stable Diffusion checkpoint, which has no "
      "image tower of CLIP's"},
     {"down_blocks.", "a diffusion model, no CLIP"},
-    {"vision_model.head.attention", "a SigLIP, which is not supported"},
+    {"vision_model.head.attention",
+     "a SigLIP, whose folder must say the rest: config.json and the "
+     "tokenizer's files"},
     {"visual.trunk.",
-     "a model of open_clip's with an image tower of timm, "
-     "which is not supported"},
+     "a model of open_clip's with an image tower of timm, whose folder must "
+     "say which: open_clip_config.json"},
     {"text_decoder.", "a CoCa model, which is not supported"},
     {"qformer.", "a BLIP-2 model, which is not supported"},
     {"text.transformer.encoder.",
-     "a model of open_clip's with a text tower "
-     "of Hugging Face, which is not supported"},
+     "a model of open_clip's with a text tower of Hugging Face, whose folder "
+     "must say which: open_clip_config.json"},
     {"text_model.encoder.", "a text tower without an image tower"},
     {"vision_model.encoder.", "an image tower without a text tower"},
     {"optimizer.", "the state of an optimizer, no model"},
@@ -102,9 +104,15 @@ Naming NamingOf(const TensorMap& tensors) {
        tensors.contains("visual.attnpool.c_proj.weight"))) {
     return Naming::kOpenAi;
   }
-  if (tensors.contains("text_model.embeddings.token_embedding.weight") &&
-      tensors.contains("vision_model.embeddings.class_embedding")) {
-    return Naming::kHuggingFace;
+  if (tensors.contains("text_model.embeddings.token_embedding.weight")) {
+    if (tensors.contains("vision_model.embeddings.class_embedding"))
+      return Naming::kHuggingFace;
+    if (tensors.contains("vision_model.head.probe")) return Naming::kSiglip;
+  }
+  if ((tensors.contains("token_embedding.weight") &&
+       AnyHas(tensors, "visual.trunk.")) ||
+      AnyHas(tensors, "text.transformer.embeddings.")) {
+    return Naming::kOpenClipFolder;
   }
   return Naming::kOther;
 }

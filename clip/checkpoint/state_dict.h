@@ -1,5 +1,5 @@
 // The names of a model's tensors: whose they are, and what trainers put around
-// them. Thread rule: free functions without state.
+// them.
 #ifndef ZEROSHOT_CLIP_CHECKPOINT_STATE_DICT_H_
 #define ZEROSHOT_CLIP_CHECKPOINT_STATE_DICT_H_
 
@@ -13,6 +13,10 @@ namespace clip {
 enum class Naming {
   kOpenAi,       // "visual.conv1.weight"; open_clip's too
   kHuggingFace,  // "vision_model.embeddings.patch_embedding.weight"
+  kSiglip,       // the same, of transformers' SiglipModel
+  // open_clip's, with an image tower of timm, "visual.trunk.", or a text tower
+  // of Hugging Face, "text.transformer.embeddings.".
+  kOpenClipFolder,
   kOther,
 };
 

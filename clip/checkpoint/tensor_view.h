@@ -1,7 +1,6 @@
 // Tensors as files hold them: a type, a shape and little-endian bytes,
 // row-major. What every checkpoint format is read into, before LibTorch sees
-// anything, so that the readers can be sanitised and fuzzed without it. Thread
-// rule: plain values.
+// anything, so that the readers can be sanitised and fuzzed without it.
 #ifndef ZEROSHOT_CLIP_CHECKPOINT_TENSOR_VIEW_H_
 #define ZEROSHOT_CLIP_CHECKPOINT_TENSOR_VIEW_H_
 

@@ -15,7 +15,7 @@
 #include "base/sha256.h"
 #include "clip/checkpoint/config_reader.h"
 #include "clip/checkpoint/formats.h"
-#include "clip/tokenizer.h"
+#include "clip/clip_tokenizer.h"
 
 namespace clip {
 namespace {
@@ -38,16 +38,16 @@ absl::Status Refused(const std::string& file, absl::string_view what) {
 absl::Status CheckVocabulary(const std::string& file, const json& vocabulary) {
   if (!vocabulary.is_object())
     return Refused(file, "its vocabulary is no object of tokens and ids");
-  std::vector<std::string> tokens(Tokenizer::kVocabSize);
+  std::vector<std::string> tokens(ClipTokenizer::kVocabSize);
   // Some files have these two as added tokens only.
-  tokens[Tokenizer::kStartOfText] = "<|startoftext|>";
-  tokens[Tokenizer::kEndOfText] = "<|endoftext|>";
+  tokens[ClipTokenizer::kStartOfText] = "<|startoftext|>";
+  tokens[ClipTokenizer::kEndOfText] = "<|endoftext|>";
   for (const auto& [token, id] : vocabulary.items()) {
     if (!id.is_number_integer() || id.get<int64_t>() < 0 ||
-        id.get<int64_t>() >= Tokenizer::kVocabSize) {
+        id.get<int64_t>() >= ClipTokenizer::kVocabSize) {
       return Refused(file, absl::StrCat("its token ", base::Quoted(token),
                                         " has no id from 0 to ",
-                                        Tokenizer::kVocabSize - 1));
+                                        ClipTokenizer::kVocabSize - 1));
     }
     tokens[id.get<int64_t>()] = token;
   }

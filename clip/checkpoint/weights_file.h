@@ -1,8 +1,6 @@
 // A file of tensors of any kind that trainers write: a safetensors file, or a
 // .pt, .pth, .bin or .ckpt file of PyTorch's. What it is shows in its first
 // bytes; its name does not count.
-//
-// Thread rule: free functions without state; call them from any thread.
 #ifndef ZEROSHOT_CLIP_CHECKPOINT_WEIGHTS_FILE_H_
 #define ZEROSHOT_CLIP_CHECKPOINT_WEIGHTS_FILE_H_
 

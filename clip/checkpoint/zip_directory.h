@@ -1,6 +1,5 @@
 // The records of a zip archive that lies in memory: enough of the format
 // (PKWARE APPNOTE 6.3, with zip64) for what PyTorch writes.
-// Thread rule: a free function without state.
 #ifndef ZEROSHOT_CLIP_CHECKPOINT_ZIP_DIRECTORY_H_
 #define ZEROSHOT_CLIP_CHECKPOINT_ZIP_DIRECTORY_H_
 

@@ -21,8 +21,9 @@ struct Axis {
   int64_t out = 0;
   int64_t first = 0;
   int count = 0;
+  bool bilinear = false;  // else bicubic
 
-  // Of a picture that was decoded at `eighths` of its size, the input samples
+  // Of an image that was decoded at `eighths` of its size, the input samples
   // stand for that many of its own: the last may reach beyond its edge.
   int shrunk_from = 0;  // 0: not shrunk
   int eighths = 8;
@@ -34,15 +35,16 @@ struct Axis {
   }
 };
 
-// torchvision's Resize and CenterCrop of a picture.
+// torchvision's Resize and CenterCrop of an image. What `columns` and `rows`
+// keep is the crop, or of kLongest the middle of it.
 struct CropGeometry {
   CropGeometry(int width, int height, CropShape shape);
 
-  // From now on the picture is one decoded at `eighths` of its size, which
+  // From now on the image is one decoded at `eighths` of its size, which
   // made it width x height.
   void ShrinkTo(int width, int height, int eighths);
 
-  // The picture has that size already.
+  // The image has that size already.
   bool cut_only() const {
     return columns.in == columns.out && rows.in == rows.out;
   }
@@ -55,19 +57,20 @@ struct CropGeometry {
     return fewer_rows > 0 && fewer_rows > 2 * fewer_columns;
   }
 
+  CropShape shape;
   Axis columns, rows;
 };
 
 // For each kept output sample of an axis, the window of input samples it is a
-// weighted sum of: Keys' bicubic kernel with a = -0.5, stretched when
-// shrinking, in fixed point. Windows count from first_input(), the first
-// sample that any uses; their ends do not decrease.
-class BicubicWindows {
+// weighted sum of: Keys' bicubic kernel with a = -0.5 or the triangle of the
+// bilinear one, stretched when shrinking, in fixed point. Windows count from
+// first_input(), the first sample that any uses; their ends do not decrease.
+class FilterWindows {
  public:
-  explicit BicubicWindows(const Axis& axis);
+  explicit FilterWindows(const Axis& axis);
 
-  BicubicWindows(const BicubicWindows&) = delete;
-  BicubicWindows& operator=(const BicubicWindows&) = delete;
+  FilterWindows(const FilterWindows&) = delete;
+  FilterWindows& operator=(const FilterWindows&) = delete;
 
   int count() const { return static_cast<int>(windows_.size()); }
   int first_input() const { return first_input_; }

@@ -9,8 +9,8 @@
 
 namespace clip {
 
-// Unsigned integers at an offset of a file; 0 where it ends before.
-// Thread rule: a plain value. Borrows the bytes.
+// Unsigned integers at an offset of a file; 0 where it ends before. Borrows the
+// bytes.
 class ByteReader {
  public:
   ByteReader(absl::string_view bytes, bool big_endian)
@@ -19,6 +19,10 @@ class ByteReader {
   uint32_t U8(size_t at) const { return Unsigned(at, 1); }
   uint32_t U16(size_t at) const { return Unsigned(at, 2); }
   uint32_t U32(size_t at) const { return Unsigned(at, 4); }
+  uint64_t U64(size_t at) const {
+    const uint64_t first = U32(at), second = U32(at + 4);
+    return big_endian_ ? first << 32 | second : second << 32 | first;
+  }
 
  private:
   uint32_t Unsigned(size_t at, size_t size) const {

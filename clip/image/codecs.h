@@ -7,6 +7,8 @@
 #define ZEROSHOT_CLIP_IMAGE_CODECS_H_
 
 #include <cstdint>
+#include <limits>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -31,6 +33,11 @@ class DecodeRun {
   // How the image will be turned when it is decoded; 1: not at all.
   int orientation() const { return orientation_; }
 
+  // Where the codec finds the orientation: it counts if the options say so.
+  void SetOrientation(int orientation) {
+    if (options_.apply_exif_orientation) orientation_ = orientation;
+  }
+
   // What an image of that size takes, and the copy that is turned.
   int64_t ImageBytes(int64_t width, int64_t height, int channels) const {
     return width * height * channels * (orientation_ == 1 ? 1 : 2);
@@ -42,8 +49,24 @@ class DecodeRun {
   // else waits for them (DeadlineExceeded, Cancelled: the caller has left).
   absl::Status Begin(int64_t width, int64_t height, int64_t bytes);
 
+  // From now on Begin fails if the image has more pixels than that: another run
+  // of the same image is to go on, with this one's share of the budget.
+  void LeaveLargerThan(int64_t pixels) { most_here_ = pixels; }
+  bool left() const { return left_; }
+  void GoOnFrom(DecodeRun* left) {
+    share_ = std::move(left->share_);
+    timing = left->timing;
+    begun_ = true;
+  }
+
   // The same in two steps, where the bytes are known only after a further look.
   absl::Status CheckSize(int64_t width, int64_t height) const;
+
+  // The same for a library that cannot be stopped: at most
+  // kMostUnstoppablePixels too, which take a second or two.
+  static constexpr int64_t kMostUnstoppablePixels = 50'000'000;
+  absl::Status CheckUnstoppable(absl::string_view format, int64_t width,
+                                int64_t height) const;
 
   // That work for so many pixels is next. False: stop, stopped() says why. The
   // caller is looked at every kPixelsBetweenLooks, which take some 10 ms.
@@ -63,9 +86,12 @@ class DecodeRun {
 
   const DecodeOptions& options_;
   const base::Caller& caller_;
-  const int orientation_;
+  int orientation_;
   DecodeBudget::Share share_;
   int64_t pixels_ = 0;  // since the last look
+  int64_t most_here_ = std::numeric_limits<int64_t>::max();
+  bool left_ = false;
+  bool begun_ = false;  // by the run that left it
   absl::Status stopped_;
 };
 
@@ -83,6 +109,10 @@ absl::StatusOr<Image> DecodeWebp(absl::string_view bytes, DecodeRun* run);
 absl::StatusOr<Image> DecodeGif(absl::string_view bytes, DecodeRun* run);
 absl::StatusOr<Image> DecodeBmp(absl::string_view bytes, DecodeRun* run);
 absl::StatusOr<Image> DecodePnm(absl::string_view bytes, DecodeRun* run);
+// Internal where it is not built.
+absl::StatusOr<Image> DecodeTiff(absl::string_view bytes, DecodeRun* run);
+absl::StatusOr<Image> DecodeAvif(absl::string_view bytes, DecodeRun* run);
+absl::StatusOr<Image> DecodeHeic(absl::string_view bytes, DecodeRun* run);
 
 // CropForModel of what the function above makes, cropped row by row as it is
 // decoded, where the file allows that.
@@ -96,9 +126,11 @@ absl::StatusOr<std::vector<uint8_t>> CropBmp(absl::string_view bytes,
                                              CropShape shape, DecodeRun* run);
 absl::StatusOr<std::vector<uint8_t>> CropPnm(absl::string_view bytes,
                                              CropShape shape, DecodeRun* run);
+absl::StatusOr<std::vector<uint8_t>> CropTiff(absl::string_view bytes,
+                                              CropShape shape, DecodeRun* run);
 
-// Orientation (1 to 8) of the EXIF block of a JPEG, PNG or WebP file; 1,
-// upright, if there is none or it makes no sense.
+// Orientation (1 to 8) of a TIFF file, or of the EXIF block of a JPEG, PNG or
+// WebP file; 1, upright, if there is none or it makes no sense.
 int ExifOrientation(absl::string_view bytes);
 
 // The image turned and mirrored as run->orientation() says. Fails as the run

@@ -1,9 +1,14 @@
 // CropForModel and DecodeAndCrop: Pillow's resizing, to the last bit. Bicubic
 // is crop_stream.h's, over the rows of an image or of a file as they come.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstddef>
+#include <future>
+#include <system_error>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/monotonic.h"
 #include "clip/image.h"
 #include "clip/image/bicubic.h"
@@ -34,7 +39,8 @@ absl::StatusOr<std::vector<uint8_t>> CropImage(const Image& image,
   const CropGeometry geometry(image.width, image.height, shape);
   if (!geometry.cut_only() &&
       (image.mode == ImageMode::k1 || image.mode == ImageMode::kP)) {
-    return ToRgb(image.mode, image.palette, ResizeNearest(image, geometry));
+    return FinishedCrop(geometry, image.mode, image.palette,
+                        ResizeNearest(image, geometry));
   }
   CropStream stream(image.mode, image.channels, geometry);
   const size_t stride = size_t{1} * image.width * image.channels;
@@ -50,7 +56,43 @@ absl::StatusOr<std::vector<uint8_t>> CropImage(const Image& image,
     stream.Add(rows, count);
     left -= count;
   }
-  return ToRgb(image.mode, image.palette, stream.Finish());
+  return FinishedCrop(geometry, image.mode, image.palette, stream.Finish());
+}
+
+PatchGrid GridOf(absl::Span<const uint8_t> crop) {
+  return {crop[0] | crop[1] << 8, crop[2] | crop[3] << 8};
+}
+
+absl::Status CheckCrop(CropShape shape, absl::Span<const uint8_t> crop) {
+  const size_t side = shape.side;
+  if (shape.resize != ResizeMode::kPatches) {
+    if (crop.size() == side * side * 3) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("has ", crop.size(), " bytes, expected ", side, " x ",
+                     side, " x 3 = ", side * side * 3));
+  }
+  if (crop.size() < PatchGrid::kBytes)
+    return absl::InvalidArgumentError("has no grid of patches");
+  const PatchGrid grid = GridOf(crop);
+  const int64_t patches = int64_t{grid.rows} * grid.columns,
+                expected = static_cast<int64_t>(PatchGrid::kBytes) +
+                           patches * shape.patch * shape.patch * 3;
+  if (patches < 1 || patches > shape.most_patches) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("has ", grid.rows, " x ", grid.columns, " patches; 1 to ",
+                     shape.most_patches, " are allowed"));
+  }
+  if (static_cast<int64_t>(crop.size()) == expected) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("has ", crop.size(), " bytes, expected for ", grid.rows,
+                   " x ", grid.columns, " patches ", expected));
+}
+
+std::vector<uint8_t> BlackCrop(CropShape shape) {
+  Image image;
+  image.width = image.height = 1;
+  image.pixels.assign(3, 0);
+  return CropForModel(image, shape);
 }
 
 std::vector<uint8_t> CropForModel(const Image& image, CropShape shape) {
@@ -60,45 +102,85 @@ std::vector<uint8_t> CropForModel(const Image& image, CropShape shape) {
   return *CropImage(image, shape, &run);
 }
 
+namespace {
+
+absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(absl::string_view bytes,
+                                                   CropShape shape,
+                                                   DecodeRun* run) {
+  const absl::StatusOr<ImageFormat> format = CheckFormat(bytes, *run);
+  if (!format.ok()) return format.status();
+  if (run->orientation() == 1) {
+    switch (*format) {
+      case ImageFormat::kJpeg:
+        return CropJpeg(bytes, shape, run);
+      case ImageFormat::kPng:
+        return CropPng(bytes, shape, run);
+      case ImageFormat::kWebp:
+        return CropWebp(bytes, shape, run);
+      case ImageFormat::kBmp:
+        return CropBmp(bytes, shape, run);
+      case ImageFormat::kPnm:
+        return CropPnm(bytes, shape, run);
+      case ImageFormat::kTiff:
+        return CropTiff(bytes, shape, run);
+      case ImageFormat::kGif:
+      case ImageFormat::kAvif:
+      case ImageFormat::kHeic:
+        break;
+    }
+  }
+  const absl::StatusOr<Image> image = DecodeUpright(bytes, run);
+  if (!image.ok()) return image.status();
+  const absl::Time decoded = base::MonotonicNow();
+  absl::StatusOr<std::vector<uint8_t>> made = CropImage(*image, shape, run);
+  run->timing.crop += base::MonotonicNow() - decoded;
+  return made;
+}
+
+// work(), on a thread of its own that leaves the cores to others while they
+// want them; here, where the system gives no thread.
+template <typename Work>
+auto InBackground(const Work& work) {
+  // A tenth of what the other threads get, not nothing: on a busy server a
+  // large image takes its time, but comes to an end.
+  constexpr int kNicer = 10;
+  std::future<decltype(work())> done;
+  try {
+    done = std::async(std::launch::async, [&] {
+      // Linux: 0 is this thread alone.
+      setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + kNicer);
+      return work();
+    });
+  } catch (const std::system_error&) {
+    return work();
+  }
+  return done.get();
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(absl::string_view bytes,
                                                    CropShape shape,
                                                    const DecodeOptions& options,
                                                    CropTiming* timing,
                                                    const base::Caller& caller) {
-  DecodeRun run(bytes, options, caller);
   const absl::Time start = base::MonotonicNow();
-  const auto crop = [&]() -> absl::StatusOr<std::vector<uint8_t>> {
-    const absl::StatusOr<ImageFormat> format = CheckFormat(bytes, run);
-    if (!format.ok()) return format.status();
-    if (run.orientation() == 1) {
-      switch (*format) {
-        case ImageFormat::kJpeg:
-          return CropJpeg(bytes, shape, &run);
-        case ImageFormat::kPng:
-          return CropPng(bytes, shape, &run);
-        case ImageFormat::kWebp:
-          return CropWebp(bytes, shape, &run);
-        case ImageFormat::kBmp:
-          return CropBmp(bytes, shape, &run);
-        case ImageFormat::kPnm:
-          return CropPnm(bytes, shape, &run);
-        case ImageFormat::kGif:
-          break;
-      }
-    }
-    const absl::StatusOr<Image> image = DecodeUpright(bytes, &run);
-    if (!image.ok()) return image.status();
-    const absl::Time decoded = base::MonotonicNow();
-    absl::StatusOr<std::vector<uint8_t>> made = CropImage(*image, shape, &run);
-    run.timing.crop += base::MonotonicNow() - decoded;
-    return made;
-  };
-  absl::StatusOr<std::vector<uint8_t>> made = crop();
+  DecodeRun here(bytes, options, caller);
+  if (options.large_in_background)
+    here.LeaveLargerThan(DecodeOptions::kMostPixelsInPlace);
+  absl::StatusOr<std::vector<uint8_t>> made =
+      DecodeAndCrop(bytes, shape, &here);
+  CropTiming spent = here.timing;
+  if (here.left()) {
+    DecodeRun large(bytes, options, caller);
+    large.GoOnFrom(&here);
+    made = InBackground([&] { return DecodeAndCrop(bytes, shape, &large); });
+    spent = large.timing;
+  }
   if (timing == nullptr) return made;
-  timing->wait += run.timing.wait;
-  timing->crop += run.timing.crop;
-  timing->decode +=
-      base::MonotonicNow() - start - run.timing.wait - run.timing.crop;
+  timing->wait += spent.wait;
+  timing->crop += spent.crop;
+  timing->decode += base::MonotonicNow() - start - spent.wait - spent.crop;
   return made;
 }
 

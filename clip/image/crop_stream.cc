@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "clip/image/codecs.h"
+
 namespace clip {
 namespace {
 
@@ -15,7 +17,7 @@ uint8_t MultiplyUnit(uint32_t a, uint32_t b) {
 }
 
 // Output rows that are summed at the same time, at most.
-int MostAtOnce(const BicubicWindows& windows) {
+int MostAtOnce(const FilterWindows& windows) {
   int most = 0;
   for (int i = 0, first = 0; i < windows.count(); ++i) {
     while (windows[first].begin + windows[first].size <= windows[i].begin) {
@@ -151,7 +153,7 @@ void CropStream::ResampleColumns(const uint8_t* const* rows) {
 }
 
 void CropStream::AddRow(const uint8_t* row) {
-  const BicubicWindows& down = *down_;
+  const FilterWindows& down = *down_;
   while (started_ < down.count() && down[started_].begin <= next_input_) {
     ++started_;
   }
@@ -190,13 +192,31 @@ std::vector<uint8_t> CropStream::Finish() {
   return std::move(out_);
 }
 
+namespace {
+
+// Pixels [rows.count, columns.count, channels] in the middle of a square.
+std::vector<uint8_t> Filled(const CropGeometry& geometry, ImageMode mode,
+                            std::vector<uint8_t> pixels) {
+  const int side = geometry.shape.side, width = geometry.columns.count,
+            height = geometry.rows.count;
+  if (geometry.shape.resize != ResizeMode::kLongest) return pixels;
+  const size_t channels = ChannelsOf(mode), row = width * channels;
+  const uint8_t fill = geometry.shape.fill;
+  std::vector<uint8_t> square(side * side * channels,
+                              mode == ImageMode::k1 && fill > 0 ? 255 : fill);
+  const size_t left = (side - width) / 2, top = (side - height) / 2;
+  for (int y = 0; y < height; ++y) {
+    std::copy_n(&pixels[y * row], row,
+                &square[((top + y) * side + left) * channels]);
+  }
+  return square;
+}
+
 std::vector<uint8_t> ToRgb(ImageMode mode,
                            absl::Span<const std::array<uint8_t, 3>> palette,
                            std::vector<uint8_t> pixels) {
   if (mode == ImageMode::kRGB) return pixels;
-  const int channels = mode == ImageMode::kRGBA || mode == ImageMode::kCMYK ? 4
-                       : mode == ImageMode::kLA                             ? 2
-                                                                            : 1;
+  const int channels = ChannelsOf(mode);
   std::vector<uint8_t> rgb(pixels.size() / channels * 3);
   uint8_t* out = rgb.data();
   for (size_t i = 0; i < pixels.size(); i += channels, out += 3) {
@@ -223,6 +243,26 @@ std::vector<uint8_t> ToRgb(ImageMode mode,
         break;
     }
   }
+  return rgb;
+}
+
+}  // namespace
+
+std::vector<uint8_t> FinishedCrop(
+    const CropGeometry& geometry, ImageMode mode,
+    absl::Span<const std::array<uint8_t, 3>> palette,
+    std::vector<uint8_t> pixels) {
+  std::vector<uint8_t> rgb =
+      ToRgb(mode, palette, Filled(geometry, mode, std::move(pixels)));
+  if (geometry.shape.resize != ResizeMode::kPatches) return rgb;
+  std::array<uint8_t, PatchGrid::kBytes> grid;
+  for (int i = 0; i < 2; ++i) {
+    const int count = (i == 0 ? geometry.rows : geometry.columns).count /
+                      geometry.shape.patch;
+    grid[2 * i] = count & 0xff;
+    grid[2 * i + 1] = count >> 8;
+  }
+  rgb.insert(rgb.begin(), grid.begin(), grid.end());
   return rgb;
 }
 

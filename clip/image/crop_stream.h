@@ -1,5 +1,5 @@
-// The reference's resize and crop of a picture whose rows come one after the
-// other, as a decoder makes them: the picture itself is never held in memory.
+// The reference's resize and crop of an image whose rows come one after the
+// other, as a decoder makes them: the image itself is never held in memory.
 // Internal to clip/image/.
 #ifndef ZEROSHOT_CLIP_IMAGE_CROP_STREAM_H_
 #define ZEROSHOT_CLIP_IMAGE_CROP_STREAM_H_
@@ -16,13 +16,14 @@
 
 namespace clip {
 
-// Bicubic, or cut out as it is where the picture has the right size. Takes
-// only the rows and columns that the crop is made of, kRows at a time.
+// Resized by the filter, or cut out as it is where the image has the right
+// size. Takes only the rows and columns that the crop is made of, kRows at a
+// time.
 //
 //   CropStream stream(ImageMode::kRGB, 3, CropGeometry(width, height, size));
 //   for (each kRows rows from first_row() on, row_count() in all)
 //     stream.Add(rows, count);
-//   pixels = ToRgb(ImageMode::kRGB, {}, stream.Finish());
+//   pixels = FinishedCrop(geometry, ImageMode::kRGB, {}, stream.Finish());
 //
 // Thread rule: use from one thread.
 class CropStream {
@@ -47,7 +48,7 @@ class CropStream {
   // REQUIRES: 1 <= count <= kRows.
   void Add(const uint8_t* const* rows, int count);
 
-  // The crop in the picture's mode. REQUIRES: all rows were added.
+  // The crop in the image's mode. REQUIRES: all rows were added.
   std::vector<uint8_t> Finish();
 
  private:
@@ -65,7 +66,7 @@ class CropStream {
   int64_t in_length_ = 0;    // of a row that comes in
   int64_t out_length_;       // of a row of the crop
   int64_t down_length_ = 0;  // of a row in the pass over rows
-  std::optional<BicubicWindows> across_, down_;  // none where it is cut only
+  std::optional<FilterWindows> across_, down_;  // none where it is cut only
 
   int next_input_ = 0;  // row of the pass over rows
   int started_ = 0, ended_ = 0;
@@ -81,10 +82,13 @@ class CropStream {
   std::vector<uint8_t> out_;                // [size, size, channels]
 };
 
-// Pillow's convert("RGB") of pixels in that mode; `palette` is kP's.
-std::vector<uint8_t> ToRgb(ImageMode mode,
-                           absl::Span<const std::array<uint8_t, 3>> palette,
-                           std::vector<uint8_t> pixels);
+// What the crop's pixels, in the image's mode, lack to a square is filled
+// around them; then Pillow's convert("RGB"); then a PatchGrid before it, where
+// that has a place. `palette` is kP's.
+std::vector<uint8_t> FinishedCrop(
+    const CropGeometry& geometry, ImageMode mode,
+    absl::Span<const std::array<uint8_t, 3>> palette,
+    std::vector<uint8_t> pixels);
 
 }  // namespace clip
 

@@ -14,6 +14,11 @@ absl::Status Refused(absl::string_view message, absl::string_view reason) {
   return base::WithReason(absl::InvalidArgumentError(message), reason);
 }
 
+// Pillow turns these itself, while it loads them.
+bool TurnedByReference(absl::string_view bytes) {
+  return FormatOf(bytes) == ImageFormat::kTiff;
+}
+
 absl::StatusOr<Image> DecodeAsStored(absl::string_view bytes, DecodeRun* run) {
   const absl::StatusOr<ImageFormat> format = CheckFormat(bytes, *run);
   if (!format.ok()) return format.status();
@@ -30,6 +35,12 @@ absl::StatusOr<Image> DecodeAsStored(absl::string_view bytes, DecodeRun* run) {
       return DecodeBmp(bytes, run);
     case ImageFormat::kPnm:
       return DecodePnm(bytes, run);
+    case ImageFormat::kTiff:
+      return DecodeTiff(bytes, run);
+    case ImageFormat::kAvif:
+      return DecodeAvif(bytes, run);
+    case ImageFormat::kHeic:
+      return DecodeHeic(bytes, run);
   }
   return absl::InternalError("a format without a decoder");
 }
@@ -65,9 +76,10 @@ absl::StatusOr<ImageFormat> CheckFormat(absl::string_view bytes,
       absl::StrCat("image of ", bytes.size(), " bytes is ");
   if (format.has_value()) {
     return Refused(
-        absl::StrCat(what, "a ", FormatName(*format),
-                     " file, which this server does not take; send a ",
-                     allowed.Names(), " file"),
+        absl::StrCat(what, format == ImageFormat::kAvif ? "an " : "a ",
+                     FormatName(*format), " file, which this server ",
+                     IsBuilt(*format) ? "does not take" : "was built without",
+                     "; send a ", allowed.Names(), " file"),
         base::kImageNotSupported);
   }
   const std::string kind = KindOfImage(bytes);
@@ -84,8 +96,9 @@ DecodeRun::DecodeRun(absl::string_view bytes, const DecodeOptions& options,
                      const base::Caller& caller)
     : options_(options),
       caller_(caller),
-      orientation_(options.apply_exif_orientation ? ExifOrientation(bytes)
-                                                  : 1) {}
+      orientation_(options.apply_exif_orientation || TurnedByReference(bytes)
+                       ? ExifOrientation(bytes)
+                       : 1) {}
 
 absl::Status DecodeRun::CheckSize(int64_t width, int64_t height) const {
   if (width < 1 || height < 1) {
@@ -101,21 +114,36 @@ absl::Status DecodeRun::CheckSize(int64_t width, int64_t height) const {
   return absl::OkStatus();
 }
 
+absl::Status DecodeRun::CheckUnstoppable(absl::string_view format,
+                                         int64_t width, int64_t height) const {
+  absl::Status size = CheckSize(width, height);
+  if (!size.ok() || width * height <= kMostUnstoppablePixels) return size;
+  return Refused(absl::StrCat("image of ", width, " x ", height,
+                              " pixels is too large for ", format, ": at most ",
+                              kMostUnstoppablePixels,
+                              " are allowed, whatever the limit of others"),
+                 base::kImageTooLarge);
+}
+
 absl::Status DecodeRun::Begin(int64_t width, int64_t height, int64_t bytes) {
   absl::Status size = CheckSize(width, height);
-  if (!size.ok() || options_.budget == nullptr) return size;
-  const absl::Time start = base::MonotonicNow();
-  absl::StatusOr<DecodeBudget::Share> share =
-      options_.budget->Take(bytes, caller_);
-  timing.wait += base::MonotonicNow() - start;
-  if (absl::IsInvalidArgument(share.status())) {
-    return Refused(absl::StrCat("image of ", width, " x ", height, " pixels ",
-                                share.status().message()),
-                   base::kImageTooLarge);
+  if (!size.ok() || begun_) return size;
+  if (options_.budget != nullptr) {
+    const absl::Time start = base::MonotonicNow();
+    absl::StatusOr<DecodeBudget::Share> share =
+        options_.budget->Take(bytes, caller_);
+    timing.wait += base::MonotonicNow() - start;
+    if (absl::IsInvalidArgument(share.status())) {
+      return Refused(absl::StrCat("image of ", width, " x ", height, " pixels ",
+                                  share.status().message()),
+                     base::kImageTooLarge);
+    }
+    if (!share.ok()) return share.status();
+    share_ = *std::move(share);
   }
-  if (!share.ok()) return share.status();
-  share_ = *std::move(share);
-  return absl::OkStatus();
+  if (width * height <= most_here_) return absl::OkStatus();
+  left_ = true;
+  return absl::CancelledError("left to another run");
 }
 
 bool DecodeRun::Look() {

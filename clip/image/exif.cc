@@ -1,11 +1,13 @@
 // Finding and applying EXIF's orientation. Only the tag itself is read (XMP's
 // copy of it is not), and every length is checked: the bytes are the caller's.
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/strip.h"
 #include "clip/image/bytes.h"
 #include "clip/image/codecs.h"
+#include "clip/image/tiff_tags.h"
 
 namespace clip {
 namespace {
@@ -54,37 +56,33 @@ absl::string_view FindInChunks(absl::string_view bytes, bool png) {
 }  // namespace
 
 int ExifOrientation(absl::string_view bytes) {
-  absl::string_view exif =
-      absl::StartsWith(bytes, "\xff\xd8") ? FindInJpeg(bytes)
-      : absl::StartsWith(bytes, "RIFF")   ? FindInChunks(bytes, /*png=*/false)
-                                          : FindInChunks(bytes, /*png=*/true);
-  exif = absl::StripPrefix(exif, kExifPrefix);
-  // EXIF is a TIFF file: byte order, 42, and the offset of a directory of
-  // 12-byte entries (tag, type, count, value).
-  const bool big_endian = absl::StartsWith(exif, "MM");
-  if (!big_endian && !absl::StartsWith(exif, "II")) return 1;
-  const ByteReader tiff(exif, big_endian);
-  if (tiff.U16(2) != 42) return 1;
-  const size_t directory = tiff.U32(4);
-  const uint32_t entries = tiff.U16(directory);
-  for (uint32_t i = 0; i < entries; ++i) {
-    const size_t entry = directory + 2 + 12 * i;
-    // Some writers store it as LONG; Pillow reads either, and BYTE.
-    constexpr uint32_t kOrientation = 0x0112, kByte = 1, kShort = 3, kLong = 4;
-    if (tiff.U16(entry) != kOrientation) continue;
-    const uint32_t type = tiff.U16(entry + 2);
-    const uint32_t value = type == kByte    ? tiff.U8(entry + 8)
-                           : type == kShort ? tiff.U16(entry + 8)
-                           : type == kLong  ? tiff.U32(entry + 8)
-                                            : 1;
-    return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+  const std::optional<ImageFormat> format = FormatOf(bytes);
+  if (!format.has_value()) return 1;
+  absl::string_view exif;
+  switch (*format) {
+    case ImageFormat::kJpeg:
+      exif = FindInJpeg(bytes);
+      break;
+    case ImageFormat::kPng:
+    case ImageFormat::kWebp:
+      exif = FindInChunks(bytes, *format == ImageFormat::kPng);
+      break;
+    case ImageFormat::kTiff:
+      exif = bytes;
+      break;
+    default:
+      return 1;
   }
-  return 1;
+  exif = absl::StripPrefix(exif, kExifPrefix);
+  // Some writers store it as LONG; Pillow reads either, and BYTE.
+  constexpr uint32_t kOrientation = 0x0112;
+  const uint64_t value = TiffTags(exif).Number(kOrientation, 1);
+  return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
 }
 
 absl::StatusOr<Image> Upright(Image image, DecodeRun* run) {
   const int orientation = run->orientation();
-  // Where the upright picture's rows and columns lie in the stored one.
+  // Where the upright image's rows and columns lie in the stored one.
   const bool transposed = orientation >= 5;
   const bool from_right = orientation == 2 || orientation == 3 ||
                           orientation == 7 || orientation == 8;

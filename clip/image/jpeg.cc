@@ -282,7 +282,7 @@ absl::Status Open(absl::string_view bytes, const DecodeRun& run,
   return absl::OkStatus();
 }
 
-// How far libjpeg may shrink a picture of that shorter side: not below twice
+// How far libjpeg may shrink an image of that shorter side: not below twice
 // the size that it is resized to, so that the bicubic kernel still decides.
 int EighthsFor(int shorter, int size) {
   int eighths = 8;
@@ -391,7 +391,7 @@ absl::StatusOr<std::vector<uint8_t>> CropJpeg(absl::string_view bytes,
   read = read && reader.SkipToEnd(rows[0]);
   if (!read) return WhyNotRead(reader, *run);
   last = base::MonotonicNow();
-  std::vector<uint8_t> crop = ToRgb(mode, {}, stream.Finish());
+  std::vector<uint8_t> crop = FinishedCrop(geometry, mode, {}, stream.Finish());
   cropped();
   return crop;
 }

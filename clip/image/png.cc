@@ -36,7 +36,7 @@ class PngReader {
     if (png_ == nullptr) return;
     info_ = png_create_info_struct(png_);
     // CheckImageSize has seen the size; libpng's own limit of a million pixels
-    // a side would refuse pictures that are long and thin.
+    // a side would refuse images that are long and thin.
     png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     // No pixel depends on an ancillary chunk: skip them unread, so that
     // compressed ones cannot grow.
@@ -199,7 +199,7 @@ absl::Status CheckHeader(absl::string_view bytes, const DecodeRun& run) {
     return DamagedImage("PNG", "the file ends early");
   }
   // libpng would skip other chunks in front of it, and the size below would not
-  // be the picture's.
+  // be the image's.
   if (bytes.substr(12, 4) != "IHDR") {
     return DamagedImage("PNG", "its first chunk is not its header");
   }

@@ -65,7 +65,7 @@ absl::StatusOr<RawRows> Open(absl::string_view bytes, const DecodeRun& run) {
   }
   if (most < 1 || most > 65535) {
     return DamagedImage("PNM", absl::StrCat("its highest value is ", most,
-                                            ", allowed are 1 to 65535"));
+                                            "; 1 to 65535 is allowed"));
   }
   absl::Status size = run.CheckSize(width, height);
   if (!size.ok()) return size;

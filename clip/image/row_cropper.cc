@@ -21,17 +21,17 @@ bool IsNearest(ImageMode mode, const CropGeometry& geometry) {
 
 RowCropper::RowCropper(ImageMode mode, int width, int height, CropShape shape)
     : mode_(mode),
+      geometry_(width, height, shape),
       channels_(ChannelsOf(mode)),
       stride_(size_t{1} * width * channels_) {
-  const CropGeometry geometry(width, height, shape);
-  if (IsNearest(mode, geometry)) {
+  if (IsNearest(mode, geometry_)) {
     block_.resize(stride_);
-    xs_ = NearestSamples(geometry.columns);
-    ys_ = NearestSamples(geometry.rows);
+    xs_ = NearestSamples(geometry_.columns);
+    ys_ = NearestSamples(geometry_.rows);
     nearest_.reserve(xs_.size() * ys_.size());
   } else {
     block_.resize(stride_ * kRows);
-    stream_.emplace(mode, channels_, geometry);
+    stream_.emplace(mode, channels_, geometry_);
   }
 }
 
@@ -69,9 +69,9 @@ void RowCropper::RowDone() {
 std::vector<uint8_t> RowCropper::Finish(
     absl::Span<const std::array<uint8_t, 3>> palette) {
   const absl::Time start = base::MonotonicNow();
-  std::vector<uint8_t> rgb =
-      ToRgb(mode_, palette,
-            stream_.has_value() ? stream_->Finish() : std::move(nearest_));
+  std::vector<uint8_t> rgb = FinishedCrop(
+      geometry_, mode_, palette,
+      stream_.has_value() ? stream_->Finish() : std::move(nearest_));
   took_ += base::MonotonicNow() - start;
   return rgb;
 }

@@ -46,6 +46,7 @@ class RowCropper {
 
  private:
   const ImageMode mode_;
+  const CropGeometry geometry_;
   const int channels_;
   const size_t stride_;
   int y_ = 0;

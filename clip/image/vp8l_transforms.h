@@ -1,8 +1,6 @@
 // The transforms of lossless WebP, undone in place on one row of 0xAARRGGBB.
 // `tiles` are those of the row: one word for each 2^bits pixels. Internal to
 // clip/image/. The format is RFC 9649, section 3.5.
-//
-// Thread rule: free functions without state.
 #ifndef ZEROSHOT_CLIP_IMAGE_VP8L_TRANSFORMS_H_
 #define ZEROSHOT_CLIP_IMAGE_VP8L_TRANSFORMS_H_
 

@@ -1,5 +1,5 @@
-// e^x of vectors, for the files that are compiled once for each instruction set
-// (see vectors.h).
+// e^x of vectors, and softmax, for the files that are compiled once for each
+// instruction set (see vectors.h).
 #ifndef ZEROSHOT_CLIP_KERNELS_EXP_H_
 #define ZEROSHOT_CLIP_KERNELS_EXP_H_
 
@@ -26,6 +26,24 @@ CLIP_INLINE Floats Exp(Floats x) {
   y = y * r * r + r + 1.0f;
   // The low bits of `shifted` are n.
   return y * (Floats)(((Words)shifted + 127) << 23);
+}
+
+// Scores [length, room] to weights, for each column on its own, and
+// what to multiply them with so that they sum to 1: inverse [room].
+// REQUIRES: kLanes divides room.
+CLIP_INLINE void Softmax(float* scores, int64_t length, int64_t room,
+                         float* inverse) {
+  for (int64_t h = 0; h < room; h += kLanes) {
+    Floats largest = Load(scores + h, kLanes), total = {};
+    for (int64_t p = 1; p < length; ++p)
+      largest = Max(largest, Load(scores + p * room + h, kLanes));
+    for (int64_t p = 0; p < length; ++p) {
+      const Floats weights = Exp(Load(scores + p * room + h, kLanes) - largest);
+      Store(weights, scores + p * room + h, kLanes);
+      total += weights;
+    }
+    Store(1.0f / total, inverse + h, kLanes);
+  }
 }
 
 }  // namespace

@@ -8,8 +8,6 @@
 // ([columns, kRows]): one window of columns and its weights serve all of them,
 // and a vector register holds one column of samples whatever the channels are.
 // A tile of that kind is made and undone by the two transpositions.
-//
-// Thread rule: functions without state.
 #ifndef ZEROSHOT_CLIP_KERNELS_RESIZE_KERNELS_H_
 #define ZEROSHOT_CLIP_KERNELS_RESIZE_KERNELS_H_
 

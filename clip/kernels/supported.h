@@ -1,6 +1,5 @@
 // Which of the builds of one source this CPU can run: *_isa.cc are compiled for
 // SSE2, which every x86-64 has, for AVX2 with FMA, and for AVX-512.
-// Thread rule: a free function without state.
 #ifndef ZEROSHOT_CLIP_KERNELS_SUPPORTED_H_
 #define ZEROSHOT_CLIP_KERNELS_SUPPORTED_H_
 

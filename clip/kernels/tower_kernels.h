@@ -1,6 +1,6 @@
-// What a transformer on the CPU computes besides matrix products: sums with
-// layer norms, activations and attention over a trie's ancestors, each in one
-// pass over rows that are in the cache.
+// What a transformer on the CPU computes besides its large matrix products:
+// sums with layer norms, activations and attention, over a trie's ancestors or
+// within sequences, each in one pass over rows that are in the cache.
 //
 // One source, tower_kernels_isa.cc, is compiled for several instruction sets;
 // TowerKernels::Best() picks what this CPU has. All accumulate in float32 and
@@ -53,12 +53,45 @@ struct TrieAttention {
   RowsOut out;
 };
 
+// Attention of the queries of each of `sequences` sequences to all its keys and
+// values, every head on its own part of the width. A sequence has `asking` rows
+// of queries and of `out`, and `length` rows of keys and values; those of the
+// sequences follow each other. No scales, no bias; `out` is float32 or
+// bfloat16.
+struct SequenceAttention {
+  RowsIn queries, keys, values;
+  int64_t sequences = 0;
+  int64_t asking = 0;
+  int64_t length = 0;
+  int64_t heads = 0;
+  RowsOut out;
+
+  // What is computed as one: up to kBlock queries of a sequence, with one head.
+  static constexpr int64_t kBlock = 32;
+  int64_t blocks() const {
+    return sequences * heads * ((asking + kBlock - 1) / kBlock);
+  }
+  // Floats. REQUIRES: heads divides width.
+  int64_t scratch(int64_t width) const;
+};
+
 // Floats in the largest register of any instruction set.
 constexpr int64_t kMaxLanes = 16;
 
 // For paths of `longest` ancestors at most.
 constexpr int64_t AttendScratch(int64_t width, int64_t heads, int64_t longest) {
   return 2 * width + (heads + kMaxLanes) * (longest + 1);
+}
+
+inline int64_t SequenceAttention::scratch(int64_t width) const {
+  // Up to whole registers, or tiles, of any instruction set.
+  const auto whole = [](int64_t n) {
+    return (n + 2 * kMaxLanes - 1) / (2 * kMaxLanes) * (2 * kMaxLanes);
+  };
+  const int64_t rows = whole(length), room = whole(width / heads);
+  return kMaxLanes + 2 * rows * room  // for alignment; keys, values
+         +
+         kBlock * (2 * rows + 2 * room + 1);  // weights; queries, sums, scales
 }
 
 struct TowerKernels {
@@ -88,6 +121,12 @@ struct TowerKernels {
   // REQUIRES: heads divides width.
   void (*attend)(const TrieAttention& attention, int64_t width, int64_t begin,
                  int64_t end, float* scratch);
+
+  // Blocks [begin, end) of blocks(). Neighbours share what is read of a
+  // sequence. A query's result depends on its sequence alone, bit for bit.
+  // REQUIRES: heads divides width.
+  void (*attend_within)(const SequenceAttention& attention, int64_t width,
+                        int64_t begin, int64_t end, float* scratch);
 };
 
 }  // namespace clip

@@ -5,6 +5,10 @@
 // Everything but the table is in an unnamed namespace, for the reason that
 // vectors.h gives.
 #include "clip/kernels/exp.h"
+#include "clip/kernels/sequence_attention.h"
+#ifdef __AMX_BF16__
+#include "clip/kernels/tile_attention.h"
+#endif
 #include "clip/kernels/tower_kernels.h"
 #include "clip/kernels/vectors.h"
 
@@ -27,6 +31,11 @@ CLIP_INLINE Floats Gelu(const Floats& x) {
   return 0.5f * x * (1.0f + (x < 0.0f ? -erf : erf));
 }
 
+// 0.5 x (1 + tanh(y)) is x * sigmoid(2 y).
+CLIP_INLINE Floats TanhGelu(const Floats& x) {
+  return x / (1.0f + Exp(-1.5957691216f * (x + 0.044715f * x * x * x)));
+}
+
 // use(i, n, values) for the lanes of a row that is read.
 template <typename T, typename Use>
 CLIP_INLINE void ForValues(const T* in, float scale, const float* bias,
@@ -46,7 +55,7 @@ CLIP_INLINE void ForValues(const T* in, float scale, const float* bias,
 template <typename Use>
 CLIP_INLINE void ForValues(const RowsIn& in, int64_t r, int64_t width,
                            Use use) {
-  const int64_t at = r * (in.stride == 0 ? width : in.stride);
+  const int64_t at = r * StrideOf(in, width);
   const float scale = in.row_scales == nullptr ? 1.0f : in.row_scales[r];
   if (in.type == ElementType::kFloat32) {
     ForValues(static_cast<const float*>(in.data) + at, scale, in.bias, width,
@@ -159,6 +168,11 @@ void Activate(Activation activation, const RowsIn& in, const RowsOut& out,
         in, out, width, begin, end, scratch,
         [](const Floats& x)
             __attribute__((always_inline)) { return QuickGelu(x); });
+  } else if (activation == Activation::kTanhGelu) {
+    Map(
+        in, out, width, begin, end, scratch,
+        [](const Floats& x)
+            __attribute__((always_inline)) { return TanhGelu(x); });
   } else {
     Map(
         in, out, width, begin, end, scratch,
@@ -171,24 +185,6 @@ void Convert(const RowsIn& in, const RowsOut& out, int64_t width, int64_t begin,
   Map(
       in, out, width, begin, end, scratch,
       [](const Floats& x) __attribute__((always_inline)) { return x; });
-}
-
-// Scores [length, room] to weights, for each column, a head, on its own, and
-// what to multiply them with so that they sum to 1: inverse [room].
-// REQUIRES: kLanes divides room.
-CLIP_INLINE void Softmax(float* scores, int64_t length, int64_t room,
-                         float* inverse) {
-  for (int64_t h = 0; h < room; h += kLanes) {
-    Floats largest = Load(scores + h, kLanes), total = {};
-    for (int64_t p = 1; p < length; ++p)
-      largest = Max(largest, Load(scores + p * room + h, kLanes));
-    for (int64_t p = 0; p < length; ++p) {
-      const Floats weights = Exp(Load(scores + p * room + h, kLanes) - largest);
-      Store(weights, scores + p * room + h, kLanes);
-      total += weights;
-    }
-    Store(1.0f / total, inverse + h, kLanes);
-  }
 }
 
 // What attention does with one head: its query read to floats, the product
@@ -271,15 +267,13 @@ CLIP_INLINE void AttendRows(const TrieAttention& a, const Head& head,
                             int64_t width, int64_t begin, int64_t end,
                             float* scratch) {
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(head.width));
-  const auto stride = [&](const RowsIn& rows) {
-    return rows.stride == 0 ? width : rows.stride;
-  };
   const T* queries = static_cast<const T*>(a.queries.data);
   const T* keys = static_cast<const T*>(a.keys.data);
   const T* values = static_cast<const T*>(a.values.data);
-  const int64_t query_stride = stride(a.queries), key_stride = stride(a.keys),
-                value_stride = stride(a.values);
-  const int64_t room = (a.heads + kLanes - 1) / kLanes * kLanes;
+  const int64_t query_stride = StrideOf(a.queries, width),
+                key_stride = StrideOf(a.keys, width),
+                value_stride = StrideOf(a.values, width);
+  const int64_t room = RoundedUp(a.heads, kLanes);
   float* query = scratch;
   float* inverse = scratch + 2 * width;  // [room]
   float* scores = inverse + room;        // [length, room]
@@ -327,13 +321,33 @@ void Attend(const TrieAttention& attention, int64_t width, int64_t begin,
   }
 }
 
+void AttendWithin(const SequenceAttention& attention, int64_t width,
+                  int64_t begin, int64_t end, float* scratch) {
+  const bool in_floats = attention.keys.type == ElementType::kFloat32,
+             out_floats = attention.out.type == ElementType::kFloat32;
+  if (in_floats && out_floats) {
+    AttendBlocks<float, float>(attention, width, begin, end, scratch);
+  } else if (in_floats) {
+    AttendBlocks<float, uint16_t>(attention, width, begin, end, scratch);
+#ifdef __AMX_BF16__
+  } else if (width / attention.heads % 2 == 0) {
+    out_floats ? AttendTiles<float>(attention, width, begin, end, scratch)
+               : AttendTiles<uint16_t>(attention, width, begin, end, scratch);
+#endif
+  } else if (out_floats) {
+    AttendBlocks<uint16_t, float>(attention, width, begin, end, scratch);
+  } else {
+    AttendBlocks<uint16_t, uint16_t>(attention, width, begin, end, scratch);
+  }
+}
+
 #define CLIP_NAME_(name) #name
 #define CLIP_NAME(name) CLIP_NAME_(name)
 
 }  // namespace
 
 extern const TowerKernels kTowerKernels;
-const TowerKernels kTowerKernels = {CLIP_NAME(CLIP_ISA), AddNorm, Activate,
-                                    Convert, Attend};
+const TowerKernels kTowerKernels = {
+    CLIP_NAME(CLIP_ISA), AddNorm, Activate, Convert, Attend, AttendWithin};
 
 }  // namespace clip::CLIP_ISA

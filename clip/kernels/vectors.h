@@ -29,6 +29,15 @@ using Bytes = uint8_t __attribute__((vector_size(CLIP_VECTOR_BYTES / 4)));
 constexpr int64_t kLanes = CLIP_VECTOR_BYTES / 4;
 static_assert(kLanes <= kMaxLanes);
 
+CLIP_INLINE int64_t RoundedUp(int64_t n, int64_t to_multiple_of) {
+  return (n + to_multiple_of - 1) / to_multiple_of * to_multiple_of;
+}
+
+// Elements from row to row.
+CLIP_INLINE int64_t StrideOf(const RowsIn& rows, int64_t width) {
+  return rows.stride == 0 ? width : rows.stride;
+}
+
 // work(i, n) for lanes i ... i + n - 1 of all [0, width): n is kLanes, as a
 // constant, but for the last.
 template <typename Work>
@@ -81,7 +90,7 @@ CLIP_INLINE Pair LoadPair(const uint16_t* bfloat16) {
   return {(Floats)(words << 16), (Floats)(words & 0xffff0000u)};
 }
 
-// A pair as LoadPair reads T, in the usual order.
+// Lanes of both in turns.
 template <int from, int... lane>
 CLIP_INLINE Floats Interleaved(const Pair& x,
                                std::integer_sequence<int, lane...>) {
@@ -89,14 +98,35 @@ CLIP_INLINE Floats Interleaved(const Pair& x,
       x.first, x.second,
       ((from + lane) / 2 + (from + lane) % 2 * int{kLanes})...);
 }
+CLIP_INLINE Pair Interleaved(const Pair& x) {
+  using AllLanes = std::make_integer_sequence<int, kLanes>;
+  return {Interleaved<0>(x, AllLanes()),
+          Interleaved<int{kLanes}>(x, AllLanes())};
+}
+
+// A pair as LoadPair reads T, in the usual order.
 template <typename T>
 CLIP_INLINE Pair InOrder(const Pair& x) {
   if constexpr (sizeof(T) == 4) {
     return x;
   } else {
-    using AllLanes = std::make_integer_sequence<int, kLanes>;
-    return {Interleaved<0>(x, AllLanes()),
-            Interleaved<int{kLanes}>(x, AllLanes())};
+    return Interleaved(x);
+  }
+}
+
+// A square of registers, turned about its diagonal. Merging two halves' rows
+// takes the highest bit of a row's number to the lowest of the lane's, and the
+// other way round.
+CLIP_INLINE void Transpose(Floats (&rows)[kLanes]) {
+  constexpr int64_t kHalf = kLanes / 2;
+  for (int64_t bits = 1; bits < kLanes; bits *= 2) {
+    Floats merged[kLanes];
+    for (int64_t i = 0; i < kHalf; ++i) {
+      const Pair pair = Interleaved({rows[i], rows[i + kHalf]});
+      merged[2 * i] = pair.first;
+      merged[2 * i + 1] = pair.second;
+    }
+    for (int64_t i = 0; i < kLanes; ++i) rows[i] = merged[i];
   }
 }
 

@@ -1,8 +1,6 @@
 // ftfy.fix_text, version 6.3.1 in its default configuration
 // (https://github.com/rspeer/python-ftfy): a port written from its
 // documented rules, with its tables in data/ftfy.
-//
-// Thread rule: free functions over tables that never change.
 #ifndef ZEROSHOT_CLIP_TEXT_FIX_TEXT_H_
 #define ZEROSHOT_CLIP_TEXT_FIX_TEXT_H_
 
@@ -11,7 +9,7 @@
 
 namespace clip {
 
-// Mends mojibake, HTML references (unless the text has a `<`), ligatures,
+// Fixes mojibake, HTML references (unless the text has a `<`), ligatures,
 // character widths, curly quotes, line breaks, terminal escapes and control
 // characters, and normalises to NFC; line by line, each until nothing changes.
 //

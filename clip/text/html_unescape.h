@@ -1,7 +1,5 @@
 // HTML character references, by the two rules that the reference applies:
 // Python's html.unescape and ftfy's cautious variant.
-//
-// Thread rule: free functions over tables that never change.
 #ifndef ZEROSHOT_CLIP_TEXT_HTML_UNESCAPE_H_
 #define ZEROSHOT_CLIP_TEXT_HTML_UNESCAPE_H_
 

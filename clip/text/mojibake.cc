@@ -118,7 +118,7 @@ size_t Utf8LookalikeLength(std::u32string_view text) {
   }
 }
 
-// fixes.decode_inconsistent_utf8: mends such sequences each on its own.
+// fixes.decode_inconsistent_utf8: fixes such sequences each on its own.
 // A sequence must be shorter than the text, so the recursion into
 // FixEncoding ends; every level decodes, which at least halves the text.
 std::u32string DecodeInconsistentUtf8(std::u32string_view text) {

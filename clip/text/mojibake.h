@@ -1,7 +1,5 @@
 // ftfy.fix_encoding: undoes text that was UTF-8 but was decoded as something
 // else ("voilÃ " for "voilà"), as often as it happened.
-//
-// Thread rule: free functions over tables that never change.
 #ifndef ZEROSHOT_CLIP_TEXT_MOJIBAKE_H_
 #define ZEROSHOT_CLIP_TEXT_MOJIBAKE_H_
 

@@ -1,8 +1,6 @@
 // The text tables of data/: lines of fields between single spaces; `#` starts
 // a comment line. They are embedded in the binary, so a malformed one is a
 // defect of the build and ends the program.
-//
-// Thread rule: free functions without state.
 #ifndef ZEROSHOT_CLIP_TEXT_TABLE_LINES_H_
 #define ZEROSHOT_CLIP_TEXT_TABLE_LINES_H_
 

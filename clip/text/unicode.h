@@ -3,10 +3,8 @@
 // (char32_t), because ftfy's rules count characters.
 //
 // Python 3.11 has Unicode 14, and ICU is newer. So a code point that Unicode
-// 14 does not assign gets no treatment here, whatever ICU knows of it: mending
+// 14 does not assign gets no treatment here, whatever ICU knows of it: fixing
 // mojibake can bring one up even in a text that had none.
-//
-// Thread rule: free functions without state; call them from any thread.
 #ifndef ZEROSHOT_CLIP_TEXT_UNICODE_H_
 #define ZEROSHOT_CLIP_TEXT_UNICODE_H_
 

@@ -2,6 +2,10 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
+#include <optional>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 
 namespace clip {
@@ -9,6 +13,8 @@ namespace {
 
 // Rows too few to be worth another thread.
 constexpr int64_t kRowsPerThread = 8;
+// Of a query and a key, with one head.
+constexpr int64_t kPairsPerThread = 4096;
 
 // Finished values: scales and bias applied.
 at::Tensor Finished(const Rows& rows) {
@@ -30,6 +36,21 @@ void AddNormInto(const at::Tensor& x, const Rows* delta, const LayerNorm& norm,
   });
 }
 
+// x += delta (unless null); its norm, as `next` reads it.
+Rows AddNorm(const at::Tensor& x, const Rows* delta, const LayerNorm& norm,
+             const PackedLinear& next) {
+  Rows out = next.Input(x.size(0));
+  AddNormInto(x, delta, norm, out);
+  return out;
+}
+
+// x as `next` reads it.
+Rows Converted(const at::Tensor& x, const PackedLinear& next) {
+  Rows out = next.Input(x.size(0));
+  ConvertRows({x, {}, {}}, out);
+  return out;
+}
+
 }  // namespace
 
 void ForRows(int64_t n, int64_t floats,
@@ -49,33 +70,125 @@ void ConvertRows(const Rows& from, const Rows& to) {
           });
 }
 
+void AddRows(const Rows& rows, const at::Tensor& x) {
+  const at::Tensor floats = at::empty_like(x);
+  ConvertRows(rows, {floats, {}, {}});
+  x.add_(floats);
+}
+
+Attention WithinSequences(std::vector<SequencesOf> runs, int64_t heads) {
+  int64_t sequences = 0;
+  for (const SequencesOf& run : runs) sequences += run.count;
+  return [runs = std::move(runs), sequences, heads](
+             const at::Tensor& queries, const at::Tensor& keys,
+             const at::Tensor& values, bool kept, const Rows& out) {
+    const int64_t width = queries.size(1);
+    // Scales are of rows, of which a head has a part only.
+    const Rows mixed =
+        out.scales.defined()
+            ? Rows{at::empty(out.data.sizes(), at::kFloat), {}, {}}
+            : out;
+    int64_t query = 0, key = 0;  // rows before the run's
+    for (const SequencesOf& run : runs) {
+      const int64_t asking = kept ? queries.size(0) / sequences : run.length;
+      const auto part = [&](const at::Tensor& rows, int64_t first, int64_t of) {
+        return Rows{rows.narrow(0, first, run.count * of), {}, {}};
+      };
+      const SequenceAttention attention = {
+          part(queries, query, asking).in(),
+          part(keys, key, run.length).in(),
+          part(values, key, run.length).in(),
+          run.count,
+          asking,
+          run.length,
+          heads,
+          part(mixed.data, query, asking).out()};
+      const int64_t work = SequenceAttention::kBlock * run.length;
+      at::parallel_for(0, attention.blocks(),
+                       std::max<int64_t>(1, kPairsPerThread / work),
+                       [&](int64_t begin, int64_t end) {
+                         std::vector<float> scratch(attention.scratch(width));
+                         TowerKernels::Best().attend_within(
+                             attention, width, begin, end, scratch.data());
+                       });
+      query += run.count * asking;
+      key += run.count * run.length;
+    }
+    if (out.scales.defined()) ConvertRows(mixed, out);
+  };
+}
+
+CpuMlp::CpuMlp(const WeightLoader& loader, const std::string& norm,
+               const std::string& name, double epsilon, Activation activation,
+               bool gated, CpuPrecision precision, bool keeps_norm)
+    : norm_(loader, norm, epsilon),
+      fc_(loader.Float(name + "c_fc.weight"), loader.Float(name + "c_fc.bias"),
+          precision, gated ? std::nullopt : std::optional(activation)),
+      proj_(fc_.factor() == 1
+                ? loader.Float(name + "c_proj.weight")
+                : loader.Float(name + "c_proj.weight") / fc_.factor(),
+            loader.Float(name + "c_proj.bias"), precision),
+      activation_(activation),
+      inner_norm_(gated ? LayerNorm(loader, name + "norm", epsilon)
+                        : LayerNorm()),
+      keeps_norm_(keeps_norm) {}
+
+Rows CpuMlp::operator()(const at::Tensor& x, const Rows& delta) const {
+  if (keeps_norm_) AddNormInto(x, &delta, norm_, {x, {}, {}});
+  const Rows hidden =
+      fc_(keeps_norm_ ? Converted(x, fc_) : AddNorm(x, &delta, norm_, fc_));
+  if (fc_.activates()) return proj_(hidden);
+  const int64_t width = hidden.data.size(1);
+  if (inner_norm_.weight.defined()) {
+    const at::Tensor both = at::empty({hidden.data.size(0), width}, at::kFloat);
+    ConvertRows(hidden, {both, {}, {}});
+    const auto halves = both.chunk(2, /*dim=*/1);
+    return proj_(AddNorm(at::silu(halves[0]).mul_(halves[1]), nullptr,
+                         inner_norm_, proj_));
+  }
+  Rows active = proj_.Input(hidden.data.size(0));
+  ForRows(hidden.data.size(0), width,
+          [&](int64_t begin, int64_t end, float* scratch) {
+            TowerKernels::Best().activate(activation_, hidden.in(),
+                                          active.out(), width, begin, end,
+                                          scratch);
+          });
+  return proj_(active);
+}
+
 CpuTransformer::CpuTransformer(const WeightLoader& loader,
                                const std::string& prefix,
                                const TransformerShape& shape,
-                               const std::string& norm, CpuPrecision precision)
+                               const std::string& norm, bool keeps_some,
+                               CpuPrecision precision)
     : shape_(shape),
       precision_(precision),
-      norm_(loader, norm, shape.norm_epsilon) {
+      norm_(norm.empty() ? LayerNorm()
+                         : LayerNorm(loader, norm, shape.norm_epsilon)) {
   for (int layer = 0; layer < shape.layers; ++layer) {
     blocks_.push_back(MakeBlock(loader,
                                 absl::StrCat(prefix, ".resblocks.", layer, "."),
-                                layer == shape.layers - 1));
+                                keeps_some && layer == shape.layers - 1));
   }
 }
 
 CpuTransformer::Block CpuTransformer::MakeBlock(const WeightLoader& loader,
                                                 const std::string& name,
-                                                bool last) const {
-  const auto linear = [&](const std::string& part) {
-    return PackedLinear(loader.Float(name + part + ".weight"),
-                        loader.Float(name + part + ".bias"), precision_);
-  };
+                                                bool keeps_some) const {
   Block block;
-  block.ln_1 = LayerNorm(loader, name + "ln_1", shape_.norm_epsilon);
-  block.out = linear("attn.out_proj");
-  block.ln_2 = LayerNorm(loader, name + "ln_2", shape_.norm_epsilon);
-  block.fc = linear("mlp.c_fc");
-  block.proj = linear("mlp.c_proj");
+  block.keeps_some = keeps_some;
+  const bool after = shape_.norm_after;
+  block.norm =
+      LayerNorm(loader, name + (after ? "ln_2" : "ln_1"), shape_.norm_epsilon);
+  block.out =
+      PackedLinear(loader.Float(name + "attn.out_proj.weight"),
+                   loader.Float(name + "attn.out_proj.bias"), precision_);
+  if (shape_.gated)
+    block.attn_norm =
+        LayerNorm(loader, name + "attn.norm", shape_.norm_epsilon);
+  block.mlp = CpuMlp(loader, name + (after ? "ln_1" : "ln_2"), name + "mlp.",
+                     shape_.norm_epsilon, shape_.activation, shape_.gated,
+                     precision_, /*keeps_norm=*/after);
   const at::Tensor weight = loader.Float(name + "attn.in_proj_weight"),
                    bias = loader.Float(name + "attn.in_proj_bias");
   const auto part = [&](int64_t begin, int64_t count) {
@@ -85,7 +198,7 @@ CpuTransformer::Block CpuTransformer::MakeBlock(const WeightLoader& loader,
         bias.narrow(0, begin * shape_.width, count * shape_.width).contiguous(),
         precision_);
   };
-  if (last) {
+  if (keeps_some) {
     block.query = part(0, 1);
     block.key_value = part(1, 2);
   } else {
@@ -95,61 +208,52 @@ CpuTransformer::Block CpuTransformer::MakeBlock(const WeightLoader& loader,
 }
 
 at::Tensor CpuTransformer::Run(at::Tensor x, const at::Tensor& kept,
-                               const Attention& attention) const {
+                               const Attention& attention,
+                               const at::Tensor& which) const {
   const int64_t width = shape_.width;
   const auto part = [&](const at::Tensor& rows, int64_t index) {
     return rows.narrow(1, index * width, width);
   };
-  Rows hidden = AddNorm(
-      x, nullptr, blocks_[0].ln_1,
-      shape_.layers == 1 ? blocks_[0].key_value : blocks_[0].query_key_value);
+  Rows hidden = shape_.norm_after
+                    ? Converted(x, blocks_[0].input())
+                    : AddNorm(x, nullptr, blocks_[0].norm, blocks_[0].input());
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
     const Block& block = blocks_[layer];
-    const bool last = layer + 1 == blocks_.size();
-    Rows mixed = block.out.Input(last ? kept.size(0) : x.size(0));
-    if (last) {
-      const at::Tensor key_value = Finished(block.key_value(hidden));
-      const at::Tensor query = Finished(block.query(hidden.Select(kept)));
-      attention(query, part(key_value, 0), part(key_value, 1), true, mixed);
-      x = x.index_select(0, kept);
+    const bool one_each = layer > 0 || !which.defined();
+    at::Tensor input = Finished(block.input()(hidden));
+    if (!one_each) input = input.index_select(0, which);
+    const int64_t rows_out = block.keeps_some ? kept.size(0) : input.size(0);
+    Rows mixed = shape_.gated
+                     ? Rows{at::empty({rows_out, width}, at::kFloat), {}, {}}
+                     : block.out.Input(rows_out);
+    if (block.keeps_some) {
+      const at::Tensor rows = one_each ? kept : which.index_select(0, kept);
+      attention(Finished(block.query(hidden.Select(rows))), part(input, 0),
+                part(input, 1), true, mixed);
+      x = x.index_select(0, rows);
     } else {
-      const at::Tensor all = Finished(block.query_key_value(hidden));
-      attention(part(all, 0), part(all, 1), part(all, 2), false, mixed);
+      attention(part(input, 0), part(input, 1), part(input, 2), false, mixed);
+      if (!one_each) x = x.index_select(0, which);
     }
-    const Rows delta = block.out(mixed);
-    const Rows update = Mlp(block, AddNorm(x, &delta, block.ln_2, block.fc));
-    if (last) {
+    if (shape_.gated)
+      mixed = AddNorm(mixed.data, nullptr, block.attn_norm, block.out);
+    const Rows update = block.mlp(x, block.out(mixed));
+    if (shape_.norm_after) {
+      AddNormInto(x, &update, block.norm, {x, {}, {}});
+      if (layer + 1 < blocks_.size())
+        hidden = Converted(x, blocks_[layer + 1].input());
+    } else if (layer + 1 < blocks_.size()) {
+      const Block& next = blocks_[layer + 1];
+      hidden = AddNorm(x, &update, next.norm, next.input());
+    } else if (norm_.weight.defined()) {
       const at::Tensor normed = at::empty_like(x);
       AddNormInto(x, &update, norm_, {normed, {}, {}});
       return normed;
+    } else {
+      AddRows(update, x);
     }
-    const Block& next = blocks_[layer + 1];
-    hidden = AddNorm(
-        x, &update, next.ln_1,
-        layer + 2 == blocks_.size() ? next.key_value : next.query_key_value);
   }
   return x;
-}
-
-Rows CpuTransformer::AddNorm(const at::Tensor& x, const Rows* delta,
-                             const LayerNorm& norm,
-                             const PackedLinear& next) const {
-  Rows out = next.Input(x.size(0));
-  AddNormInto(x, delta, norm, out);
-  return out;
-}
-
-Rows CpuTransformer::Mlp(const Block& block, const Rows& x) const {
-  const Rows hidden = block.fc(x);
-  Rows active = block.proj.Input(hidden.data.size(0));
-  const int64_t width = hidden.data.size(1);
-  ForRows(hidden.data.size(0), width,
-          [&](int64_t begin, int64_t end, float* scratch) {
-            TowerKernels::Best().activate(shape_.activation, hidden.in(),
-                                          active.out(), width, begin, end,
-                                          scratch);
-          });
-  return block.proj(active);
 }
 
 }  // namespace clip

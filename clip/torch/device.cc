@@ -77,7 +77,7 @@ absl::StatusOr<std::string> ChoosePrecision(const std::string& name,
   if (absl::c_linear_search(allowed, name)) return name;
   return absl::InvalidArgumentError(absl::StrCat(
       "precision '", name, "': on ", device.is_cuda() ? "CUDA" : "the CPU",
-      " allowed are auto (here ", best, "), ", absl::StrJoin(allowed, ", ")));
+      " it must be auto (here ", best, "), ", absl::StrJoin(allowed, ", ")));
 }
 
 CpuPrecision CpuPrecisionOf(const std::string& name) {

@@ -1,4 +1,4 @@
-// Model::Load over LibTorch: options, device, engine.
+// Model::Load over LibTorch: options, device, backend.
 #include "clip/model.h"
 
 #include <ATen/ATen.h>
@@ -13,18 +13,20 @@
 #include <system_error>
 #include <thread>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
+#include "base/control_group.h"
 #include "clip/checkpoint/checkpoint.h"
 #include "clip/compute_thread.h"
-#include "clip/control_group.h"
 #include "clip/replicated_model.h"
 #include "clip/stepped_model.h"
 #include "clip/torch/caught.h"
-#include "clip/torch/cpu_engine.h"
+#include "clip/torch/cpu_backend.h"
 #include "clip/torch/cuda/cuda_device.h"
 #include "clip/torch/device.h"
 #include "clip/torch/tensors.h"
@@ -40,7 +42,8 @@ constexpr int kCpuBatch = 32;
 int ThreadsFor(const ModelOptions& options) {
   // LibTorch's own number: what is set for a model, it gives to new threads.
   static const int all = at::get_num_threads();
-  return options.threads > 0 ? options.threads : ThreadsWithin(CpuQuota(), all);
+  return options.threads > 0 ? options.threads
+                             : base::ThreadsWithin(base::CpuQuota(), all);
 }
 
 std::string Card(int index) {
@@ -72,8 +75,19 @@ ModelInfo Describe(const Checkpoint& checkpoint, const at::Device& device,
   info.activation = std::string(ActivationName(all.text.activation));
   info.warnings = checkpoint.warnings;
   info.threads = device.is_cpu() ? ThreadsFor(options) : 0;
-  info.image_size = all.image_size;
-  info.squash = all.squash;
+  info.preprocessing = {
+      CropShape(all.image_size, all.resize, all.bilinear, all.fill), all.mean,
+      all.std};
+  if (all.resize == ResizeMode::kPatches) {
+    info.preprocessing.crop.patch = std::get<VitShape>(all.vision).patch;
+    info.preprocessing.crop.most_patches = all.most_patches;
+  }
+  info.tokenizer = checkpoint.tokenizer;
+  info.text_padding =
+      all.text_mask != TextMask::kNone
+          ? "not padded"
+          : absl::StrCat("padded with token ", all.pad_token,
+                         all.pad_left ? " in front" : "", ", which is seen");
   info.context_length = all.context_length;
   info.vocab_size = all.vocab_size;
   info.embedding_dim = all.embedding_dim;
@@ -82,7 +96,7 @@ ModelInfo Describe(const Checkpoint& checkpoint, const at::Device& device,
     info.parameters += std::accumulate(weight.shape.begin(), weight.shape.end(),
                                        int64_t{1}, std::multiplies<>());
     for (const TensorView& part : weight.parts) {
-      dtypes.insert(DTypeName(part.dtype));
+      if (!part.bytes.empty()) dtypes.insert(DTypeName(part.dtype));
     }
   }
   info.stored_as = absl::StrJoin(dtypes, ", ");
@@ -102,7 +116,7 @@ absl::StatusOr<Plan> MakePlan(const std::string& path,
   if (options.threads < 0 || options.max_batch < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("threads is ", options.threads, " and max_batch ",
-                     options.max_batch, ", allowed are from 0 on"));
+                     options.max_batch, "; they must be 0 or more"));
   }
   std::string why_no_gpu;
   absl::StatusOr<std::vector<at::Device>> devices =
@@ -114,10 +128,28 @@ absl::StatusOr<Plan> MakePlan(const std::string& path,
   absl::StatusOr<Checkpoint> checkpoint =
       ReadCheckpoint(path, options.activation);
   if (!checkpoint.ok()) return checkpoint.status();
+  if (checkpoint->architecture.resize == ResizeMode::kPatches &&
+      devices->front().is_cuda()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "checkpoint '", checkpoint->name,
+        "': images of any grid of patches (SigLIP 2 NaFlex) are computed on "
+        "the CPU only; set --device=cpu"));
+  }
   absl::Status vocabulary = CheckVocabulary(*checkpoint);
   if (!vocabulary.ok()) return vocabulary;
   return Plan{*std::move(devices), std::move(why_no_gpu), *std::move(precision),
               *std::move(checkpoint)};
+}
+
+Head HeadOf(const Checkpoint& checkpoint) {
+  const WeightLoader loader(checkpoint, {});
+  Head head;
+  head.scale = std::exp(loader.Float("logit_scale").item<float>());
+  if (checkpoint.architecture.logit_bias) {
+    head.score_function = ScoreFunction::kSigmoid;
+    head.bias = loader.Float("logit_bias").item<float>();
+  }
+  return head;
 }
 
 // The model on one device, not warmed up yet.
@@ -133,7 +165,7 @@ absl::StatusOr<std::unique_ptr<SteppedModel>> LoadOn(
   const auto load = [&]() -> absl::StatusOr<std::unique_ptr<SteppedModel>> {
     const int threads = ThreadsFor(options);
     // LibTorch has a pool and a team of them.
-    if (!CanStartThreads(2 * threads)) {
+    if (!base::CanStartThreads(2 * threads)) {
       return absl::ResourceExhaustedError(absl::StrCat(
           "out of threads: ", 2 * threads, " more cannot be started"));
     }
@@ -143,13 +175,13 @@ absl::StatusOr<std::unique_ptr<SteppedModel>> LoadOn(
         Describe(checkpoint, device, precision, options, plan.why_no_gpu);
     info.fingerprint = fingerprint;
     info.unseen_tokens = UnseenTokens(checkpoint);
-    info.logit_scale = std::exp(
-        WeightLoader(checkpoint, {}).Float("logit_scale").item<float>());
+    info.head = HeadOf(checkpoint);
     return std::make_unique<SteppedModel>(
-        device.is_cuda() ? MakeCudaEngine(loader, max_batch, compute)
-                         : MakeCpuEngine(loader, CpuPrecisionOf(precision),
-                                         max_batch, compute),
-        std::move(info), checkpoint.architecture.causal_text);
+        device.is_cuda() ? MakeCudaBackend(loader, max_batch,
+                                           options.max_batch == 0, compute)
+                         : MakeCpuBackend(loader, CpuPrecisionOf(precision),
+                                          max_batch, compute),
+        std::move(info), checkpoint.architecture);
   };
   return Guarded(compute.get(), device, load);
 }

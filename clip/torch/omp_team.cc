@@ -8,7 +8,7 @@
 #include <atomic>
 #include <vector>
 
-#include "clip/control_group.h"
+#include "base/control_group.h"
 
 namespace clip {
 namespace {
@@ -58,7 +58,7 @@ void OmpTeam::Use(const Team& team) {
   if (!spare) spare_.reset();
   const int lacking = std::max(team.threads - started_, 0) +
                       (spare && spare_ == nullptr ? omp_get_num_procs() : 0);
-  if (lacking > 0 && !CanStartThreads(lacking)) {
+  if (lacking > 0 && !base::CanStartThreads(lacking)) {
     team_ = {1, false};
   } else if (spare && spare_ == nullptr) {
     MakeSpare();

@@ -81,6 +81,19 @@ float* Floats(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.data_ptr<float>() : nullptr;
 }
 
+// An activation as the product's operator names it, and which way of it.
+struct NamedActivation {
+  const char* name = "none";
+  const char* way = "";
+};
+
+NamedActivation NameOf(std::optional<Activation> activation) {
+  if (activation == Activation::kQuickGelu) return {"swish", ""};
+  if (activation == Activation::kGelu) return {"gelu", "none"};
+  if (activation == Activation::kTanhGelu) return {"gelu", "tanh"};
+  return {};
+}
+
 }  // namespace
 
 bool CpuHasBFloat16() { return __builtin_cpu_supports("avx512bf16"); }
@@ -101,7 +114,8 @@ Rows Rows::Select(const at::Tensor& indices) const {
 }
 
 PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias,
-                           CpuPrecision precision)
+                           CpuPrecision precision,
+                           std::optional<Activation> activation)
     : precision_(precision),
       in_(weight.size(1)),
       out_(weight.size(0)),
@@ -124,17 +138,26 @@ PackedLinear::PackedLinear(const at::Tensor& weight, const at::Tensor& bias,
     }
     return;
   }
+  const bool packs =
+      Product() && ReorderWeight() && at::globalContext().userEnabledMkldnn();
+  // A float32 product in the place of a bfloat16 one would not round what it
+  // activates.
+  if (packs && (precision == CpuPrecision::kFp32 || CpuHasBFloat16())) {
+    applied_ = activation;
+  }
   at::Tensor plain = weight;
+  if (applied_ == Activation::kQuickGelu) {
+    // x sigmoid(1.702 x) is y sigmoid(y) / 1.702 of y = 1.702 x.
+    factor_ = 1.702;
+    plain = weight * factor_;
+    bias_ = bias_ * factor_;
+  }
   if (precision == CpuPrecision::kBf16) {
-    plain = weight.to(at::kBFloat16);
+    plain = plain.to(at::kBFloat16);
     if (!CpuHasBFloat16()) plain = plain.to(at::kFloat);
   }
   bias_ = bias_.to(plain.scalar_type());
-  if (Product() && ReorderWeight() && at::globalContext().userEnabledMkldnn()) {
-    weight_ = ReorderWeight()(plain, kTypicalRows);
-  } else {
-    weight_ = plain;
-  }
+  weight_ = packs ? ReorderWeight()(plain, kTypicalRows) : c10::IValue(plain);
 }
 
 Rows PackedLinear::Input(int64_t n) const {
@@ -167,7 +190,9 @@ Rows PackedLinear::operator()(const Rows& x) const {
   const at::Tensor& weight = weight_.toTensor();
   const at::Tensor data = x.data.to(weight.scalar_type());
   if (!weight.is_mkldnn()) return {at::linear(data, weight, bias_), {}, {}};
-  return {Product()(data, weight, bias_, "none", NoScalars(), "").toTensor(),
+  const NamedActivation applied = NameOf(applied_);
+  return {Product()(data, weight, bias_, applied.name, NoScalars(), applied.way)
+              .toTensor(),
           {},
           {}};
 }

@@ -6,7 +6,7 @@
 //
 //   fp32  oneDNN, float32
 //   bf16  oneDNN, bfloat16; on CPUs without AVX512_BF16 the same rounded
-//         weights and rows in a float32 product (equal numbers, no gain)
+//         weights and rows in a float32 product, which gains nothing
 //   int8  weights by output channel, rows by token: oneDNN where the CPU has
 //         AVX512_VNNI, else FBGEMM, whose AVX2 kernels add pairs of products
 //         in 16 bits, so that weights get 7 bits there
@@ -17,7 +17,9 @@
 #include <ATen/core/ivalue.h>
 
 #include <cstdint>
+#include <optional>
 
+#include "clip/checkpoint/architecture.h"
 #include "clip/kernels/tower_kernels.h"
 #include "clip/torch/cpu_precision.h"
 
@@ -41,9 +43,17 @@ class PackedLinear {
  public:
   PackedLinear() = default;
   // y = x W^T + b. Float32 weight [out, in] and bias [out], which may be
-  // undefined.
+  // undefined. `activation` is what follows, for a product that can apply it.
   PackedLinear(const at::Tensor& weight, const at::Tensor& bias,
-               CpuPrecision precision);
+               CpuPrecision precision,
+               std::optional<Activation> activation = std::nullopt);
+
+  // Whether rows come with the activation applied: oneDNN's float products do
+  // it while they have them in registers.
+  bool activates() const { return applied_.has_value(); }
+  // Rows that come activated are so many times as large: oneDNN has no
+  // QuickGELU, but x sigmoid(x).
+  double factor() const { return factor_; }
 
   // Rows to be filled with what the product reads.
   Rows Input(int64_t n) const;
@@ -57,6 +67,8 @@ class PackedLinear {
   at::Tensor bias_;     // [out] in the type of the product, or float32 (int8)
   at::Tensor scales_;   // [out] of int8 weights
   at::Tensor zeros_;    // [out] zero points of int8 weights
+  std::optional<Activation> applied_;
+  double factor_ = 1;
 };
 
 }  // namespace clip

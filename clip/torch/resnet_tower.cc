@@ -2,40 +2,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "clip/torch/convolution.h"
 #include "clip/torch/vision_tower.h"
 
 namespace clip {
 namespace {
-
-constexpr double kBatchNormEpsilon = 1e-5;
-
-// A convolution with its batch norm folded in: with running statistics the norm
-// is the affine map  y = (x - mean) / sqrt(var + epsilon) * gain + bias.
-class Convolution {
- public:
-  Convolution(const WeightLoader& loader, const std::string& convolution,
-              const std::string& norm, int64_t stride = 1)
-      : stride_(stride) {
-    const at::Tensor scale =
-        loader.Float(norm + ".weight") *
-        at::rsqrt(loader.Float(norm + ".running_var") + kBatchNormEpsilon);
-    const at::Tensor kernel = loader.Float(convolution + ".weight");
-    kernel_ = loader.ToDevice(kernel * scale.view({-1, 1, 1, 1}));
-    bias_ = loader.ToDevice(loader.Float(norm + ".bias") -
-                            loader.Float(norm + ".running_mean") * scale);
-    padding_ = kernel.size(2) / 2;
-  }
-
-  at::Tensor operator()(const at::Tensor& x) const {
-    return at::conv2d(x, kernel_, bias_, stride_, padding_);
-  }
-
- private:
-  at::Tensor kernel_;  // [out, in, k, k]
-  at::Tensor bias_;    // [out]
-  int64_t stride_;
-  int64_t padding_;
-};
 
 // Where ResNet would stride a convolution, this one averages.
 class Bottleneck {
@@ -81,7 +52,7 @@ class AttentionPool {
 
   // [n, features, grid, grid] to [n, embedding_dim].
   at::Tensor operator()(const at::Tensor& x) const {
-    const at::Tensor places = x.flatten(2).transpose(1, 2);
+    const at::Tensor places = x.permute({0, 2, 3, 1}).flatten(1, 2);
     const at::Tensor tokens =
         at::cat({places.mean(/*dim=*/1, /*keepdim=*/true), places}, 1) +
         positions_;

@@ -1,5 +1,5 @@
-// Tokens to embeddings (openai/CLIP's model.py, encode_text), a trie at a time:
-// the two ways to do it.
+// Tokens to embeddings (openai/CLIP's model.py, encode_text; transformers'
+// modeling_bert.py), a trie at a time: the two ways to do it.
 #ifndef ZEROSHOT_CLIP_TORCH_TEXT_TOWER_H_
 #define ZEROSHOT_CLIP_TORCH_TEXT_TOWER_H_
 
@@ -19,8 +19,8 @@ class TextTower {
  public:
   virtual ~TextTower() = default;
 
-  // Embeddings [trie.num_ends(), embedding_dim], each pooled at the first
-  // highest id of its sequence.
+  // Embeddings [trie.num_ends(), embedding_dim], each of the token that
+  // Architecture::text_pool says.
   virtual at::Tensor Encode(const TokenTrie& trie) const = 0;
 
   // Token positions that Encode computes for this trie, padding included.
@@ -38,10 +38,14 @@ std::unique_ptr<TextTower> MakeTrieTextTower(const WeightLoader& loader,
 // queued.
 std::unique_ptr<TextTower> MakeCudaTrieTextTower(const WeightLoader& loader);
 
-// padded_text_tower.cc: every sequence by itself, padded: a causal tower's to
-// the longest of its neighbours, since what follows a token does not change
-// it; another's to the context length, as the reference does. Any device.
-std::unique_ptr<TextTower> MakePaddedTextTower(const WeightLoader& loader);
+// sequence_text_tower.cc: every sequence by itself. A causal tower's is padded
+// to the longest of its neighbours, since what follows a token does not change
+// it; where padding is seen, to the context length, as the reference does; and
+// where it is masked, not at all. Any device.
+std::unique_ptr<TextTower> MakeSequenceTextTower(const WeightLoader& loader);
+// The same on the CPU. REQUIRES: a tower that is not causal.
+std::unique_ptr<TextTower> MakeCpuSequenceTextTower(const WeightLoader& loader,
+                                                    CpuPrecision precision);
 
 }  // namespace clip
 

@@ -52,18 +52,25 @@ class TrieTextTower : public TextTower {
  public:
   TrieTextTower(const WeightLoader& loader, CpuPrecision precision)
       : heads_(loader.architecture().text.heads),
-        tokens_(loader.Float("token_embedding.weight")),
+        tokens_(loader.InFloat32()),
+        context_(loader.architecture().context_length),
+        class_token_(loader.architecture().text_pool == TextPool::kClass
+                         ? loader.architecture().vocab_size
+                         : -1),
         positions_(loader.Float("positional_embedding")),
         transformer_(loader, "transformer", loader.architecture().text,
-                     "ln_final", precision),
-        projection_(loader.Float("text_projection")) {}
+                     "ln_final", /*keeps_some=*/true, precision),
+        projection_(loader.InFloat32(), "text_projection") {}
 
   int64_t Positions(const TokenTrie& trie) const override {
-    return trie.num_nodes();
+    return trie.num_nodes() +
+           (class_token_ < 0 ? 0 : kClassNodes * trie.num_ends());
   }
 
   at::Tensor Encode(const TokenTrie& given) const override {
-    const TokenTrie trie = Padded(given);
+    const TokenTrie trie = Padded(
+        class_token_ < 0 ? given
+                         : WithClassTokens(given, context_, class_token_));
     // The last block asks for the ends only: their paths, one after the other.
     TokenTrie ends;
     ends.offsets.push_back(0);
@@ -75,7 +82,7 @@ class TrieTextTower : public TextTower {
       ends.offsets.push_back(static_cast<int32_t>(ends.ancestors.size()));
       longest = std::max<int64_t>(longest, trie.depths[end] + 1);
     }
-    const at::Tensor x = at::embedding(tokens_, Int32s(trie.tokens)) +
+    const at::Tensor x = tokens_(Int32s(trie.tokens)) +
                          at::embedding(positions_, Int32s(trie.depths));
     const at::Tensor pooled = transformer_.Run(
         x, Int32s(trie.ends).to(at::kLong),
@@ -85,15 +92,16 @@ class TrieTextTower : public TextTower {
           Attend({of.offsets.data(), of.ancestors.data(), longest}, heads_,
                  queries, keys, values, out);
         });
-    return at::matmul(pooled, projection_).narrow(0, 0, given.num_ends());
+    return projection_(pooled).narrow(0, 0, given.num_ends());
   }
 
  private:
   const int64_t heads_;
-  const at::Tensor tokens_;     // [vocabulary, width]
-  const at::Tensor positions_;  // [context, width]
+  const TokenTable tokens_;
+  const int32_t context_, class_token_;  // -1: there is none
+  const at::Tensor positions_;           // [context, width]
   const CpuTransformer transformer_;
-  const at::Tensor projection_;  // [width, embedding_dim]
+  const Projection projection_;
 };
 
 }  // namespace

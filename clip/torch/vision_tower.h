@@ -17,7 +17,7 @@ class VisionTower {
   virtual ~VisionTower() = default;
 
   // Crops [n, size, size, 3] uint8, on the tower's device, to embeddings
-  // [n, embedding_dim].
+  // [n, embedding_dim]; of VitShape::any_grid [n, height, width, 3].
   virtual at::Tensor Encode(const at::Tensor& crops) const = 0;
 };
 
@@ -34,6 +34,21 @@ class Normalize {
   at::Tensor mean_;  // [3, 1, 1] float32, on the device
   at::Tensor std_;
 };
+
+// The norm of a ViT's tokens behind the last block, or of what is pooled of
+// them.
+inline const char* NormBehind(const VitShape& shape) {
+  return shape.pool == VitPool::kQueries ? "visual.attn_pool.ln_k"
+                                         : "visual.ln_post";
+}
+
+// The patch embedding's weight, float32 [width, 3, patch, patch] on the CPU.
+at::Tensor PatchWeight(const WeightLoader& loader, const VitShape& shape);
+
+// Positions [grid * grid, width] of VitShape::any_grid, float32 on the CPU, for
+// another grid, as transformers' Siglip2VisionEmbeddings resizes them.
+at::Tensor ResizedPositions(const at::Tensor& positions, int64_t rows,
+                            int64_t columns);
 
 // vit_tower.cc, on any device, and cpu_vit_tower.cc, on the CPU.
 // REQUIRES: the architecture's vision is a VitShape.

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 
 namespace base {
@@ -105,6 +107,37 @@ TEST(JsonReaderTest, TakesTheScalarsThatJsonHas) {
   }
   uint64_t number = 0;
   EXPECT_FALSE(JsonReader("18446744073709551616").TakeUnsigned(&number));
+}
+
+TEST(JsonReaderTest, AScalarIsTakenAsItStands) {
+  JsonReader reader(R"([ -1.5e3, null, "a\"b"])");
+  std::vector<std::string> taken;
+  EXPECT_TRUE(reader.TakeArray([&] {
+    absl::string_view raw;
+    const bool is_scalar = reader.TakeScalar(&raw);
+    taken.emplace_back(raw);
+    return is_scalar;
+  }));
+  EXPECT_THAT(taken, ::testing::ElementsAre("-1.5e3", "null", R"("a\"b")"));
+}
+
+TEST(JsonReaderTest, SaysInWhichLineAStringIsWrongAndWhy) {
+  for (const auto& [text, cause] :
+       {std::pair("\"abc", "a text has no end"),
+        std::pair("\"abc\n\"", "a text has no end"),
+        std::pair("\"\t\"", "a text holds a control character"),
+        std::pair("\"\\q\"", "\\ is followed by what JSON does not know"),
+        std::pair("\"\\u12\"", "\\ is followed by what JSON does not know"),
+        std::pair("\"\\ud800\"", "\\u holds half a character"),
+        std::pair("\"\xff\"", "a text is not UTF-8"), std::pair("1", "")}) {
+    const std::string whole = absl::StrCat("[\n\n ", text);
+    JsonReader reader(whole);
+    ASSERT_TRUE(reader.Take('['));
+    absl::string_view raw;
+    EXPECT_FALSE(reader.TakeString(&raw));
+    EXPECT_EQ(reader.line(), 3) << text;
+    EXPECT_EQ(reader.cause(), cause) << text;
+  }
 }
 
 TEST(JsonReaderTest, RefusesWhatIsNotClosed) {

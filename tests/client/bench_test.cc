@@ -7,8 +7,8 @@
 #include <cmath>
 #include <fstream>
 #include <memory>
-#include <sstream>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -16,8 +16,8 @@
 #include "absl/time/clock.h"
 #include "client/cli/load.h"
 #include "client/cli/measurement.h"
-#include "client/cli/run.h"
 #include "tests/client/fake_server.h"
+#include "tests/client/run_cli.h"
 #include "tests/testing/temporary_folder.h"
 
 namespace zeroshot::client {
@@ -124,6 +124,20 @@ TEST(SummaryTest, ASweepFindsTheLargestLoadWithinTheBound) {
               2);
 }
 
+// What one call after the other gives may be more than the machine does later.
+TEST(SummaryTest, ASweepThatBeginsTooHighGoesDown) {
+  EXPECT_NEAR(LargestWithin(30, 1e6, false, [](double x) { return x < 1; }),
+              0.97, 0.05);
+  int tried = 0;
+  EXPECT_EQ(LargestWithin(30, 1e6, false,
+                          [&](double) {
+                            ++tried;
+                            return false;
+                          }),
+            0);
+  EXPECT_EQ(tried, 7);
+}
+
 absl::StatusOr<Answer> AnswerAfter(absl::Duration time) {
   absl::SleepFor(time);
   return Answer();
@@ -169,7 +183,7 @@ TEST(MeasureTest, AnOpenLoopCountsLatencyFromWhenACallWasDue) {
   options.window = absl::Milliseconds(300);
   options.max_windows = kWindows;
   options.max_in_flight = 1;
-  // A server of 50 calls a second that gets 200: its backlog must show.
+  // A server of 50 calls per second that gets 200: its backlog must show.
   const Point point = Measure({.rate = 200}, options, [&](int64_t) {
     return AnswerAfter(absl::Milliseconds(20));
   });
@@ -193,28 +207,21 @@ TEST(MeasureTest, NeverStableEndsAfterMaxWindows) {
 
 class BenchCommandTest : public ::testing::Test {
  protected:
-  BenchCommandTest() : fake_(&server_) { std::ofstream(picture_) << "cat"; }
+  BenchCommandTest() : fake_(&server_) { std::ofstream(image_) << "cat"; }
 
   int Run(std::vector<std::string> args) {
-    args.insert(args.begin(), {"bench", "--window=60ms", picture_,
-                               absl::StrCat("--target=", server_.target())});
-    std::istringstream in;
-    std::ostringstream out, err;
-    Console console;
-    console.in = &in;
-    console.out = &out;
-    console.err = &err;
-    const int exit_code = client::Run(args, console);
-    out_ = out.str();
-    err_ = err.str();
+    args.insert(args.begin(), {"bench", "--window=60ms", image_});
+    CliResult result = RunCli(std::move(args), server_.target());
+    out_ = std::move(result.out);
+    err_ = std::move(result.err);
     lines_ = absl::StrSplit(out_, '\n', absl::SkipEmpty());
-    return exit_code;
+    return result.exit_code;
   }
 
   FakeServer server_;
   FakeClassifiers fake_;
   const ::testing::TemporaryFolder folder_;
-  const std::string picture_ = folder_.path() + "/picture";
+  const std::string image_ = folder_.path() + "/image";
   std::string out_, err_;
   std::vector<std::string> lines_;
 };
@@ -239,10 +246,12 @@ TEST_F(BenchCommandTest, PrintsALineOfJsonForEachLoad) {
                                  HasSubstr("\"mean_stage_ms\":{\"decode\":"))));
 }
 
+// Counters are shared with the handlers: calls that bench has given up go on in
+// the server, and some begin, after the test's end.
 TEST_F(BenchCommandTest, CountsErrorsByCodeAndTriesNothingAgain) {
-  std::atomic<int> calls = 0;
-  server_.classify = [&](const auto&, auto* response) {
-    const int call = calls++;
+  const auto calls = std::make_shared<std::atomic<int>>(0);
+  server_.classify = [calls](const auto&, auto* response) {
+    const int call = (*calls)++;
     response->add_predictions();
     if (call > 0 && call % 2 == 0) {
       return grpc::Status(grpc::StatusCode::UNAVAILABLE, "away");
@@ -255,15 +264,14 @@ TEST_F(BenchCommandTest, CountsErrorsByCodeAndTriesNothingAgain) {
   ASSERT_EQ(Run({"--weight_set=x", "--json"}), 0) << err_;
   EXPECT_THAT(out_, AllOf(HasSubstr("\"UNAVAILABLE\":"),
                           HasSubstr("\"RESOURCE_EXHAUSTED\":")));
-  server_.classify = nullptr;
 }
 
 TEST_F(BenchCommandTest, ASweepEndsWithTheBestLoad) {
-  std::atomic<int> inside = 0;
-  server_.classify = [&](const auto&, auto* response) {
+  const auto inside = std::make_shared<std::atomic<int>>(0);
+  server_.classify = [inside](const auto&, auto* response) {
     // Slow as soon as more than three are inside.
-    absl::SleepFor(absl::Milliseconds(++inside > 3 ? 500 : 2));
-    --inside;
+    absl::SleepFor(absl::Milliseconds(++*inside > 3 ? 500 : 2));
+    --*inside;
     response->add_predictions();
     return grpc::Status::OK;
   };
@@ -272,12 +280,9 @@ TEST_F(BenchCommandTest, ASweepEndsWithTheBestLoad) {
             0)
       << err_;
   EXPECT_THAT(lines_.back(), StartsWith("{\"best\":{\"concurrency\":")) << out_;
-  server_.classify = nullptr;
 }
 
 TEST_F(BenchCommandTest, SaysWhyAPointHasNoFigures) {
-  // Shared: calls that bench has given up go on in the server, and some begin,
-  // after this function's end.
   const auto calls = std::make_shared<std::atomic<int>>(0);
   server_.classify = [calls](const auto&, auto* response) {
     // The first one warms up, the others take longer than all windows.

@@ -8,6 +8,8 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "tests/client/fake_server.h"
 
 namespace zeroshot::client {
@@ -42,18 +44,60 @@ TEST(ClientClassifierTest, RebuildsAForgottenWeightSet) {
   }
 }
 
-TEST(ClientClassifierTest, RepeatsTheCallOnceOnly) {
+TEST(ClientClassifierTest, ABatchSurvivesAServerThatForgets) {
+  FakeServer server;
+  FakeClassifiers fake(&server);
+  const auto client = server.Connect();
+  const auto classifier = *Classifier::Build(client.get(), kSpec);
+  fake.Forget();
+  const auto batch = classifier->ClassifyBatch({"cat", "dog", "a cow"});
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  EXPECT_EQ(fake.builds(), 2);
+  ASSERT_EQ(batch->items.size(), 3);
+  EXPECT_EQ(batch->items[1]->predictions[0].class_name, "dog");
+  EXPECT_TRUE(absl::IsInvalidArgument(batch->items[2].status()));
+}
+
+TEST(ClientClassifierTest, ServersInTurnNeedNotShareAStore) {
+  FakeServer one, two;
+  FakeClassifiers fake_one(&one), fake_two(&two);
+  const auto client = *Client::Connect(
+      absl::StrCat("ipv4:127.0.0.1:", one.port(), ",127.0.0.1:", two.port()));
+  const auto classifier = *Classifier::Build(client.get(), kSpec);
+  // gRPC takes the servers in turn from when both are connected.
+  const absl::Time end = absl::Now() + absl::Seconds(20);
+  while ((fake_one.builds() == 0 || fake_two.builds() == 0) &&
+         absl::Now() < end) {
+    ASSERT_TRUE(client->Build(kSpec).ok());
+  }
+  ASSERT_GT(fake_one.builds(), 0);
+  ASSERT_GT(fake_two.builds(), 0);
+  for (int i = 0; i < 40; ++i) {
+    if (i % 10 == 0) {
+      fake_one.Forget();
+      fake_two.Forget();
+    }
+    const auto answer = classifier->Classify("dog");
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(answer->predictions[0].class_name, "dog");
+    const auto batch = classifier->ClassifyBatch({"cat"});
+    ASSERT_TRUE(batch.ok()) << batch.status();
+    EXPECT_EQ(batch->items[0]->predictions[0].class_name, "cat");
+  }
+}
+
+TEST(ClientClassifierTest, RepeatsTheCallOnceAndThenBringsTheClassifier) {
   FakeServer server;
   FakeClassifiers fake(&server);
   std::atomic<int> calls{0};
-  server.classify = [&](const auto&, auto*) {
-    ++calls;
+  server.classify = [&](const auto& request, auto*) {
+    EXPECT_EQ(request.has_classifier(), ++calls == 3);
     return grpc::Status(grpc::StatusCode::NOT_FOUND, "never heard of");
   };
   const auto client = server.Connect();
   const auto classifier = *Classifier::Build(client.get(), kSpec);
   EXPECT_TRUE(absl::IsNotFound(classifier->Classify("cat").status()));
-  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(calls, 3);
   EXPECT_EQ(fake.builds(), 2);
 }
 
@@ -127,7 +171,7 @@ TEST(ClientClassifierTest, FollowsAnIdThatChangesWithTheModel) {
   model = 3;
   EXPECT_TRUE(classifier->Classify("cat").ok());
   EXPECT_EQ(classifier->weight_set_id(), "model-3");
-  EXPECT_EQ(classifier->built().weight_set_id, "model-1");
+  EXPECT_EQ(classifier->built().weight_set_id(), "model-1");
 }
 
 TEST(ClientClassifierTest, ThreadsThatMissASetTogetherBuildItOnce) {

@@ -12,10 +12,13 @@
 #include <sstream>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/command.h"
 #include "client/cli/run.h"
 #include "tests/client/fake_server.h"
+#include "tests/client/run_cli.h"
+#include "tests/testing/free_port.h"
 
 namespace zeroshot::client {
 namespace {
@@ -26,11 +29,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-struct Result {
-  int exit_code;
-  std::string out;
-  std::string err;
-};
+using Result = CliResult;
 
 class CliTest : public ::testing::Test {
  protected:
@@ -44,15 +43,7 @@ class CliTest : public ::testing::Test {
   // Runs a command against the server, with nothing on stdin but `in`.
   Result Run(std::vector<std::string> args, Console console = {},
              const std::string& in = "") {
-    std::istringstream input(in);
-    std::ostringstream out;
-    std::ostringstream err;
-    console.in = &input;
-    console.out = &out;
-    console.err = &err;
-    args.push_back(absl::StrCat("--target=", server_.target()));
-    const int exit_code = client::Run(args, console);
-    return {exit_code, out.str(), err.str()};
+    return RunCli(std::move(args), server_.target(), in, console);
   }
 
   // Writes a file and returns its path.
@@ -125,7 +116,7 @@ TEST_F(CliTest, BuildReportsProgressOnlyWhereItIsWanted) {
                          "{\"weight_set_id\":\"abc\","));
 }
 
-TEST_F(CliTest, ClassifyPrintsOneLineAPictureInColumns) {
+TEST_F(CliTest, ClassifyPrintsOneLineAImageInColumns) {
   ASSERT_EQ(Run({"build", "--classes=cat,horse"}).exit_code, 0);
   const Result result =
       Run({"classify", "--weight_set=id-cat-horse", "--top_k=2",
@@ -135,6 +126,35 @@ TEST_F(CliTest, ClassifyPrintsOneLineAPictureInColumns) {
             "a.png       horse  75.0 %  cat    25.0 %\n"
             "longer.png  cat    75.0 %  horse  25.0 %\n");
   EXPECT_THAT(result.err, IsEmpty());
+}
+
+TEST_F(CliTest, OneImageAndItsClassifierAreOneCall) {
+  server_.build = nullptr;
+  server_.get = nullptr;
+  const Result result = Run(
+      {"classify", "--classes=cat,horse", "--top_k=2", File("a.png", "horse")});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, "a.png  horse  75.0 %  cat  25.0 %\n");
+  EXPECT_EQ(fake_.builds(), 1);
+  EXPECT_THAT(
+      Run({"classify", "--classes=cat,horse", "--json", File("a.png", "cat")})
+          .out,
+      HasSubstr(R"("weight_set_id":"id-cat-horse")"));
+}
+
+TEST_F(CliTest, AClassifierThatIsTooMuchForOneCallIsBuilt) {
+  const auto answer = server_.classify.Get();
+  server_.classify = [&](const auto& request, auto* response) {
+    if (!request.has_classifier()) return answer(request, response);
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
+                        "classifier has 80000 prompts");
+  };
+  // Standard input can be read once only.
+  const Result result =
+      Run({"classify", "--classes=cat,dog", "--top_k=1", "-"}, {}, "dog");
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, "stdin  dog  75.0 %\n");
+  EXPECT_EQ(fake_.builds(), 1);
 }
 
 TEST_F(CliTest, ClassifyShowsALineAWeightSet) {
@@ -161,9 +181,9 @@ TEST_F(CliTest, ClassifyShowsALineAWeightSet) {
 }
 
 TEST_F(CliTest, BarsAndColourAreForTerminals) {
-  const std::string picture = File("a.png", "cat");
+  const std::string image = File("a.png", "cat");
   const std::vector<std::string> args = {"classify", "--classes=cat,dog",
-                                         picture};
+                                         image};
   EXPECT_THAT(Run(args, {.colour = true}).out,
               AllOf(Not(HasSubstr("█")), Not(HasSubstr("\033"))));
   EXPECT_THAT(Run(args, {.out_is_terminal = true}).out,
@@ -180,13 +200,14 @@ TEST_F(CliTest, ABadFileIsReportedAndTheOthersGoOn) {
   EXPECT_THAT(result.out,
               AllOf(HasSubstr("cat  75.0 %\n"), HasSubstr("dog  75.0 %\n")));
   EXPECT_THAT(result.err,
-              AllOf(HasSubstr("2: not a picture (INVALID_ARGUMENT)"),
+              AllOf(HasSubstr("2: not an image (INVALID_ARGUMENT)"),
                     HasSubstr("missing: No such file or directory"),
-                    HasSubstr("a folder, not a file"),
+                    HasSubstr("a folder in which no file has the name of an "
+                              "image; --recursive looks into subfolders"),
                     HasSubstr("2 of 5 answered, 3 failed, 0 not tried\n")));
 }
 
-TEST_F(CliTest, ManyPicturesKeepTheirOrder) {
+TEST_F(CliTest, ManyImagesKeepTheirOrder) {
   std::vector<std::string> args = {"classify", "--classes=cat,dog", "--top_k=1",
                                    "--parallel=5"};
   std::string expected;
@@ -198,7 +219,7 @@ TEST_F(CliTest, ManyPicturesKeepTheirOrder) {
   EXPECT_EQ(Run(args).out, expected);
 }
 
-TEST_F(CliTest, ClassifyReadsAPictureFromStdin) {
+TEST_F(CliTest, ClassifyReadsAImageFromStdin) {
   const Result result =
       Run({"classify", "--classes=cat,dog", "--top_k=1", "-"}, {}, "dog");
   EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -333,13 +354,15 @@ TEST_F(CliTest, JsonIsOneObjectALine) {
             absl::StrCat("{\"file\":\"", good,
                          "\",\"weight_set_id\":\"id-cat-dog\",\"predictions\":"
                          "[{\"class_index\":0,\"class_name\":\"cat\","
-                         "\"probability\":0.75,\"logit\":0}],\"timing_ms\":"
+                         "\"probability\":0.75,\"logit\":0,\"cosine\":0,"
+                         "\"accepted\":true}],\"groups\":[],"
+                         "\"other_probability\":0,\"timing_ms\":"
                          "{\"decode\":0,\"preprocess\":0,\"queue\":0,"
                          "\"compute\":0,\"total\":0},"
                          "\"embedding_cached\":false}\n{\"file\":\"",
                          bad,
                          "\",\"error\":{\"code\":\"INVALID_ARGUMENT\","
-                         "\"message\":\"not a picture\"}}\n"));
+                         "\"message\":\"not an image\"}}\n"));
   EXPECT_EQ(Run({"delete", "x", "--json"}).out,
             "{\"weight_set_id\":\"x\",\"deleted\":false,\"error\":{\"code\":"
             "\"UNIMPLEMENTED\",\"message\":\"not set\"}}\n");
@@ -352,7 +375,7 @@ TEST_F(CliTest, NamesOfOthersCannotSteerTheTerminal) {
   EXPECT_EQ(result.out, "a  \ufffd[2Jcat  75.0 %\n");
 }
 
-TEST_F(CliTest, EmbedsTextsAndPicturesInOrder) {
+TEST_F(CliTest, EmbedsTextsAndImagesInOrder) {
   const auto answer = [](float first) {
     return [=](const auto&, auto* response) {
       response->set_embedding_dim(2);
@@ -364,8 +387,8 @@ TEST_F(CliTest, EmbedsTextsAndPicturesInOrder) {
   };
   server_.embed_texts = answer(0.6f);
   server_.embed_images = answer(-0.6f);
-  const std::string picture = File("a.png", "cat");
-  EXPECT_EQ(Run({"embed", picture, "--text=a cat"}).out,
+  const std::string image = File("a.png", "cat");
+  EXPECT_EQ(Run({"embed", image, "--text=a cat"}).out,
             "'a cat'  2 floats   0.6000  0.8000\n"
             "a.png    2 floats  -0.6000  0.8000\n");
   EXPECT_EQ(Run({"embed", "--json", "--text", "a cat"}).out,
@@ -440,6 +463,126 @@ TEST_F(CliTest, ExportWritesAWholeFileOrNone) {
   EXPECT_EQ(content(file), "hello");
 }
 
+TEST_F(CliTest, NamesAreGivenAndShown) {
+  Shared<v1::BuildClassifierRequest> built;
+  server_.build = [&](const auto& request, auto* response) {
+    built.Set(request);
+    response->set_weight_set_id("abc");
+    return grpc::Status::OK;
+  };
+  ASSERT_EQ(Run({"build", "--classes=cat,dog", "--name=my pets"}).exit_code, 0);
+  EXPECT_EQ(built.Get().display_name(), "my pets");
+  const auto describe = [](v1::WeightSetInfo* info, const std::string& name) {
+    info->set_weight_set_id("abc");
+    info->set_num_classes(name.empty() ? 3 : 2);
+    info->set_display_name(name);
+    info->add_first_class_names("cat");
+    info->add_first_class_names("dog");
+  };
+  server_.list = [&](const auto&, auto* response) {
+    describe(response->add_weight_sets(), "my pets");
+    describe(response->add_weight_sets(), "");
+    return grpc::Status::OK;
+  };
+  server_.get = [&](const auto&, auto* response) {
+    describe(response->mutable_weight_set(), "my pets");
+    return grpc::Status::OK;
+  };
+  EXPECT_THAT(Run({"list"}).out, AllOf(HasSubstr("  my pets\n"),
+                                       HasSubstr("  (cat, dog, ...)\n")));
+  EXPECT_THAT(Run({"list", "--json"}).out,
+              HasSubstr("\"display_name\":\"my pets\",\"first_class_names\":"
+                        "[\"cat\",\"dog\"]}"));
+  EXPECT_THAT(Run({"show", "abc"}).out, HasSubstr("name         my pets\n"));
+}
+
+TEST_F(CliTest, TheBeginningOfAnIdIsEnough) {
+  const std::string id(64, 'a'), imported = "imported-" + id;
+  server_.get = [&](const auto& request, auto* response) {
+    const std::string& given = request.weight_set_id();
+    for (const std::string& known : {id, imported}) {
+      if (absl::StartsWith(known, given)) {
+        response->mutable_weight_set()->set_weight_set_id(known);
+      }
+    }
+    return response->has_weight_set()
+               ? grpc::Status::OK
+               : grpc::Status(grpc::StatusCode::NOT_FOUND, "no such set");
+  };
+  Shared<std::string> asked;
+  server_.classify = [&](const auto& request, auto* response) {
+    asked.Set(request.weight_set_id());
+    response->add_predictions()->set_class_name("cat");
+    return grpc::Status::OK;
+  };
+  server_.remove = [&](const auto& request, auto*) {
+    asked.Set(request.weight_set_id());
+    return grpc::Status::OK;
+  };
+  server_.export_set = [&](const auto& request, const auto&) {
+    asked.Set(request.weight_set_id());
+    return grpc::Status::OK;
+  };
+  const std::string file = File("cat", "cat");
+  for (const std::string& whole : {id, imported}) {
+    const std::string begin = whole.substr(0, whole.size() - 56);
+    EXPECT_EQ(Run({"classify", "--weight_set", begin, file}).exit_code, 0);
+    EXPECT_EQ(asked.Get(), whole);
+    asked.Set("");
+    EXPECT_EQ(Run({"delete", begin}).out, "deleted " + whole + "\n");
+    EXPECT_EQ(asked.Get(), whole);
+    asked.Set("");
+    EXPECT_EQ(
+        Run({"export", begin, folder_ / "set.npy", "--overwrite"}).exit_code,
+        0);
+    EXPECT_EQ(asked.Get(), whole);
+    EXPECT_THAT(Run({"show", begin}).out, HasSubstr(whole));
+  }
+  const Result none = Run({"classify", "--weight_set=bbbbbbbb", file});
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_THAT(none.err, HasSubstr("no such set (NOT_FOUND)"));
+}
+
+TEST_F(CliTest, SetsListsThemAndWhatOneHolds) {
+  server_.template_sets = [](const auto&, auto* response) {
+    v1::TemplateSet* set = response->add_template_sets();
+    set->set_name("openai-digits");
+    set->add_templates("a {}.");
+    set->add_templates("the {}.");
+    return grpc::Status::OK;
+  };
+  server_.class_sets = [](const auto&, auto* response) {
+    v1::ClassSet* set = response->add_class_sets();
+    set->set_name("digits");
+    set->set_num_classes(2000);
+    set->set_template_set("openai-digits");
+    return grpc::Status::OK;
+  };
+  server_.class_set = [](const auto& request, auto* response) {
+    if (request.class_set() != "digits") {
+      return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "unknown set");
+    }
+    // Two pages.
+    const bool first = request.page_token().empty();
+    response->add_class_names(first ? "zero" : "one");
+    if (first) response->set_next_page_token("1");
+    return grpc::Status::OK;
+  };
+  EXPECT_THAT(Run({"sets"}).out,
+              AllOf(HasSubstr("digits"), HasSubstr("2,000  openai-digits\n"),
+                    HasSubstr("TEMPLATE SET")));
+  EXPECT_EQ(Run({"sets", "digits"}).out, "zero\none\n");
+  EXPECT_EQ(Run({"sets", "openai-digits"}).out, "a {}.\nthe {}.\n");
+  EXPECT_EQ(Run({"sets", "digits", "--json"}).out,
+            "{\"name\":\"digits\",\"class_names\":[\"zero\",\"one\"]}\n");
+  EXPECT_THAT(Run({"sets", "--json"}).out,
+              AllOf(HasSubstr("{\"class_set\":\"digits\",\"num_classes\":2000,"
+                              "\"template_set\":\"openai-digits\"}\n"),
+                    HasSubstr("\"num_templates\":2}\n")));
+  EXPECT_THAT(Run({"sets", "letters"}).err, HasSubstr("unknown set"));
+  EXPECT_EQ(Run({"sets", "a", "b"}).exit_code, 2);
+}
+
 TEST_F(CliTest, ImportPrintsTheIdAloneOnStdout) {
   Shared<std::vector<v1::ImportWeightSetRequest>> shared;
   server_.import_set = [&](const auto& pieces, auto* response) {
@@ -450,15 +593,17 @@ TEST_F(CliTest, ImportPrintsTheIdAloneOnStdout) {
     return grpc::Status::OK;
   };
   const std::string file = File("set.npy", "bytes");
-  const Result result =
-      Run({"import", file, "--classes=cat,dog", "--layout=columns"});
+  const Result result = Run(
+      {"import", file, "--classes=cat,dog", "--layout=columns", "--name=pets"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.out, "imported-1\n");
   EXPECT_THAT(result.err,
               AllOf(HasSubstr("warning: look"), HasSubstr("2 classes")));
-  EXPECT_EQ(shared.Get()[0].data(), "bytes");
-  EXPECT_EQ(shared.Get()[0].class_names_size(), 2);
-  EXPECT_EQ(shared.Get()[0].layout(), v1::MATRIX_LAYOUT_CLASS_COLUMNS);
+  EXPECT_EQ(shared.Get()[1].data(), "bytes");
+  const v1::ImportWeightSetHeader header = shared.Get()[0].header();
+  EXPECT_EQ(header.class_names_size(), 2);
+  EXPECT_EQ(header.layout(), v1::MATRIX_LAYOUT_CLASS_COLUMNS);
+  EXPECT_EQ(header.display_name(), "pets");
   EXPECT_THAT(Run({"import", "-", "--json"}, {}, "bytes").out,
               StartsWith("{\"weight_set_id\":\"imported-1\""));
 }
@@ -483,7 +628,7 @@ TEST_F(CliTest, HealthWaitsForAServerThatStarts) {
 TEST_F(CliTest, AnUnreachableServerIsNamedWithAHint) {
   std::ostringstream out;
   std::ostringstream err;
-  const int port = FakeServer().port();
+  const int port = testing::FreePort();
   Console console;
   console.out = &out;
   console.err = &err;
@@ -507,7 +652,7 @@ TEST_F(CliTest, AWrongCommandLineIsExplained) {
   EXPECT_THAT(complaint({"classify", "--topk=1"}),
               HasSubstr("did you mean --top_k?"));
   EXPECT_THAT(complaint({"classify", "--classes=cat"}),
-              HasSubstr("no picture"));
+              HasSubstr("no image; name files"));
   EXPECT_THAT(complaint({"classify", "a.png"}), HasSubstr("--weight_set=ID"));
   EXPECT_THAT(complaint({"classify", "--weight_set=a", "--classes=b", "c"}),
               HasSubstr("either"));
@@ -551,7 +696,7 @@ TEST_F(CliTest, HalfACertificateAndFilesThatCannotBeReadAreUsageErrors) {
               HasSubstr("the token has characters"));
 }
 
-TEST_F(CliTest, FilesOfWordsMustBeUtf8) {
+TEST_F(CliTest, FilesOfWordsMustBeText) {
   const auto error = [this](const std::string& flag, const std::string& bytes) {
     const Result result =
         Run({"build", "--classes=a", flag, File("words", bytes)});
@@ -562,17 +707,73 @@ TEST_F(CliTest, FilesOfWordsMustBeUtf8) {
       error("--templates_file", "a {}\nein sch\xf6nes {}\n"),
       AllOf(HasSubstr("--templates_file="), HasSubstr("words: line 2, "),
             HasSubstr("byte 8 of it is 0xf6")));
+  // The line, however lines end.
+  EXPECT_THAT(
+      error("--templates_file", "a {}\rb {}\rsch\xf6n {}\r"),
+      HasSubstr("words: line 3, 'sch\ufffdn {}', is not UTF-8: byte 4"));
+  EXPECT_THAT(error("--templates_file", "a {}\r\n\r\nsch\xf6n {}\r\n"),
+              HasSubstr("words: line 3, "));
+  EXPECT_THAT(error("--templates_file", std::string("\xff\xfe\0\0a\0\0\0", 8)),
+              HasSubstr("looks like UTF-32"));
+  EXPECT_THAT(error("--templates_file", std::string("a\0\0b", 4)),
+              HasSubstr("holds zero bytes and is no UTF-16"));
+  // The second half of a character that takes two units.
   EXPECT_THAT(error("--templates_file", std::string("\xff\xfe"
-                                                    "a\0",
-                                                    4)),
-              HasSubstr("looks like UTF-16"));
-  EXPECT_THAT(error("--templates_file", std::string("a\0{\0}\0", 6)),
-              HasSubstr("looks like UTF-16"));
+                                                    "a\0\n\0\0\xdc",
+                                                    8)),
+              HasSubstr("line 2 holds half a character of UTF-16"));
+  EXPECT_THAT(
+      Run({"build", "--prompts_file", File("p", "{\"K\xe4se\": \"x\"}")}).err,
+      HasSubstr("p: line 1, "));
   const Result latin1 = Run({"build", "--classes_file", File("c", "K\xe4se")});
   EXPECT_EQ(latin1.exit_code, 2);
   EXPECT_THAT(latin1.err, HasSubstr("c: line 1, 'K\ufffdse', is not UTF-8"));
   EXPECT_THAT(Run({"build", "--classes=K\xe4se"}).err,
               HasSubstr("classes[0].name is not UTF-8: byte 1 is 0xe4"));
+}
+
+// As UTF-16, in that order of bytes.
+std::string Utf16(const std::u16string& text, bool big_endian) {
+  std::string bytes;
+  for (const char16_t unit : text) {
+    const char low = static_cast<char>(unit & 0xff);
+    const char high = static_cast<char>(unit >> 8);
+    bytes += big_endian ? high : low;
+    bytes += big_endian ? low : high;
+  }
+  return bytes;
+}
+
+TEST_F(CliTest, FilesOfWordsMayBeUtf16WithAMarkOrWithout) {
+  const auto build = server_.build.Get();
+  for (const bool big_endian : {false, true}) {
+    for (const char16_t* mark : {u"", u"\ufeff"}) {
+      const auto file = [&](const std::u16string& text) {
+        return File("words", Utf16(mark + text, big_endian));
+      };
+      const Result classes =
+          Run({"build", "--classes_file", file(u"cat\r\nK\u00e4se\r\n")});
+      EXPECT_EQ(classes.out, "id-cat-K\u00e4se\n") << classes.err;
+      // Beyond the first 65,536 characters, and none of ASCII but the line end.
+      const Result others =
+          Run({"build", "--classes_file", file(u"\u732b\n\U0001f438")});
+      EXPECT_EQ(others.out, "id-\u732b-\U0001f438\n") << others.err;
+      const Result prompts =
+          Run({"build", "--prompts_file", file(u"{\"cat\": [\"a \u732b\"]}")});
+      EXPECT_EQ(prompts.out, "id-cat\n") << prompts.err;
+      Shared<v1::BuildClassifierRequest> shared;
+      server_.build = [&](const auto& request, auto* response) {
+        shared.Set(request);
+        response->set_weight_set_id("x");
+        return grpc::Status::OK;
+      };
+      const Result templates = Run({"build", "--classes=a", "--templates_file",
+                                    file(u"ein sch\u00f6nes {}\r")});
+      EXPECT_EQ(templates.exit_code, 0) << templates.err;
+      EXPECT_EQ(shared.Get().templates(0), "ein sch\u00f6nes {}");
+      server_.build = build;
+    }
+  }
 }
 
 TEST_F(CliTest, AByteOrderMarkIsNoPartOfTheFirstName) {
@@ -633,6 +834,128 @@ TEST_F(CliTest, SaysInWhichLineAFileOfPromptsIsWrong) {
               HasSubstr("--templates and --prompts_file are given"));
 }
 
+TEST_F(CliTest, BuildReadsAWholeRequestOrPromptsPerClassFromASpec) {
+  Shared<v1::BuildClassifierRequest> shared;
+  server_.build = [&](const auto& request, auto* response) {
+    shared.Set(request);
+    response->set_weight_set_id("x");
+    return grpc::Status::OK;
+  };
+  const std::string spec = File("s", R"({
+    "classes": [
+      {"name": "car", "group": "vehicle", "minProbability": 0.6},
+      {"name": "cat", "prompts": ["a cat, purring"]}
+    ],
+    "template_set": "openai-imagenet-7",
+    "background": ["a texture"],
+    "temperature": 1.5
+  })");
+  Result result = Run({"build", "--spec", spec});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  v1::BuildClassifierRequest seen = shared.Get();
+  ASSERT_EQ(seen.classes_size(), 2);
+  EXPECT_EQ(seen.classes(0).group(), "vehicle");
+  EXPECT_FLOAT_EQ(seen.classes(0).min_probability(), 0.6f);
+  EXPECT_FALSE(seen.classes(1).has_min_probability());
+  EXPECT_THAT(seen.classes(1).prompts(),
+              ::testing::ElementsAre("a cat, purring"));
+  EXPECT_EQ(seen.template_set(), "openai-imagenet-7");
+  EXPECT_THAT(seen.background(), ::testing::ElementsAre("a texture"));
+  EXPECT_EQ(seen.temperature(), 1.5f);
+
+  result =
+      Run({"build", "--spec", spec, "--temperature=3", "--background=x, y"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  seen = shared.Get();
+  EXPECT_EQ(seen.temperature(), 3);
+  EXPECT_THAT(seen.background(), ::testing::ElementsAre("x", "y"));
+  EXPECT_EQ(seen.classes(0).group(), "vehicle");
+
+  // A class may be called as a field of the request.
+  result =
+      Run({"build", "--spec",
+           File("c", R"({"background": ["a wall"], "classes": ["a room"]})")});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  seen = shared.Get();
+  ASSERT_EQ(seen.classes_size(), 2);
+  EXPECT_EQ(seen.classes(0).name(), "background");
+  EXPECT_THAT(seen.classes(1).prompts(), ::testing::ElementsAre("a room"));
+}
+
+TEST_F(CliTest, ASpecThatIsWrongNamesFileAndCause) {
+  for (const auto& [json, message] :
+       {std::pair(R"({"classes": [{"nam": "a"}]})", "nam"),
+        std::pair(R"({"class_set": "x", "temprature": 1})", "temprature"),
+        std::pair(R"({"classes": [{"name": "a"}], "temperature": "hot"})",
+                  "temperature"),
+        std::pair(R"({"frog": [1]})", "line 1: expected a prompt"),
+        std::pair("[]", "line 1: expected { and prompts by class")}) {
+    const Result result = Run({"build", "--spec", File("s", json)});
+    EXPECT_EQ(result.exit_code, 2) << json;
+    EXPECT_THAT(result.err, AllOf(HasSubstr("--spec="), HasSubstr(message)));
+  }
+  for (const auto& [flag, message] :
+       {std::pair("--temperature=0", "a number over 0"),
+        std::pair("--temperature=-1", "it should be a number from 0"),
+        std::pair("--temperature=nan", "it should be a number from 0"),
+        std::pair("--background=a,,b", "holds an empty name")}) {
+    const Result result = Run({"build", "--classes=a,b", flag});
+    EXPECT_EQ(result.exit_code, 2) << flag;
+    EXPECT_THAT(result.err, HasSubstr(message));
+  }
+  EXPECT_THAT(Run({"build", "--spec=x", "--classes=a"}).err,
+              HasSubstr("--classes and --spec are given"));
+}
+
+// What a classifier with background, thresholds and groups answers.
+TEST_F(CliTest, ClassifyShowsWhatIsAcceptedOtherAndGroups) {
+  Shared<v1::ClassifyRequest> shared;
+  server_.get = [](const auto&, auto* response) {
+    response->mutable_weight_set()->set_num_background(1);
+    response->add_class_names("car");
+    response->add_class_names("cat");
+    return grpc::Status::OK;
+  };
+  server_.classify = [&](const auto& request, auto* response) {
+    shared.Set(request);
+    v1::Prediction* car = response->add_predictions();
+    car->set_class_name("car");
+    car->set_probability(0.5f);
+    car->set_cosine(0.25f);
+    car->set_accepted(true);
+    v1::Prediction* cat = response->add_predictions();
+    cat->set_class_index(1);
+    cat->set_class_name("cat");
+    cat->set_probability(0.125f);
+    response->set_other_probability(0.375f);
+    v1::GroupScore* group = response->add_groups();
+    group->set_group("vehicle");
+    group->set_probability(0.5f);
+    return grpc::Status::OK;
+  };
+  const std::string image = File("a.jpg", "x");
+  std::vector<std::string> args = {"classify", "--weight_set=w",
+                                   "--min_probability=0.5",
+                                   "--score_function=sigmoid", image};
+  Result result = Run(args);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out,
+            "a.jpg  car  50.0 %  cat (12.5 %)  none of these 37.5 %\n"
+            "       groups  vehicle 50.0 %\n");
+  EXPECT_EQ(shared.Get().min_probability(), 0.5f);
+  EXPECT_EQ(shared.Get().score_function(), v1::SCORE_FUNCTION_SIGMOID);
+  args.push_back("--json");
+  EXPECT_THAT(Run(args).out,
+              AllOf(HasSubstr("\"cosine\":0.25,\"accepted\":true}"),
+                    HasSubstr("\"accepted\":false}],\"groups\":[{\"group\":"
+                              "\"vehicle\",\"probability\":0.5}],"
+                              "\"other_probability\":0.375,\"timing_ms\":")));
+  for (const char* wrong :
+       {"--min_probability=1.5", "--score_function=softmix"}) {
+    EXPECT_EQ(Run({"classify", "--weight_set=w", wrong, image}).exit_code, 2);
+  }
+}
+
 TEST_F(CliTest, ErrorsNameTheWholePath) {
   const std::string loop = folder_ / "loop";
   std::filesystem::create_symlink(loop, loop);
@@ -680,6 +1003,24 @@ class Variable {
   const char* const name_;
 };
 
+TEST_F(CliTest, AProxyIsNotAskedForThisMachineAndNamedForOthers) {
+  for (const char* name : {"grpc_proxy", "https_proxy", "http_proxy"}) {
+    const Variable proxy(name, "http://127.0.0.1:1");
+    const Result here = Run({"health"});
+    EXPECT_EQ(here.exit_code, 0) << here.err;
+    // An address that nobody has.
+    std::ostringstream out, err;
+    Console console;
+    console.out = &out;
+    console.err = &err;
+    EXPECT_EQ(
+        client::Run({"model", "--target=192.0.2.1:9", "--timeout=2s"}, console),
+        1);
+    EXPECT_THAT(err.str(), HasSubstr(absl::StrCat("through the proxy of ", name,
+                                                  "; no_proxy=")));
+  }
+}
+
 TEST_F(CliTest, SharedFlagsComeFromTheEnvironment) {
   const auto run = [](std::vector<std::string> args) {
     std::ostringstream out, err;
@@ -726,7 +1067,7 @@ TEST_F(CliTest, HelpTeachesEveryCommand) {
   const Result help = Run({"--help"});
   EXPECT_EQ(help.exit_code, 0);
   for (const char* command :
-       {"build", "classify", "embed", "model", "list", "show", "delete",
+       {"build", "classify", "embed", "model", "sets", "list", "show", "delete",
         "export", "import", "health", "bench"}) {
     EXPECT_THAT(help.out, HasSubstr(absl::StrCat("\n  ", command, " ")));
     const Result own = Run({command, "--help"});

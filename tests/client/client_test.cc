@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/client/fake_server.h"
+#include "tests/testing/free_port.h"
 
 namespace zeroshot::client {
 namespace {
@@ -71,10 +72,10 @@ TEST(ClientTest, SendsTheWholeSpecification) {
        .templates = {"a {}", "the {}"}});
   ASSERT_TRUE(built.ok()) << built.status();
   const v1::BuildClassifierRequest seen = shared.Get();
-  EXPECT_EQ(built->weight_set_id, "abc");
-  EXPECT_EQ(built->num_tokens, 7);
-  EXPECT_EQ(built->timing.total, absl::Milliseconds(2));
-  EXPECT_THAT(built->warnings, ElementsAre("two classes are named cat"));
+  EXPECT_EQ(built->weight_set_id(), "abc");
+  EXPECT_EQ(built->num_tokens(), 7);
+  EXPECT_EQ(ToDuration(built->timing().total()), absl::Milliseconds(2));
+  EXPECT_THAT(built->warnings(), ElementsAre("two classes are named cat"));
   ASSERT_EQ(seen.classes_size(), 2);
   EXPECT_EQ(seen.classes(0).name(), "cat");
   EXPECT_THAT(seen.classes(1).prompts(), ElementsAre("my dog", "your dog"));
@@ -98,12 +99,12 @@ TEST(ClientTest, ReportsProgressInOrderAndThenTheResult) {
   const auto built = server.Connect()->Build(
       {.class_set = "animals"}, [&](const auto& p) { seen.push_back(p); });
   ASSERT_TRUE(built.ok()) << built.status();
-  EXPECT_EQ(built->weight_set_id, "abc");
+  EXPECT_EQ(built->weight_set_id(), "abc");
   ASSERT_THAT(seen, SizeIs(2));
-  EXPECT_EQ(seen[0].time_left, std::nullopt);
-  EXPECT_EQ(seen[1].prompts_done, 5);
-  EXPECT_EQ(seen[1].prompts_total, 10);
-  EXPECT_EQ(seen[1].time_left, absl::Seconds(4));
+  EXPECT_FALSE(seen[0].has_time_left());
+  EXPECT_EQ(seen[1].prompts_done(), 5);
+  EXPECT_EQ(seen[1].prompts_total(), 10);
+  EXPECT_EQ(ToDuration(seen[1].time_left()), absl::Seconds(4));
 }
 
 TEST(ClientTest, ABuildThatEndsWithoutResultIsInternal) {
@@ -176,6 +177,71 @@ TEST(ClientTest, SeveralWeightSetsAreAskedInOneCall) {
   }
 }
 
+TEST(ClientTest, AClassifierMayBeSentInsteadOfAnId) {
+  FakeServer server;
+  Shared<v1::ClassifyRequest> shared;
+  server.classify = [&](const auto& request, auto* response) {
+    shared.Set(request);
+    response->set_weight_set_id("abc");
+    response->mutable_build()->set_weight_set_id("abc");
+    response->mutable_build()->set_num_prompts(4);
+    return Answer(response);
+  };
+  const auto client = server.Connect();
+  const auto answer = client->ClassifyInline(
+      "x", {.classes = {{"cat"}, {"dog"}}, .templates = {"a {}", "the {}"}},
+      {.top_k = 2});
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  const v1::ClassifyRequest seen = shared.Get();
+  EXPECT_EQ(seen.weight_set_id(), "");
+  EXPECT_EQ(seen.top_k(), 2);
+  EXPECT_EQ(seen.classifier().classes(1).name(), "dog");
+  EXPECT_THAT(seen.classifier().templates(), ElementsAre("a {}", "the {}"));
+  EXPECT_EQ(answer->weight_set_id, "abc");
+  ASSERT_TRUE(answer->build.has_value());
+  EXPECT_EQ(answer->build->num_prompts(), 4);
+  EXPECT_FALSE(client->Classify("x", "abc")->build.has_value());
+}
+
+TEST(ClientTest, ABatchIsAnsweredImageByImage) {
+  FakeServer server;
+  FakeClassifiers fake(&server);
+  const auto client = server.Connect();
+  const ClassifierSpec spec = {.classes = {{"cat"}, {"dog"}}};
+  auto batch = client->ClassifyBatchInline({"dog", "no image", "cat"}, spec);
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  EXPECT_EQ(batch->weight_set_id, "id-cat-dog");
+  ASSERT_TRUE(batch->build.has_value());
+  EXPECT_EQ(batch->build->num_classes(), 2);
+  batch = client->ClassifyBatch({"dog", "no image", "cat"}, "id-cat-dog",
+                                {.top_k = 1});
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  EXPECT_FALSE(batch->build.has_value());
+  ASSERT_THAT(batch->items, SizeIs(3));
+  EXPECT_EQ(batch->items[0]->predictions[0].class_name, "dog");
+  EXPECT_THAT(batch->items[0]->predictions, SizeIs(1));
+  EXPECT_EQ(batch->items[1].status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(batch->items[2]->predictions[0].class_name, "cat");
+  EXPECT_EQ(batch->items[2]->weight_set_id, "id-cat-dog");
+  EXPECT_THAT(client->ClassifyBatch({}, "id-cat-dog")->items, SizeIs(0));
+}
+
+TEST(ClientTest, ABatchThatIsBrokenIsInternal) {
+  FakeServer server;
+  server.classify_batch = [](const auto&, auto* response) {
+    response->add_items();  // OK, and no prediction
+    return grpc::Status::OK;
+  };
+  const auto client = server.Connect();
+  EXPECT_EQ(client->ClassifyBatch({"x"}, "id").status().code(),
+            absl::StatusCode::kInternal);
+  EXPECT_EQ(client->ClassifyBatch({"x", "y"}, "id").status().code(),
+            absl::StatusCode::kInternal);
+  EXPECT_EQ(client->ClassifyBatch({"x"}, "id", {.top_k = 0}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST(ClientTest, AnAnswerForAnotherNumberOfWeightSetsIsInternal) {
   FakeServer server;
   server.classify = [](const auto&, auto* r) { return Answer(r); };
@@ -208,8 +274,9 @@ TEST(ClientTest, ExportHandsOnEveryPieceAndNoticesThoseMissing) {
     return absl::OkStatus();
   };
   EXPECT_EQ(
-      client->Export("id", {WeightSetFormat::kNpy, MatrixLayout::kClassColumns},
-                     append),
+      client->Export(
+          "id", {v1::WEIGHT_SET_FORMAT_NPY, v1::MATRIX_LAYOUT_CLASS_COLUMNS},
+          append),
       absl::OkStatus());
   EXPECT_EQ(file, "abcdef");
   EXPECT_EQ(shared.Get().weight_set_id(), "id");
@@ -237,26 +304,34 @@ TEST(ClientTest, ImportSendsLargeFilesAndManyNamesInPieces) {
   for (int i = 0; i < 100'000; ++i) {
     options.class_names.push_back(absl::StrCat("a class of number ", i));
   }
-  options.layout = MatrixLayout::kClassRows;
+  options.layout = v1::MATRIX_LAYOUT_CLASS_ROWS;
   options.model_fingerprint = "model";
+  options.display_name = "pets";
   std::string file(5 << 20, 'x');
   file += "end";
   const auto imported = server.Connect()->Import(file, options);
   ASSERT_TRUE(imported.ok()) << imported.status();
-  EXPECT_EQ(imported->info.weight_set_id, "imported-1");
-  EXPECT_TRUE(imported->cached);
-  EXPECT_THAT(imported->warnings, ElementsAre("look"));
+  EXPECT_EQ(imported->weight_set().weight_set_id(), "imported-1");
+  EXPECT_TRUE(imported->cached());
+  EXPECT_THAT(imported->warnings(), ElementsAre("look"));
   std::string data;
   std::vector<std::string> names;
   const auto pieces = shared.Get();
   ASSERT_GT(pieces.size(), 6);
-  EXPECT_EQ(pieces[0].layout(), v1::MATRIX_LAYOUT_CLASS_ROWS);
-  EXPECT_EQ(pieces[0].model_fingerprint(), "model");
+  const v1::ImportWeightSetHeader& header = pieces[0].header();
+  EXPECT_EQ(header.layout(), v1::MATRIX_LAYOUT_CLASS_ROWS);
+  EXPECT_EQ(header.model_fingerprint(), "model");
+  EXPECT_EQ(header.display_name(), "pets");
+  EXPECT_EQ(header.total_bytes(), file.size());
+  // sha256sum's.
+  EXPECT_EQ(header.sha256(),
+            "8d14188b4b407471691ef0463352ac7e889853a94d31935c9b10c9f319cf4ab4");
   for (const auto& piece : pieces) {
     EXPECT_LT(piece.ByteSizeLong(), 4 << 20);
+    EXPECT_TRUE(piece.has_header() ? data.empty() : piece.has_data());
     data += piece.data();
-    names.insert(names.end(), piece.class_names().begin(),
-                 piece.class_names().end());
+    names.insert(names.end(), piece.header().class_names().begin(),
+                 piece.header().class_names().end());
   }
   EXPECT_EQ(data, file);
   EXPECT_EQ(names, options.class_names);
@@ -293,7 +368,7 @@ TEST(ClientTest, TriesAgainWhileTheServerIsUnavailable) {
 }
 
 // gRPC keeps only 256 KiB of a request for another attempt unless told.
-TEST(ClientTest, TriesLargePicturesAgainToo) {
+TEST(ClientTest, TriesLargeImagesAgainToo) {
   FakeServer server;
   std::atomic<int> calls{0};
   server.classify = AfterRefusals(1, grpc::StatusCode::UNAVAILABLE, &calls);
@@ -505,7 +580,7 @@ TEST(ClientTest, ComesBackWithABuildThatShowsProgressToo) {
   };
   const auto built = server.Connect()->Build({}, [](const auto&) {});
   ASSERT_TRUE(built.ok()) << built.status();
-  EXPECT_EQ(built->weight_set_id, "abc");
+  EXPECT_EQ(built->weight_set_id(), "abc");
 }
 
 TEST(ClientTest, GoesRoundTheServersOfOneName) {
@@ -558,8 +633,8 @@ TEST(ClientTest, LeavesOutServersThatSayTheyDoNotServe) {
 }
 
 TEST(ClientTest, SurvivesARestartOfTheServer) {
-  auto server = std::make_unique<FakeServer>();
-  const int port = server->port();
+  const int port = testing::FreePort();
+  auto server = std::make_unique<FakeServer>(nullptr, port);
   server->classify = [](const auto&, auto* r) { return Answer(r); };
   const auto client = server->Connect();
   ASSERT_TRUE(client->Classify("x", "abc").ok());
@@ -657,8 +732,8 @@ TEST(ClientTest, ListsAllPages) {
   const auto sets = server.Connect()->ListWeightSets();
   ASSERT_TRUE(sets.ok()) << sets.status();
   ASSERT_THAT(*sets, SizeIs(3));
-  EXPECT_EQ((*sets)[0].weight_set_id, "on-");
-  EXPECT_EQ((*sets)[2].weight_set_id, "on-3");
+  EXPECT_EQ((*sets)[0].weight_set_id(), "on-");
+  EXPECT_EQ((*sets)[2].weight_set_id(), "on-3");
 }
 
 TEST(ClientTest, APageTokenThatRepeatsEndsTheList) {
@@ -697,18 +772,19 @@ TEST(ClientTest, DescribesModelAndWeightSets) {
   const auto client = server.Connect();
   const auto model = client->GetModel();
   ASSERT_TRUE(model.ok()) << model.status();
-  EXPECT_EQ(model->name, "demo");
-  EXPECT_EQ(model->logit_scale, 100);
-  EXPECT_EQ(model->limits.max_classes, 9);
-  EXPECT_EQ(model->limits.max_request_bytes, 10);
-  EXPECT_EQ(model->limits.max_weight_sets, 11);
-  EXPECT_EQ(model->limits.max_import_bytes, 12);
-  EXPECT_THAT(model->template_sets, ElementsAre("simple"));
+  EXPECT_EQ(model->name(), "demo");
+  EXPECT_EQ(model->logit_scale(), 100);
+  EXPECT_EQ(model->limits().max_classes(), 9);
+  EXPECT_EQ(model->limits().max_request_bytes(), 10);
+  EXPECT_EQ(model->limits().max_weight_sets(), 11);
+  EXPECT_EQ(model->limits().max_import_bytes(), 12);
+  EXPECT_THAT(model->template_sets(), ElementsAre("simple"));
   const auto set = client->GetWeightSet("abc");
   ASSERT_TRUE(set.ok()) << set.status();
-  EXPECT_EQ(set->info.weight_set_id, "abc");
-  EXPECT_EQ(set->info.create_time, absl::FromUnixSeconds(1000));
-  EXPECT_THAT(set->class_names, ElementsAre("cat"));
+  EXPECT_EQ(set->weight_set().weight_set_id(), "abc");
+  EXPECT_EQ(ToTime(set->weight_set().create_time()),
+            absl::FromUnixSeconds(1000));
+  EXPECT_THAT(set->class_names(), ElementsAre("cat"));
   EXPECT_TRUE(client->DeleteWeightSet("abc").ok());
   EXPECT_EQ(deleted.Get(), "abc");
 }
@@ -724,7 +800,7 @@ TEST(ClientTest, HealthFollowsTheServer) {
 }
 
 TEST(ClientTest, HealthWaitsForAServerThatIsNotThereYet) {
-  const int port = FakeServer().port();
+  const int port = testing::FreePort();
   const auto client = *Client::Connect(absl::StrCat("127.0.0.1:", port));
   std::unique_ptr<FakeServer> server;
   std::thread starting([&] {
@@ -739,7 +815,7 @@ TEST(ClientTest, HealthWaitsForAServerThatIsNotThereYet) {
 }
 
 TEST(ClientTest, HealthOfNoServerIsUnavailable) {
-  const int port = FakeServer().port();
+  const int port = testing::FreePort();
   const auto client = *Client::Connect(absl::StrCat("127.0.0.1:", port));
   EXPECT_TRUE(absl::IsUnavailable(client->Health()));
 }

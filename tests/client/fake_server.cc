@@ -33,7 +33,10 @@ FakeServer::FakeServer(std::shared_ptr<grpc::ServerCredentials> credentials,
 
 FakeServer::~FakeServer() { Stop(); }
 
-void FakeServer::Stop() { server_->Shutdown(std::chrono::system_clock::now()); }
+void FakeServer::Stop() {
+  server_->Shutdown(std::chrono::system_clock::now());
+  Fence();
+}
 
 std::string FakeServer::target() const {
   return absl::StrCat("127.0.0.1:", port_);
@@ -46,6 +49,15 @@ std::unique_ptr<Client> FakeServer::Connect(ClientOptions options) const {
 void FakeServer::SetServing(bool serving) {
   server_->GetHealthCheckService()->SetServingStatus("zeroshot.v1.ZeroShot",
                                                      serving);
+}
+
+void FakeServer::Note(const grpc::ServerContext& context) {
+  std::multimap<std::string, std::string> seen;
+  for (const auto& [name, value] : context.client_metadata()) {
+    seen.emplace(std::string(name.data(), name.size()),
+                 std::string(value.data(), value.size()));
+  }
+  metadata_.Set(std::move(seen));
 }
 
 grpc::Status FakeServer::BuildClassifierStream(
@@ -78,6 +90,9 @@ FakeClassifiers::FakeClassifiers(FakeServer* server) {
   };
   server->classify = [this](const auto& request, auto* response) {
     return Classify(request, response);
+  };
+  server->classify_batch = [this](const auto& request, auto* response) {
+    return ClassifyBatch(request, response);
   };
   server->get = [this](const auto& request, auto* response) {
     std::vector<std::string> classes;
@@ -123,14 +138,48 @@ grpc::Status FakeClassifiers::Find(const std::string& id,
 
 grpc::Status FakeClassifiers::Classify(const v1::ClassifyRequest& request,
                                        v1::ClassifyResponse* response) {
+  std::string id = request.weight_set_id();
+  if (request.has_classifier()) {
+    const grpc::Status built =
+        Build(request.classifier(), response->mutable_build());
+    if (!built.ok()) return built;
+    id = response->build().weight_set_id();
+  }
+  response->set_weight_set_id(id);
   const grpc::Status first =
-      Score(request, request.weight_set_id(), response->mutable_predictions());
+      Score(request, id, response->mutable_predictions());
   if (!first.ok()) return first;
   for (const std::string& id : request.more_weight_set_ids()) {
     v1::WeightSetAnswer* more = response->add_more();
     more->set_weight_set_id(id);
     const grpc::Status scored = Score(request, id, more->mutable_predictions());
     if (!scored.ok()) return scored;
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeClassifiers::ClassifyBatch(
+    const v1::ClassifyBatchRequest& request,
+    v1::ClassifyBatchResponse* response) {
+  std::string id = request.weight_set_id();
+  if (request.has_classifier()) {
+    const grpc::Status built =
+        Build(request.classifier(), response->mutable_build());
+    if (!built.ok()) return built;
+    id = response->build().weight_set_id();
+  }
+  response->set_weight_set_id(id);
+  v1::ClassifyRequest alone;
+  alone.set_weight_set_id(id);
+  alone.set_top_k(request.top_k());
+  for (const std::string& image : request.images()) {
+    alone.set_image(image);
+    v1::ClassifyBatchItem* const item = response->add_items();
+    const grpc::Status status = Classify(alone, item->mutable_answer());
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return status;
+    item->mutable_status()->set_code(status.error_code());
+    item->mutable_status()->set_message(status.error_message());
+    if (!status.ok()) item->clear_answer();
   }
   return grpc::Status::OK;
 }
@@ -143,12 +192,13 @@ grpc::Status FakeClassifiers::Score(
   if (!found.ok()) return found;
   const auto best = std::find(classes.begin(), classes.end(), request.image());
   if (best == classes.end()) {
-    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a picture");
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not an image");
   }
   std::iter_swap(classes.begin(), best);
   for (size_t i = 0; i < classes.size() && i < request.top_k(); ++i) {
     v1::Prediction* prediction = predictions->Add();
     prediction->set_class_name(classes[i]);
+    prediction->set_accepted(true);
     prediction->set_probability(i == 0 ? 0.75f : 0.25f / (classes.size() - 1));
   }
   return grpc::Status::OK;

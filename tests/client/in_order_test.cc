@@ -5,7 +5,13 @@
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 
 namespace zeroshot::client {
 namespace {
@@ -72,6 +78,27 @@ TEST(InOrderTest, CallsDoneOnTheCallingThread) {
       10, 4, [](int64_t) { return 0; },
       [&](int64_t, int) { ids.insert(std::this_thread::get_id()); });
   EXPECT_EQ(ids, std::set<std::thread::id>{std::this_thread::get_id()});
+}
+
+TEST(InOrderTest, TakesItemsThatComeOneByOne) {
+  int made = 0;  // by one thread at a time
+  std::vector<std::string> seen;
+  InOrderOf<std::string, int>(
+      4,
+      [&]() -> std::optional<int> {
+        if (made == 1000) return std::nullopt;
+        return made++;
+      },
+      [](int& i) {
+        if (i % 7 == 0) absl::SleepFor(absl::Microseconds(100));
+        return absl::StrCat(i);
+      },
+      [&](int i, std::string text) {
+        EXPECT_EQ(text, absl::StrCat(i));
+        seen.push_back(std::move(text));
+      });
+  ASSERT_EQ(seen.size(), 1000);
+  EXPECT_EQ(seen[999], "999");
 }
 
 TEST(InOrderTest, NothingToDoIsDone) {

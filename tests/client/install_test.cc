@@ -1,5 +1,6 @@
 // The client as others get it: installed, found by find_package and linked by
 // a project of its own (client/example), which then calls a server.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +18,9 @@ namespace zeroshot::client {
 namespace {
 
 namespace fs = std::filesystem;
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 class InstallTest : public ::testing::Test {
  protected:
@@ -64,12 +68,28 @@ TEST_F(InstallTest, AProjectOfItsOwnFindsLinksAndRunsTheClient) {
                       " -Wall -Wextra -Werror'"));
   Output(absl::StrCat(ZEROSHOT_CMAKE, " --build ", Quoted("build")));
 
+  // Its own test, with a fake client.
+  Output(absl::StrCat("ctest --output-on-failure --no-tests=error --test-dir ",
+                      Quoted("build")));
+
   FakeServer server;
   FakeClassifiers fake(&server);
   std::ofstream(folder_ / "rex") << "dog";
+  std::ofstream(folder_ / "tree") << "tree";
   EXPECT_EQ(Output(absl::StrCat(Quoted("build/pets"), " ", server.target(), " ",
                                 Quoted("rex"))),
             absl::StrCat((folder_ / "rex").string(), ": dog 75 %\n"));
+  // What cannot be told, or read, is reported, and the exit code says so.
+  const std::string failed = Output(absl::StrCat(
+      "(", Quoted("build/pets"), " ", server.target(), " ", Quoted("tree"), " ",
+      Quoted("none"), " ", Quoted("rex"), "; echo exit $?)"));
+  EXPECT_THAT(failed, HasSubstr("tree: INVALID_ARGUMENT"));
+  EXPECT_THAT(failed, HasSubstr("none: NOT_FOUND: No such file"));
+  EXPECT_THAT(failed, HasSubstr("rex: dog 75 %"));
+  EXPECT_THAT(failed, HasSubstr("exit 1"));
+  EXPECT_THAT(Output(absl::StrCat("(", Quoted("build/pets"), " 127.0.0.1:1 ",
+                                  Quoted("rex"), "; echo exit $?)")),
+              AllOf(HasSubstr("UNAVAILABLE"), HasSubstr("exit 1")));
 }
 
 TEST_F(InstallTest, TheInstalledProgramRuns) {

@@ -32,5 +32,19 @@ TEST(BatchLadderTest, AThirdAtMostIsPadding) {
   }
 }
 
+TEST(WorthwhileBatchTest, IsTheSmallestThatIsNearlyAsFastAsTheBest) {
+  EXPECT_EQ(WorthwhileBatch({{1, 0.010}, {2, 0.011}, {4, 0.012}}), 4);
+  // 100, 150, 199 and 200 images per second.
+  EXPECT_EQ(
+      WorthwhileBatch({{1, 0.0100}, {2, 0.0133}, {4, 0.0201}, {8, 0.0400}}), 4);
+}
+
+TEST(WorthwhileBatchTest, IsNotLongerThanOthersMayWait) {
+  // The largest would be the fastest.
+  EXPECT_EQ(WorthwhileBatch({{16, 0.050}, {32, 0.090}, {64, 0.110}}), 32);
+  // Even one image takes too long.
+  EXPECT_EQ(WorthwhileBatch({{1, 0.3}, {2, 0.4}}), 1);
+}
+
 }  // namespace
 }  // namespace clip

@@ -241,6 +241,11 @@ TEST_F(CheckpointFormatsTest, TakesEveryNameOfWeightsInHuggingFaceFolders) {
   Write("hf/b.bin", PtFile(second));
   Write("hf/pytorch_model.bin.index.json", json{{"weight_map", map}}.dump());
   Expect(Path("hf"));
+  // The folder is there: what it lacks is its fault.
+  fs::remove(Path("hf/b.bin"));
+  EXPECT_THAT(Error(Path("hf")),
+              HasSubstr("'pytorch_model.bin.index.json' names 'b.bin', which "
+                        "is not in the folder"));
 }
 
 TEST_F(CheckpointFormatsTest, TakesASafetensorsFileOfAnyNames) {
@@ -350,7 +355,7 @@ TEST_F(CheckpointFormatsTest, SquashesWhereTheConfigurationSaysSo) {
   const auto squash = [](const std::string& path) {
     const auto read = ReadCheckpoint(path);
     EXPECT_TRUE(read.ok()) << read.status();
-    return read.ok() && read->architecture.squash;
+    return read.ok() && read->architecture.resize == ResizeMode::kSquash;
   };
   json config = json::parse(testing::OpenClipConfig(false));
   Write("oc/open_clip_model.safetensors", SafetensorsFile(state_));
@@ -361,7 +366,7 @@ TEST_F(CheckpointFormatsTest, SquashesWhereTheConfigurationSaysSo) {
   Write("oc/open_clip_config.json", config.dump());
   EXPECT_TRUE(squash(Path("oc")));
   EXPECT_NE(Fingerprint(*ReadCheckpoint(Path("oc"))), before);
-  config["preprocess_cfg"]["resize_mode"] = "longest";
+  config["preprocess_cfg"]["resize_mode"] = "widest";
   Write("oc/open_clip_config.json", config.dump());
   EXPECT_THAT(Error(Path("oc")), HasSubstr("'preprocess_cfg.resize_mode'"));
 
@@ -375,12 +380,71 @@ TEST_F(CheckpointFormatsTest, SquashesWhereTheConfigurationSaysSo) {
   EXPECT_THAT(Error(HuggingFace()), HasSubstr("expected a square"));
 }
 
+TEST_F(CheckpointFormatsTest, FillsWhatTheLongestSideLeavesAsItSays) {
+  Write("oc/open_clip_model.safetensors", SafetensorsFile(state_));
+  json config = json::parse(testing::OpenClipConfig(false));
+  const auto fingerprint = [&](const json& preprocess) {
+    config["preprocess_cfg"].merge_patch(preprocess);
+    Write("oc/open_clip_config.json", config.dump());
+    const auto read = ReadCheckpoint(Path("oc"));
+    EXPECT_TRUE(read.ok()) << read.status();
+    if (!read.ok()) return std::string();
+    EXPECT_EQ(read->architecture.resize, ResizeMode::kLongest);
+    EXPECT_EQ(read->architecture.fill, preprocess.value("fill_color", 0));
+    return Fingerprint(*read);
+  };
+  const std::string black = fingerprint({{"resize_mode", "longest"}});
+  EXPECT_NE(fingerprint({{"fill_color", 127}}), black);
+}
+
+TEST_F(CheckpointFormatsTest, LeavesOutTheDecoderOfCoCa) {
+  json config = json::parse(testing::OpenClipConfig(false));
+  testing::State state = state_;
+  state["text_decoder.ln_final.weight"] = {{1}, {1.f}};
+  Write("oc/open_clip_model.safetensors", SafetensorsFile(state));
+  Write("oc/open_clip_config.json", config.dump());
+  EXPECT_THAT(Error(Path("oc")),
+              HasSubstr("'text_decoder.ln_final.weight' [1] has no place"));
+  config["model_cfg"]["multimodal_cfg"] = {{"width", 512}};
+  Write("oc/open_clip_config.json", config.dump());
+  const auto read = ReadCheckpoint(Path("oc"));
+  EXPECT_TRUE(read.ok()) << read.status();
+}
+
+TEST_F(CheckpointFormatsTest, ResizesByTheFilterOfTheConfiguration) {
+  const auto bilinear = [](const std::string& path) {
+    const auto read = ReadCheckpoint(path);
+    EXPECT_TRUE(read.ok()) << read.status();
+    return read.ok() && read->architecture.bilinear;
+  };
+  json config = json::parse(testing::OpenClipConfig(false));
+  Write("oc/open_clip_model.safetensors", SafetensorsFile(state_));
+  Write("oc/open_clip_config.json", config.dump());
+  EXPECT_FALSE(bilinear(Path("oc")));
+  const std::string before = Fingerprint(*ReadCheckpoint(Path("oc")));
+  config["preprocess_cfg"]["interpolation"] = "random";
+  Write("oc/open_clip_config.json", config.dump());
+  EXPECT_FALSE(bilinear(Path("oc")));
+  config["preprocess_cfg"]["interpolation"] = "bilinear";
+  Write("oc/open_clip_config.json", config.dump());
+  EXPECT_TRUE(bilinear(Path("oc")));
+  EXPECT_NE(Fingerprint(*ReadCheckpoint(Path("oc"))), before);
+  config["preprocess_cfg"]["interpolation"] = "nearest";
+  Write("oc/open_clip_config.json", config.dump());
+  EXPECT_THAT(Error(Path("oc")), HasSubstr("'preprocess_cfg.interpolation'"));
+
+  Write("hf/preprocessor_config.json", R"({"resample": 3})");
+  EXPECT_FALSE(bilinear(HuggingFace()));
+  Write("hf/preprocessor_config.json", R"({"resample": 2})");
+  EXPECT_TRUE(bilinear(HuggingFace()));
+}
+
 TEST_F(CheckpointFormatsTest, RefusesPreprocessingThatIsNotClips) {
   for (const json& patch :
        {json{{"image_processor_type", "SiglipImageProcessor"}},
         json{{"feature_extractor_type", "ViTFeatureExtractor"}},
         json{{"do_convert_rgb", false}}, json{{"do_pad", true}},
-        json{{"resample", 2}}, json{{"do_thumbnail", true}}}) {
+        json{{"resample", 1}}, json{{"do_thumbnail", true}}}) {
     const std::string key = patch.begin().key();
     Write("hf/preprocessor_config.json", patch.dump());
     EXPECT_THAT(Error(HuggingFace()),
@@ -556,6 +620,9 @@ TEST_F(CheckpointFormatsTest, SaysWhatAModelIsThatIsNoClip) {
   EXPECT_THAT(error("vision_model.head.attention.in_proj_weight"),
               HasSubstr("a SigLIP"));
   EXPECT_THAT(error("visual.trunk.blocks.0.norm1.weight"), HasSubstr("timm"));
+  EXPECT_THAT(error("text.transformer.encoder.layer.0.output.dense.weight"),
+              HasSubstr("a text tower of Hugging Face, whose folder must say "
+                        "which: open_clip_config.json"));
   EXPECT_THAT(error("model.diffusion_model.out.0.bias"),
               HasSubstr("a Stable Diffusion checkpoint"));
   EXPECT_THAT(error("bert.embeddings.word_embeddings.weight"),
@@ -567,8 +634,10 @@ TEST_F(CheckpointFormatsTest, SaysWhatAFolderIsThatHoldsNoClip) {
   Write("lora/adapter_config.json", "{}");
   Write("lora/adapter_model.safetensors", SafetensorsFile(state_));
   EXPECT_THAT(Error(Path("lora")), HasSubstr("a LoRA adapter: merge it"));
-  Write("siglip/config.json", R"({"model_type": "siglip"})");
-  EXPECT_THAT(Error(Path("siglip")), HasSubstr("a SigLIP"));
+  Write("naflex/config.json",
+        R"({"model_type": "siglip2", "vision_config": {"num_patches": 250}})");
+  EXPECT_THAT(Error(Path("naflex")),
+              HasSubstr("'vision_config.num_patches' is 250"));
   Write("nested/model/config.json", "{}");
   EXPECT_THAT(Error(Path("nested")),
               HasSubstr("is the model in its folder 'model'?"));
@@ -594,15 +663,44 @@ TEST_F(CheckpointFormatsTest, SaysWhichTowerOfOpenClipIsNotSupported) {
       AllOf(HasSubstr("timm_model_name' (\"convnext_base\") is an image "
                       "tower of timm"),
             Not(HasSubstr("timm_drop"))));
+  for (const char* other : {"google/mt5-base", "facebook/nllb-200-1.3B",
+                            "microsoft/deberta-v3-base"}) {
+    EXPECT_THAT(error("text_cfg", {{"hf_model_name", other},
+                                   {"hf_pooler_type", "mean_pooler"}}),
+                HasSubstr(absl::StrCat("'model_cfg.text_cfg.hf_model_name' (\"",
+                                       other, "\") is a text tower")));
+  }
+  // BERT's kind.
   EXPECT_THAT(error("text_cfg", {{"hf_model_name", "xlm-roberta-base"},
-                                 {"hf_pooler_type", "mean_pooler"}}),
-              HasSubstr("'model_cfg.text_cfg.hf_model_name' "
-                        "(\"xlm-roberta-base\") is a text tower"));
+                                 {"hf_pooler_type", "cls_pooler"}}),
+              HasSubstr("'model_cfg.text_cfg.hf_pooler_type' is "
+                        "'cls_pooler', supported are only"));
+  EXPECT_THAT(error("text_cfg", {{"hf_model_name", "roberta-base"},
+                                 {"hf_proj_type", "conv"}}),
+              HasSubstr("'model_cfg.text_cfg.hf_proj_type' is 'conv'"));
+  EXPECT_THAT(
+      error("text_cfg", {{"hf_model_name", "a/b-PubMedBERT-base"},
+                         {"hf_pooler_type", "cls_last_hidden_state_pooler"}}),
+      HasSubstr("lacks 'tokenizer.json', and its model has another "
+                "tokenizer than CLIP's: put that of "
+                "'a/b-PubMedBERT-base'"));
   EXPECT_THAT(
       error("text_cfg", {{"hf_tokenizer_name", "timm/ViT-B-16-SigLIP"}}),
-      HasSubstr("is another tokenizer"));
-  EXPECT_THAT(error("", {{"multimodal_cfg", {{"width", 512}}}}),
-              HasSubstr("a CoCa model"));
+      HasSubstr("the folder lacks 'tokenizer.json'"));
+  EXPECT_THAT(
+      error("text_cfg", {{"hf_tokenizer_name", "x"},
+                         {"tokenizer_kwargs", {{"clean", "upper"}}}}),
+      HasSubstr("'model_cfg.text_cfg.tokenizer_kwargs.clean' is \"upper\""));
+  EXPECT_THAT(error("vision_cfg", {{"attentional_pool", "parallel"}}),
+              HasSubstr("'model_cfg.vision_cfg.attentional_pool' is "
+                        "\"parallel\""));
+  EXPECT_THAT(error("text_cfg", {{"embed_cls", true}}),
+              HasSubstr("'model_cfg.text_cfg.embed_cls' is true"));
+  EXPECT_THAT(error("", {{"multimodal_cfg", {{"width", 512}}},
+                         {"text_cfg",
+                          {{"embed_cls", true}, {"no_causal_mask", true}}}}),
+              HasSubstr("'model_cfg.text_cfg.no_causal_mask' (true) is not "
+                        "supported together with 'embed_cls'"));
   EXPECT_THAT(error("", {{"new_key", 1}}),
               HasSubstr("'model_cfg.new_key' (1) is not supported"));
 }

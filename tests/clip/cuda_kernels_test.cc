@@ -475,7 +475,7 @@ TEST_P(CudaKernelsTest, BiasActivationEqualsItsFormula) {
     const Floats bias = Random(width, 2);
     const DeviceArray<float> on_bias(bias);
     for (const Activation activation :
-         {Activation::kQuickGelu, Activation::kGelu}) {
+         {Activation::kQuickGelu, Activation::kGelu, Activation::kTanhGelu}) {
       for (const bool with_bias : {false, true}) {
         const Elements on_hidden(type(), hidden);
         ASSERT_EQ(BiasActivation(type(), on_hidden.get(),
@@ -486,8 +486,11 @@ TEST_P(CudaKernelsTest, BiasActivationEqualsItsFormula) {
         for (int64_t i = 0; i < rows * width; ++i) {
           const double x =
               double{hidden[i]} + (with_bias ? bias[i % width] : 0);
+          const double y = std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x);
           const double expected = activation == Activation::kGelu
                                       ? 0.5 * x * std::erfc(-x / std::sqrt(2.0))
+                                  : activation == Activation::kTanhGelu
+                                      ? 0.5 * x * (1 + std::tanh(y))
                                       : x / (1 + std::exp(-1.702 * x));
           ASSERT_NEAR(found[i], expected,
                       Rounding(expected) + 1e-6 * std::max(1.0, std::abs(x)))

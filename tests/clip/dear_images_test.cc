@@ -2,13 +2,13 @@
 // taken, and a decode stops soon after its caller has gone.
 #include "tests/testing/dear_images.h"
 
+#include <sys/resource.h>
 #include <webp/decode.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <fstream>
-#include <functional>
 #include <iterator>
 #include <map>
 #include <random>
@@ -22,20 +22,17 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/make_jpeg.h"
+#include "tests/testing/peak_memory.h"
 
 namespace clip {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::PeakSince;
 using testing_images::DearImage;
+using testing_images::DearImages;
 
 constexpr int kSize = 224;
-
-const std::vector<DearImage>& Corpus() {
-  static const auto* const corpus =
-      new std::vector<DearImage>(testing_images::DearImages());
-  return *corpus;
-}
 
 // What one decode was seen to take of the budget, and how often it looked at
 // its caller, who goes at look number `goes_at`.
@@ -65,54 +62,39 @@ Seen Decode(const std::string& file, int goes_at = 1 << 30,
 // Of the image with that place in the corpus, once for all tests.
 const Seen& DecodedWhole(size_t i) {
   static auto* const seen = new std::map<size_t, Seen>;
-  if (seen->count(i) == 0) (*seen)[i] = Decode(Corpus()[i].bytes);
+  if (seen->count(i) == 0) (*seen)[i] = Decode(DearImages()[i].bytes);
   return (*seen)[i];
 }
 
 TEST(DearImagesTest, AreServedWithinTheDefaultBudget) {
-  for (size_t i = 0; i < Corpus().size(); ++i) {
+  for (size_t i = 0; i < DearImages().size(); ++i) {
     EXPECT_TRUE(DecodedWhole(i).status.ok())
-        << Corpus()[i].name << ": " << DecodedWhole(i).status;
+        << DearImages()[i].name << ": " << DecodedWhole(i).status;
   }
 }
 
 // Work is counted by looks, each after a million pixels: none comes after the
 // one that says that the caller has gone.
 TEST(DearImagesTest, ADecodeStopsWhenItsCallerGoes) {
-  for (size_t i = 0; i < Corpus().size(); ++i) {
+  for (size_t i = 0; i < DearImages().size(); ++i) {
     const int all = DecodedWhole(i).looks;
     for (const int goes_at : {1, all / 2}) {
       if (goes_at < 1 || goes_at > all) continue;
-      const Seen seen = Decode(Corpus()[i].bytes, goes_at);
+      const Seen seen = Decode(DearImages()[i].bytes, goes_at);
       EXPECT_TRUE(absl::IsCancelled(seen.status))
-          << Corpus()[i].name << " at " << goes_at << ": " << seen.status;
-      EXPECT_EQ(seen.looks, goes_at) << Corpus()[i].name;
+          << DearImages()[i].name << " at " << goes_at << ": " << seen.status;
+      EXPECT_EQ(seen.looks, goes_at) << DearImages()[i].name;
     }
   }
 }
 
 TEST(DearImagesTest, LooksAtTheCallerFromTheBeginningToTheEnd) {
-  for (size_t i = 0; i < Corpus().size(); ++i) {
-    if (Corpus()[i].name.find(",000 x") == std::string::npos) continue;
+  for (size_t i = 0; i < DearImages().size(); ++i) {
+    if (DearImages()[i].name.find(",000 x") == std::string::npos) continue;
     EXPECT_GE(DecodedWhole(i).looks,
               testing_images::kDearSide * testing_images::kDearSide / 2'500'000)
-        << Corpus()[i].name;
+        << DearImages()[i].name;
   }
-}
-
-int64_t PeakBytes() {
-  std::ifstream file("/proc/self/status");
-  for (std::string line; std::getline(file, line);) {
-    if (line.rfind("VmHWM:", 0) == 0) return std::stoll(line.substr(6)) << 10;
-  }
-  return 0;
-}
-
-int64_t PeakSince(const std::function<void()>& run) {
-  std::ofstream("/proc/self/clear_refs") << "5";
-  const int64_t before = PeakBytes();
-  run();
-  return PeakBytes() - before;
 }
 
 // What is asked of the budget is what is taken: not less, but for what
@@ -120,7 +102,7 @@ int64_t PeakSince(const std::function<void()>& run) {
 // waiting.
 TEST(DearImagesTest, TakeWhatTheBudgetWasAskedFor) {
   constexpr int64_t kSlack = int64_t{48} << 20;
-  for (const DearImage& image : Corpus()) {
+  for (const DearImage& image : DearImages()) {
     Seen seen;
     const int64_t peak = PeakSince([&] { seen = Decode(image.bytes); });
     if (seen.bytes == 0) continue;  // too quick for a look
@@ -133,7 +115,7 @@ TEST(DearImagesTest, NothingIsTakenBeforeTheBudgetHasSaidYes) {
   DecodeBudget budget({.bytes = 1, .at_once = 1});
   DecodeOptions options;
   options.budget = &budget;
-  std::vector<DearImage> images = Corpus();
+  std::vector<DearImage> images = DearImages();
   images.push_back({"PNG of one row, 100,000,000 x 1",
                     testing_images::FlatPng(100'000'000, 1, 8, 2)});
   for (const DearImage& image : images) {
@@ -144,6 +126,47 @@ TEST(DearImagesTest, NothingIsTakenBeforeTheBudgetHasSaidYes) {
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << image.name << status;
     EXPECT_LT(peak, 8 << 20) << image.name;
   }
+}
+
+// The caller is looked at by the thread that decodes.
+TEST(DearImagesTest, LargeOnesLeaveTheCoresToOthersIfTheyShall) {
+  const std::string large = testing_images::FlatPng(2'500, 2'000, 8, 2);
+  const std::vector<DearImage> images = {
+      {"PNG", large},
+      {"damaged PNG", large.substr(0, large.size() / 2)},
+      {"WebP", testing_images::FlatLosslessWebp(2'500, 2'000)},
+      {"lossy WebP", testing_images::FlatLossyWebp(2'500, 2'000)},
+      {"JPEG", testing_images::FlatJpeg(2'500, 2'000, false)},
+      {"progressive JPEG", testing_images::FlatJpeg(2'500, 2'000, true)},
+      {"small", testing_images::FlatPng(1'500, 1'500, 8, 2)}};
+  const int here = getpriority(PRIO_PROCESS, 0);
+  for (const DearImage& image : images) {
+    int nice = here, looks = 0;
+    base::Caller caller;
+    caller.gone = [&] {
+      nice = getpriority(PRIO_PROCESS, 0);
+      ++looks;
+      return false;
+    };
+    DecodeOptions options;
+    options.large_in_background = true;
+    const auto made =
+        DecodeAndCrop(image.bytes, kSize, options, nullptr, caller);
+    const auto expected = DecodeAndCrop(image.bytes, kSize);
+    EXPECT_EQ(made.status(), expected.status()) << image.name;
+    EXPECT_EQ(getpriority(PRIO_PROCESS, 0), here);
+    if (!made.ok() || !expected.ok()) continue;
+    EXPECT_TRUE(*made == *expected) << image.name;
+    EXPECT_GT(looks, 0) << image.name;
+    EXPECT_EQ(nice, image.name == "small" ? here : std::min(19, here + 10))
+        << image.name;
+  }
+  DecodeOptions options;
+  options.large_in_background = true;
+  base::Caller gone;
+  gone.gone = [] { return true; };
+  EXPECT_TRUE(absl::IsCancelled(
+      DecodeAndCrop(images[0].bytes, kSize, options, nullptr, gone).status()));
 }
 
 TEST(DearImagesTest, WhatCanBeCroppedRowByRowTakesLittle) {

@@ -46,7 +46,7 @@ void ExpectSame(absl::string_view bytes, int size, const std::string& what,
   ASSERT_TRUE(*found == *expected) << what;
 }
 
-std::vector<std::string> TestPictures() {
+std::vector<std::string> TestImages() {
   std::vector<std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(
            ZEROSHOT_SOURCE_DIR "/tests/testdata/images")) {
@@ -103,8 +103,8 @@ std::string RandomJpeg(std::mt19937* random, int* width, int* height) {
                   *width, *height, options);
 }
 
-TEST(DecodeAndCropTest, EqualsTheTwoStepsOnEveryTestPicture) {
-  for (const std::string& file : TestPictures()) {
+TEST(DecodeAndCropTest, EqualsTheTwoStepsOnEveryTestImage) {
+  for (const std::string& file : TestImages()) {
     for (const int size : {7, 32, 224}) {
       for (const bool upright : {false, true}) {
         DecodeOptions options;

@@ -1,4 +1,4 @@
-// Pictures made to do harm: each is refused with a word why, or answered as
+// Images made to do harm: each is refused with a word why, or answered as
 // the reference would.
 #include "tests/testing/hostile_images.h"
 
@@ -21,17 +21,17 @@ namespace {
 using testing_images::HostileImage;
 using Outcome = HostileImage::Outcome;
 
-const char kPictures[] = ZEROSHOT_SOURCE_DIR "/tests/testdata/images";
+const char kImages[] = ZEROSHOT_SOURCE_DIR "/tests/testdata/images";
 constexpr int kSize = 32;
 
 const std::vector<HostileImage>& Corpus() {
   static const auto* const corpus =
-      new std::vector<HostileImage>(testing_images::HostileImages(kPictures));
+      new std::vector<HostileImage>(testing_images::HostileImages(kImages));
   return *corpus;
 }
 
-std::string ReadPicture(const std::string& name) {
-  std::ifstream file(kPictures + ("/" + name), std::ios::binary);
+std::string ReadImage(const std::string& name) {
+  std::ifstream file(kImages + ("/" + name), std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
@@ -47,7 +47,7 @@ TEST(HostileImagesTest, EachIsRefusedOrAnsweredAsTheReferenceDoes) {
     const auto crop = DecodeAndCrop(image.bytes, kSize);
     if (image.outcome == Outcome::kLike) {
       ASSERT_TRUE(crop.ok()) << image.name << ": " << crop.status();
-      EXPECT_EQ(*crop, *DecodeAndCrop(ReadPicture(image.like), kSize))
+      EXPECT_EQ(*crop, *DecodeAndCrop(ReadImage(image.like), kSize))
           << image.name;
     } else if (image.outcome != Outcome::kEither || !crop.ok()) {
       ExpectRefused(crop.status(), image.name);

@@ -32,15 +32,22 @@ std::string ReadFile(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-std::string ReadPicture(const std::string& name) {
+std::string ReadImage(const std::string& name) {
   return ReadFile(absl::StrCat(kTestData, "images/", name));
 }
 
-std::vector<std::string> AllPictures() {
+// Of those formats whose libraries were there.
+bool IsBuiltImage(const std::string& name) {
+  const auto format = FormatOf(ReadImage(name));
+  return format.has_value() && IsBuilt(*format);
+}
+
+std::vector<std::string> AllImages() {
   std::vector<std::string> names;
   for (const auto& entry :
        std::filesystem::directory_iterator(absl::StrCat(kTestData, "images"))) {
-    names.push_back(entry.path().filename());
+    const std::string name = entry.path().filename();
+    if (IsBuiltImage(name)) names.push_back(name);
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -80,7 +87,7 @@ bool SameImage(const Image& a, const Image& b) {
 
 // --- The reference's numbers ---------------------------------------------
 
-TEST(CropForModelTest, EqualsTheReferenceOnEveryTestPicture) {
+TEST(CropForModelTest, EqualsTheReferenceOnEveryTestImage) {
   std::istringstream lines(
       ReadFile(absl::StrCat(kTestData, "golden/crops/crops.tsv")));
   std::string line;
@@ -91,8 +98,9 @@ TEST(CropForModelTest, EqualsTheReferenceOnEveryTestPicture) {
   int size = 0;
   while (lines >> name >> options.apply_exif_orientation >> size >> sha256 >>
          rgb_hex) {
+    if (!IsBuiltImage(name)) continue;
     ++cases[name];
-    const absl::StatusOr<Image> image = DecodeImage(ReadPicture(name), options);
+    const absl::StatusOr<Image> image = DecodeImage(ReadImage(name), options);
     EXPECT_TRUE(image.ok()) << name << ": " << image.status();
     if (!image.ok()) continue;
     const std::vector<uint8_t> crop = CropForModel(*image, size);
@@ -103,7 +111,7 @@ TEST(CropForModelTest, EqualsTheReferenceOnEveryTestPicture) {
         << name << " at " << size
         << (options.apply_exif_orientation ? " turned upright" : "");
   }
-  EXPECT_EQ(cases.size(), AllPictures().size());
+  EXPECT_EQ(cases.size(), AllImages().size());
 }
 
 TEST(CropForModelTest, SquashesAsTheReferenceDoes) {
@@ -113,15 +121,116 @@ TEST(CropForModelTest, SquashesAsTheReferenceDoes) {
   std::getline(lines, line);  // The heading.
   std::string name, sha256;
   int size = 0, cases = 0;
-  for (; lines >> name >> size >> sha256; ++cases) {
-    const std::string bytes = ReadPicture(name);
-    const CropShape shape(size, /*squash=*/true);
+  while (lines >> name >> size >> sha256) {
+    if (!IsBuiltImage(name)) continue;
+    ++cases;
+    const std::string bytes = ReadImage(name);
+    const CropShape shape(size, ResizeMode::kSquash);
     const absl::StatusOr<Image> image = DecodeImage(bytes);
     ASSERT_TRUE(image.ok()) << name << ": " << image.status();
     EXPECT_EQ(Sha256Hex(CropForModel(*image, shape)), sha256) << name;
     EXPECT_EQ(Sha256Hex(*DecodeAndCrop(bytes, shape)), sha256) << name;
   }
-  EXPECT_EQ(cases, AllPictures().size());
+  EXPECT_EQ(cases, AllImages().size());
+}
+
+TEST(CropForModelTest, FillsWhatTheLongestSideLeavesAsTheReferenceDoes) {
+  std::istringstream lines(
+      ReadFile(absl::StrCat(kTestData, "golden/crops/longest.tsv")));
+  std::string line;
+  std::getline(lines, line);  // The heading.
+  std::string name, sha256;
+  int size = 0, fill = 0;
+  bool bilinear = false;
+  std::map<std::string, int> cases;
+  while (lines >> name >> size >> bilinear >> fill >> sha256) {
+    if (!IsBuiltImage(name)) continue;
+    ++cases[name];
+    const std::string bytes = ReadImage(name);
+    const CropShape shape(size, ResizeMode::kLongest, bilinear,
+                          static_cast<uint8_t>(fill));
+    const absl::StatusOr<Image> image = DecodeImage(bytes);
+    ASSERT_TRUE(image.ok()) << name << ": " << image.status();
+    EXPECT_EQ(Sha256Hex(CropForModel(*image, shape)), sha256) << name;
+    EXPECT_EQ(Sha256Hex(*DecodeAndCrop(bytes, shape)), sha256) << name;
+  }
+  EXPECT_EQ(cases.size(), AllImages().size());
+}
+
+TEST(CropForModelTest, MakesAsManyPatchesAsTheReference) {
+  std::istringstream lines(
+      ReadFile(absl::StrCat(kTestData, "golden/crops/patches.tsv")));
+  std::string line;
+  std::getline(lines, line);  // The heading.
+  std::string name, sha256;
+  int patch = 0, most = 0, rows = 0, columns = 0;
+  std::map<std::string, int> cases;
+  while (lines >> name >> patch >> most >> rows >> columns >> sha256) {
+    if (!IsBuiltImage(name)) continue;
+    ++cases[name];
+    const std::string bytes = ReadImage(name);
+    CropShape shape(256, ResizeMode::kPatches, /*bilinear=*/true);
+    shape.patch = patch;
+    shape.most_patches = most;
+    const absl::StatusOr<Image> image = DecodeImage(bytes);
+    ASSERT_TRUE(image.ok()) << name << ": " << image.status();
+    const std::vector<uint8_t> crop = CropForModel(*image, shape);
+    EXPECT_TRUE(CheckCrop(shape, crop).ok()) << CheckCrop(shape, crop);
+    EXPECT_EQ(GridOf(crop).rows, rows) << name;
+    EXPECT_EQ(GridOf(crop).columns, columns) << name;
+    EXPECT_EQ(Sha256Hex(crop), sha256) << name;
+    EXPECT_EQ(Sha256Hex(*DecodeAndCrop(bytes, shape)), sha256) << name;
+  }
+  EXPECT_EQ(cases.size(), AllImages().size());
+}
+
+TEST(CropForModelTest, CropsOfPatchesAreCheckedByTheirGrid) {
+  CropShape shape(16, ResizeMode::kPatches, /*bilinear=*/true);
+  shape.patch = 8;
+  shape.most_patches = 6;
+  const std::vector<uint8_t> black = BlackCrop(shape);
+  EXPECT_TRUE(CheckCrop(shape, black).ok());
+  const auto error = [&](std::vector<uint8_t> crop) {
+    return std::string(CheckCrop(shape, crop).message());
+  };
+  const size_t six = 4 + 6 * 8 * 8 * 3;
+  std::vector<uint8_t> crop(six);
+  crop[0] = 2;
+  crop[2] = 3;
+  EXPECT_EQ(error(crop), "");
+  crop[2] = 4;
+  EXPECT_EQ(error(crop), "has 2 x 4 patches; 1 to 6 are allowed");
+  crop[2] = 0;
+  EXPECT_EQ(error(crop), "has 2 x 0 patches; 1 to 6 are allowed");
+  crop[1] = crop[3] = 255;
+  EXPECT_EQ(error(crop), "has 65282 x 65280 patches; 1 to 6 are allowed");
+  EXPECT_EQ(error({1, 0}), "has no grid of patches");
+  EXPECT_EQ(error({1, 0, 1, 0, 7}),
+            "has 5 bytes, expected for 1 x 1 patches 196");
+}
+
+TEST(CropForModelTest, ResizesBilinearlyAsTheReferenceDoes) {
+  std::istringstream lines(
+      ReadFile(absl::StrCat(kTestData, "golden/crops/bilinear.tsv")));
+  std::string line;
+  std::getline(lines, line);  // The heading.
+  std::string name, sha256;
+  int size = 0;
+  bool squash = false;
+  std::map<std::string, int> cases;
+  while (lines >> name >> size >> squash >> sha256) {
+    if (!IsBuiltImage(name)) continue;
+    ++cases[name];
+    const std::string bytes = ReadImage(name);
+    const CropShape shape(size,
+                          squash ? ResizeMode::kSquash : ResizeMode::kShortest,
+                          /*bilinear=*/true);
+    const absl::StatusOr<Image> image = DecodeImage(bytes);
+    ASSERT_TRUE(image.ok()) << name << ": " << image.status();
+    EXPECT_EQ(Sha256Hex(CropForModel(*image, shape)), sha256) << name;
+    EXPECT_EQ(Sha256Hex(*DecodeAndCrop(bytes, shape)), sha256) << name;
+  }
+  EXPECT_EQ(cases.size(), AllImages().size());
 }
 
 TEST(DecodeImageTest, KeepsTheModeThatPillowGives) {
@@ -149,10 +258,18 @@ TEST(DecodeImageTest, KeepsTheModeThatPillowGives) {
       {"bits.pnm", ImageMode::k1},
   };
   for (const auto& [name, mode] : modes) {
-    const absl::StatusOr<Image> image = DecodeImage(ReadPicture(name));
+    const absl::StatusOr<Image> image = DecodeImage(ReadImage(name));
     ASSERT_TRUE(image.ok()) << name << ": " << image.status();
     EXPECT_EQ(image->mode, mode) << name;
   }
+}
+
+// The reference makes nearly all of it white.
+TEST(DecodeImageTest, SixteenBitGreyKeepsTheHighByte) {
+  const std::string pixels("\x12\x34\x00\xff\xff\x00\x80\x80", 8);
+  const auto pnm = DecodeImage(absl::StrCat("P5\n4 1\n65535\n", pixels));
+  ASSERT_TRUE(pnm.ok()) << pnm.status();
+  EXPECT_THAT(pnm->pixels, ::testing::ElementsAre(0x12, 0x00, 0xff, 0x80));
 }
 
 TEST(DecodeImageTest, TurnsEachExifOrientationUpright) {
@@ -161,18 +278,17 @@ TEST(DecodeImageTest, TurnsEachExifOrientationUpright) {
   DecodeOptions upright;
   upright.apply_exif_orientation = true;
   const absl::StatusOr<Image> stored =
-      DecodeImage(ReadPicture("exif_1.jpg"), upright);
+      DecodeImage(ReadImage("exif_1.jpg"), upright);
   ASSERT_TRUE(stored.ok());
   const int w = stored->width, h = stored->height;
   for (int orientation = 1; orientation <= 8; ++orientation) {
     const std::string name = absl::StrCat("exif_", orientation, ".jpg");
-    const absl::StatusOr<Image> turned =
-        DecodeImage(ReadPicture(name), upright);
+    const absl::StatusOr<Image> turned = DecodeImage(ReadImage(name), upright);
     ASSERT_TRUE(turned.ok()) << name;
     ASSERT_EQ(turned->width, orientation < 5 ? w : h) << name;
     for (int y = 0; y < h; ++y) {
       for (int x = 0; x < w; ++x) {
-        // Where EXIF says that row y and column x of the stored picture go.
+        // Where EXIF says that row y and column x of the stored image go.
         const int right = w - 1 - x, bottom = h - 1 - y;
         const int to[8][2] = {{x, y}, {right, y},  {right, bottom}, {x, bottom},
                               {y, x}, {bottom, x}, {bottom, right}, {y, right}};
@@ -190,7 +306,7 @@ TEST(DecodeImageTest, TurnsEachExifOrientationUpright) {
 
 TEST(CropForModelTest, ComputesOnlyWhatTheCropKeeps) {
   // 256 x 5,120,000,000 pixels if resized whole. The scale is 1/256, so that
-  // no rounding depends on the length, and a short picture with the same middle
+  // no rounding depends on the length, and a short image with the same middle
   // gives the same crop.
   for (const bool tall : {true, false}) {
     std::vector<std::vector<uint8_t>> crops;
@@ -239,26 +355,30 @@ TEST(CropForModelTest, AddsUpNearestPositionsAsALoopDoes) {
 
 TEST(DecodeImageTest, RefusesOtherFormats) {
   ExpectInvalid(DecodeImage(""), "image is empty");
-  ExpectInvalid(DecodeImage("RIFFxxxxWAVEfmt "),
-                "image of 16 bytes is not a JPEG, PNG, WebP, GIF, BMP or PNM "
-                "file: it starts with 0x52494646");
-  ExpectInvalid(DecodeImage("\xff"), "not a JPEG, PNG, WebP, GIF, BMP or PNM");
+  ExpectInvalid(
+      DecodeImage("RIFFxxxxWAVEfmt "),
+      absl::StrCat("image of 16 bytes is not a ", ImageFormats().Names(),
+                   " file: it starts with 0x52494646"));
+  ExpectInvalid(DecodeImage("\xff"), "not a JPEG, PNG, WebP, GIF, BMP");
 }
 
 TEST(DecodeImageTest, SaysWhatAFileIsThatIsNoImageItReads) {
-  const std::string heic(
-      "\0\0\0\x20"
-      "ftypheic\0\0\0\0mif1heic",
-      24);
-  const std::string avif(
-      "\0\0\0\x20"
-      "ftypavif\0\0\0\0mif1avif",
-      24);
   const std::vector<std::pair<std::string, std::string>> files = {
-      {heic, "a HEIC file, as iPhones write it; send a JPEG, PNG,"},
-      {avif, "an AVIF file"},
-      {std::string("II*\0\x8\0\0\0", 8), "a TIFF file"},
+      {std::string("\0\0\0\x18"
+                   "ftypisom",
+                   12),
+       "a video (MP4 or QuickTime)"},
+      {std::string("\0\0\0\xc"
+                   "jP  \r\n\x87\n",
+                   12),
+       "a JPEG 2000 file"},
       {"\xff\x0a\xfa", "a JPEG XL file"},
+      {std::string("\0\0\0\xcJXL \r\n\x87\n", 12), "a JPEG XL file"},
+      {"II\xbc\1", "a JPEG XR file"},
+      {"IIRO", "a camera's raw file"},
+      {"\xef\xbb\xbf<!DOCTYPE html>", "an HTML page"},
+      {"AAAAGGZ0eXBoZWljAAAAAG1pZjFoZWlj", "base64 text"},
+      {"TU0AKgAAAAg", "base64 text"},
       {"%PDF-1.7", "a PDF document"},
       {"<svg xmlns='x'></svg>", "an SVG file"},
       {"<?xml version='1.0'?>\n<svg></svg>", "an SVG file"},
@@ -277,25 +397,54 @@ TEST(DecodeImageTest, SaysWhatAFileIsThatIsNoImageItReads) {
 }
 
 TEST(DecodeImageTest, SaysWhichKindOfJpegIsNotRead) {
-  std::string lossless = ReadPicture("grey.jpg");
+  std::string lossless = ReadImage("grey.jpg");
   lossless[lossless.find("\xff\xc0") + 1] = '\xc3';
   ExpectInvalid(DecodeImage(lossless), "a lossless JPEG file");
-  std::string deep = ReadPicture("grey.jpg");
+  std::string deep = ReadImage("grey.jpg");
   deep[deep.find("\xff\xc0") + 4] = 12;
   ExpectInvalid(DecodeImage(deep), "a 12-bit JPEG file");
+}
+
+// Of a header alone, as it comes from a phone under whatever name.
+TEST(DecodeImageTest, NamesAFormatThatIsOffOrNotBuilt) {
+  const auto box = [](const std::string& brands) {
+    return std::string("\0\0\0", 3) + static_cast<char>(8 + brands.size()) +
+           "ftyp" + brands;
+  };
+  const std::string version(4, '\0');
+  DecodeOptions options;
+  options.formats = ImageFormats::OnByDefault();
+  for (const auto& [bytes, what] :
+       std::vector<std::pair<std::string, std::string>>{
+           {box("heic" + version + "mif1heic"), "a HEIC file, which"},
+           {box("mif1" + version + "mif1heic"), "a HEIC file, which"},
+           {box("hevc" + version + "msf1hevc"), "a HEIC file, which"},
+           {box("avif" + version + "mif1miaf"), "an AVIF file, which"},
+           {box("mif1" + version + "miafavif"), "an AVIF file, which"},
+           {std::string("II*\0\x8\0\0\0", 8), "a TIFF file, which"},
+           {std::string("MM\0*\0\0\0\x8", 8), "a TIFF file, which"},
+           {std::string("II+\0\x8\0\0\0", 8), "a TIFF file, which"}}) {
+    ExpectInvalid(DecodeImage(bytes, options), what);
+    ExpectInvalid(DecodeImage(bytes, options),
+                  "; send a JPEG, PNG, WebP, GIF, BMP or PNM file");
+  }
+  ExpectInvalid(DecodeImage(box("mif1" + version + "miaf"), options),
+                "a HEIF file of unknown kind; send a JPEG");
 }
 
 TEST(DecodeImageTest, TakesOnlyTheFormatsThatAreOn) {
   DecodeOptions options;
   options.formats = *ImageFormats::Parse("png,webp");
-  EXPECT_TRUE(DecodeImage(ReadPicture("grey_8.png"), options).ok());
-  ExpectInvalid(DecodeImage(ReadPicture("grey.jpg"), options),
+  EXPECT_TRUE(DecodeImage(ReadImage("grey_8.png"), options).ok());
+  ExpectInvalid(DecodeImage(ReadImage("grey.jpg"), options),
                 "a JPEG file, which this server does not take; send a PNG or "
                 "WebP file");
-  ExpectInvalid(DecodeImage(ReadPicture("grey.gif"), options), "a GIF file");
-  ExpectInvalid(ImageFormats::Parse("png,tiff"),
-                "'tiff' is no format of images; known are jpeg,png,webp,gif,"
-                "bmp,pnm");
+  ExpectInvalid(DecodeImage(ReadImage("grey.gif"), options), "a GIF file");
+  ExpectInvalid(ImageFormats::Parse("png,svg"),
+                absl::StrCat("'svg' is no format of images; it must be one of ",
+                             ImageFormats().List(), ", or all"));
+  EXPECT_EQ(ImageFormats::Parse(" ALL ")->List(), ImageFormats().List());
+  EXPECT_EQ(ImageFormats::OnByDefault().List(), "jpeg,png,webp,gif,bmp,pnm");
   ExpectInvalid(ImageFormats::Parse(""), "'' is no format");
 }
 
@@ -304,7 +453,7 @@ TEST(DecodeImageTest, RefusesTooManyPixelsByTheHeaderAlone) {
   for (const std::string name :
        {"rgb_444.jpg", "progressive.jpg", "rgba_8.png", "rgb_lossy.webp",
         "rgb_lossless.webp", "animated.webp"}) {
-    const std::string bytes = ReadPicture(name);
+    const std::string bytes = ReadImage(name);
     const absl::StatusOr<Image> image = DecodeImage(bytes);
     ASSERT_TRUE(image.ok()) << name;
     const int64_t pixels = int64_t{image->width} * image->height;
@@ -317,14 +466,14 @@ TEST(DecodeImageTest, RefusesTooManyPixelsByTheHeaderAlone) {
                                " are allowed"));
   }
   // A header that claims 2^31 - 1 squared, and nothing after it.
-  std::string bytes = ReadPicture("rgba_8.png").substr(0, 33);
+  std::string bytes = ReadImage("rgba_8.png").substr(0, 33);
   bytes.replace(16, 8, "\x7f\xff\xff\xff\x7f\xff\xff\xff");
   ExpectInvalid(DecodeImage(bytes), "2147483647 x 2147483647 pixels");
 }
 
 TEST(DecodeImageTest, RefusesAJpegThatEndsBeforeItsPixelsDo) {
   for (const std::string name : {"rgb_444.jpg", "restart.jpg", "cmyk.jpg"}) {
-    const std::string bytes = ReadPicture(name);
+    const std::string bytes = ReadImage(name);
     // libjpeg would fill the rest with grey in both cases.
     ExpectInvalid(DecodeImage(bytes.substr(0, bytes.size() / 2)),
                   "image is a damaged JPEG file");
@@ -337,7 +486,7 @@ TEST(DecodeImageTest, RefusesAJpegThatEndsBeforeItsPixelsDo) {
 TEST(DecodeImageTest, ServesAJpegThatLacksOnlyItsEndMarker) {
   for (const std::string name : {"rgb_444.jpg", "rgb_420.jpg", "restart.jpg",
                                  "progressive.jpg", "cmyk.jpg", "photo.jpg"}) {
-    const std::string bytes = ReadPicture(name);
+    const std::string bytes = ReadImage(name);
     const std::string cut = bytes.substr(0, bytes.size() - 2);
     const absl::StatusOr<Image> image = DecodeImage(cut);
     ASSERT_TRUE(image.ok()) << name << ": " << image.status();
@@ -345,13 +494,13 @@ TEST(DecodeImageTest, ServesAJpegThatLacksOnlyItsEndMarker) {
     EXPECT_EQ(*DecodeAndCrop(cut, 32), *DecodeAndCrop(bytes, 32)) << name;
   }
   // Arithmetic decoding does not tell whether pixels were made up.
-  const std::string bytes = ReadPicture("rgb_arithmetic.jpg");
+  const std::string bytes = ReadImage("rgb_arithmetic.jpg");
   ExpectInvalid(DecodeImage(bytes.substr(0, bytes.size() - 2)),
                 "image is a damaged JPEG file");
 }
 
 TEST(DecodeImageTest, RefusesAJpegThatLacksAnIntervalOfItsData) {
-  const std::string bytes = ReadPicture("restart.jpg");
+  const std::string bytes = ReadImage("restart.jpg");
   std::vector<size_t> restarts;
   for (size_t at = bytes.find("\xff\xda"); at + 1 < bytes.size(); ++at) {
     const int next = static_cast<uint8_t>(bytes[at + 1]);
@@ -366,7 +515,7 @@ TEST(DecodeImageTest, RefusesAJpegThatLacksAnIntervalOfItsData) {
 }
 
 TEST(DecodeImageTest, RefusesAProgressiveJpegWithoutItsLaterScans) {
-  const std::string bytes = ReadPicture("progressive.jpg");
+  const std::string bytes = ReadImage("progressive.jpg");
   size_t scan = bytes.find("\xff\xda");
   for (int scans = 1; scans <= 5; ++scans) {
     scan = bytes.find("\xff\xda", scan + 2);
@@ -378,16 +527,16 @@ TEST(DecodeImageTest, RefusesAProgressiveJpegWithoutItsLaterScans) {
 }
 
 TEST(DecodeImageTest, RefusesAPngWhosePixelsDoNotMatchTheirChecksum) {
-  std::string bytes = ReadPicture("rgb_8.png");
+  std::string bytes = ReadImage("rgb_8.png");
   const size_t end = bytes.rfind("IEND") - 4;
   bytes[end - 1] ^= 1;
   ExpectInvalid(DecodeImage(bytes), "image is a damaged PNG file");
 }
 
 // A chunk that libpng skips, with what looks like a size where the header's
-// would be: the picture behind it could have any.
+// would be: the image behind it could have any.
 TEST(DecodeImageTest, RefusesAPngThatHidesItsSizeBehindAnotherChunk) {
-  const std::string bytes = ReadPicture("rgb_8.png");
+  const std::string bytes = ReadImage("rgb_8.png");
   std::string chunk("\0\0\0\10vpAg\0\0\0\1\0\0\0\1", 16);
   const uint32_t sum = crc32_z(
       0, reinterpret_cast<const Bytef*>(chunk.data()) + 4, chunk.size() - 4);
@@ -403,7 +552,7 @@ TEST(DecodeImageTest, RefusesAPngThatHidesItsSizeBehindAnotherChunk) {
 TEST(DecodeImageTest, StopsAJpegOfThousandsOfScans) {
   // The first scan again and again, which is harmless but for its cost. It
   // ends where the next scan's Huffman table begins.
-  std::string bytes = ReadPicture("progressive.jpg");
+  std::string bytes = ReadImage("progressive.jpg");
   const size_t begin = bytes.find("\xff\xda");
   const size_t end = bytes.find("\xff\xc4", begin);
   ASSERT_LT(end, bytes.size());
@@ -419,7 +568,7 @@ TEST(DecodeImageTest, StopsAJpegOfThousandsOfScans) {
 }
 
 TEST(DecodeImageTest, LooksAtNoAncillaryPngChunk) {
-  const std::string bytes = ReadPicture("rgb_8.png");
+  const std::string bytes = ReadImage("rgb_8.png");
   const size_t after_header = 8 + 25;
   for (const std::string kind : {"iCCP", "zTXt", "iTXt", "sPLT", "vpAg"}) {
     // Its checksum is wrong and its content is nonsense.
@@ -434,8 +583,8 @@ TEST(DecodeImageTest, LooksAtNoAncillaryPngChunk) {
 }
 
 TEST(DecodeImageTest, RefusesWhatATruncationChanges) {
-  for (const std::string& name : AllPictures()) {
-    const std::string bytes = ReadPicture(name);
+  for (const std::string& name : AllImages()) {
+    const std::string bytes = ReadImage(name);
     const absl::StatusOr<Image> whole = DecodeImage(bytes);
     ASSERT_TRUE(whole.ok()) << name;
     // Every length near the ends, a sample of those between.
@@ -450,6 +599,7 @@ TEST(DecodeImageTest, RefusesWhatATruncationChanges) {
         // Where libjpeg is out of step with the restart markers it drops the
         // last ones' data.
         EXPECT_TRUE(absl::StartsWith(name, "animated") ||
+                    absl::StartsWith(name, "three_pages") ||
                     absl::StartsWith(name, "restart_") ||
                     length + 20 > bytes.size())
             << name << " cut to " << length;
@@ -467,8 +617,10 @@ TEST(DecodeImageTest, SurvivesDamageSilently) {
   options.apply_exif_orientation = true;
   int refused = 0, decoded = 0;
   ::testing::internal::CaptureStderr();
-  for (const std::string& name : AllPictures()) {
-    const std::string bytes = ReadPicture(name);
+  for (const std::string& name : AllImages()) {
+    // dav1d prints, and libavif has no way to tell it not to.
+    if (absl::EndsWith(name, ".avif")) continue;
+    const std::string bytes = ReadImage(name);
     options.max_pixels = 300'000;
     for (int round = 0; round < 40; ++round) {
       std::string damaged = bytes;

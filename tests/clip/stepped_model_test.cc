@@ -1,4 +1,4 @@
-// The loops over steps and batches, on an engine whose memory and device can
+// The loops over steps and batches, on an backend whose memory and device can
 // be taken away.
 #include "clip/stepped_model.h"
 
@@ -22,9 +22,9 @@ constexpr int kContext = 8;
 
 // Rows of one number: of an image its first byte, of a text the sum of its
 // tokens.
-class FakeEngine : public Engine {
+class FakeBackend : public Backend {
  public:
-  explicit FakeEngine(const Plan& plan) : plan_(plan) {}
+  explicit FakeBackend(const Plan& plan) : plan_(plan) {}
 
   const Plan& plan() const override { return plan_; }
 
@@ -91,17 +91,17 @@ class SteppedModelTest : public ::testing::TestWithParam<bool> {
       sequences_.push_back({1, 300 - i, 2 * i, 999});
   }
 
-  void Make(const Engine::Plan& plan) {
-    auto engine = std::make_unique<FakeEngine>(plan);
-    engine_ = engine.get();
-    engine_->prepare_early = GetParam();
+  void Make(const Backend::Plan& plan) {
+    auto backend = std::make_unique<FakeBackend>(plan);
+    backend_ = backend.get();
+    backend_->prepare_early = GetParam();
     ModelInfo info;
-    info.image_size = 1;
+    info.preprocessing.crop = 1;
     info.context_length = kContext;
     info.vocab_size = 1000;
     info.embedding_dim = 1;
-    model_ = std::make_unique<SteppedModel>(std::move(engine), info,
-                                            /*causal_text=*/true);
+    model_ = std::make_unique<SteppedModel>(std::move(backend), info,
+                                            Architecture());
   }
 
   absl::StatusOr<std::vector<float>> EncodeImages(int n) {
@@ -130,12 +130,12 @@ class SteppedModelTest : public ::testing::TestWithParam<bool> {
     return positions.status();
   }
 
-  FakeEngine* engine_;
+  FakeBackend* backend_;
   std::unique_ptr<SteppedModel> model_;
   std::vector<std::vector<int32_t>> sequences_;
 };
 
-TEST_P(SteppedModelTest, InfoSaysWhatTheEngineDecided) {
+TEST_P(SteppedModelTest, InfoSaysWhatTheBackendDecided) {
   EXPECT_EQ(model_->info().max_batch, 8);
   EXPECT_TRUE(model_->WarmUp().ok());
   EXPECT_EQ(model_->info().graphs, "graphs");
@@ -145,77 +145,77 @@ TEST_P(SteppedModelTest, ImagesComeBackInOrder) {
   const auto rows = EncodeImages(20);
   ASSERT_TRUE(rows.ok()) << rows.status();
   for (int i = 0; i < 20; ++i) EXPECT_EQ((*rows)[i], i);
-  EXPECT_EQ(engine_->calls, 3);
+  EXPECT_EQ(backend_->calls, 3);
 }
 
 TEST_P(SteppedModelTest, ABatchThatDoesNotFitIsHalved) {
-  engine_->image_room = 3;
+  backend_->image_room = 3;
   const auto rows = EncodeImages(20);
   ASSERT_TRUE(rows.ok()) << rows.status();
   for (int i = 0; i < 20; ++i) EXPECT_EQ((*rows)[i], i);
-  EXPECT_EQ(engine_->freed, 2);
-  EXPECT_EQ(engine_->calls, 12);
+  EXPECT_EQ(backend_->freed, 2);
+  EXPECT_EQ(backend_->calls, 12);
 }
 
 TEST_P(SteppedModelTest, ImagesFailWhereNotEvenOneFits) {
-  engine_->image_room = 0;
+  backend_->image_room = 0;
   EXPECT_EQ(EncodeImages(20).status().code(),
             absl::StatusCode::kResourceExhausted);
-  engine_->image_room = 1000;
+  backend_->image_room = 1000;
   EXPECT_TRUE(EncodeImages(20).ok());
 }
 
 TEST_P(SteppedModelTest, EveryTextComesOnce) {
   EXPECT_TRUE(EncodeTexts().ok());
-  EXPECT_THAT(engine_->steps, Each(Le(32)));
-  EXPECT_EQ(engine_->freed, 0);
+  EXPECT_THAT(backend_->steps, Each(Le(32)));
+  EXPECT_EQ(backend_->freed, 0);
 }
 
 TEST_P(SteppedModelTest, AStepThatDoesNotFitIsCutInTwoAndNoTextIsLost) {
-  engine_->node_room = 10;
+  backend_->node_room = 10;
   EXPECT_TRUE(EncodeTexts().ok());
-  EXPECT_THAT(engine_->steps, Each(Le(10)));
-  EXPECT_EQ(engine_->freed, 2);
+  EXPECT_THAT(backend_->steps, Each(Le(10)));
+  EXPECT_EQ(backend_->freed, 2);
   EXPECT_TRUE(EncodeTexts().ok());
-  EXPECT_EQ(engine_->freed, 2);  // the size is remembered
+  EXPECT_EQ(backend_->freed, 2);  // the size is remembered
 }
 
 TEST_P(SteppedModelTest, TextsFailWhereTheSmallestStepDoesNotFit) {
-  engine_->node_room = 3;
+  backend_->node_room = 3;
   EXPECT_EQ(EncodeTexts().code(), absl::StatusCode::kResourceExhausted);
-  engine_->node_room = 1000;
+  backend_->node_room = 1000;
   EXPECT_TRUE(EncodeTexts().ok());
 }
 
 TEST_P(SteppedModelTest, OneLongTextThatDoesNotFitFailsAtOnce) {
   sequences_ = {{1, 2, 3, 4, 5, 6, 7, 999}};
-  engine_->node_room = 5;
+  backend_->node_room = 5;
   EXPECT_EQ(EncodeTexts().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(engine_->calls, 1);
+  EXPECT_EQ(backend_->calls, 1);
 }
 
 TEST_P(SteppedModelTest, ATextLongerThanAStepThatDoesNotFitFailsToo) {
   Make({.max_batch = 8, .step_nodes = 4, .round_steps = 2});
   sequences_ = {{1, 2, 3, 4, 5, 6, 7, 999}};
   EXPECT_TRUE(EncodeTexts().ok());
-  engine_->node_room = 5;
+  backend_->node_room = 5;
   EXPECT_EQ(EncodeTexts().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(engine_->calls, 2);
+  EXPECT_EQ(backend_->calls, 2);
 }
 
 TEST_P(SteppedModelTest, ALostDeviceIsNotAskedAgain) {
-  engine_->error = absl::UnavailableError("device cuda:1 is lost: fault");
-  EXPECT_EQ(EncodeImages(1).status(), engine_->error);
-  EXPECT_EQ(engine_->calls, 1);
-  EXPECT_EQ(EncodeTexts(), engine_->error);
-  EXPECT_EQ(EncodeImages(1).status(), engine_->error);
-  EXPECT_EQ(engine_->calls, 1);
+  backend_->error = absl::UnavailableError("device cuda:1 is lost: fault");
+  EXPECT_EQ(EncodeImages(1).status(), backend_->error);
+  EXPECT_EQ(backend_->calls, 1);
+  EXPECT_EQ(EncodeTexts(), backend_->error);
+  EXPECT_EQ(EncodeImages(1).status(), backend_->error);
+  EXPECT_EQ(backend_->calls, 1);
 }
 
 TEST_P(SteppedModelTest, OtherErrorsAreOfOneCall) {
-  engine_->error = absl::InternalError("odd");
-  EXPECT_EQ(EncodeTexts(), engine_->error);
-  engine_->error = absl::OkStatus();
+  backend_->error = absl::InternalError("odd");
+  EXPECT_EQ(EncodeTexts(), backend_->error);
+  backend_->error = absl::OkStatus();
   EXPECT_TRUE(EncodeTexts().ok());
 }
 
@@ -229,7 +229,7 @@ TEST_P(SteppedModelTest, ACancelledCallStopsWithinARound) {
         return ++calls < 2;
       });
   EXPECT_EQ(stopped.status().code(), absl::StatusCode::kCancelled);
-  EXPECT_EQ(engine_->calls, 2);
+  EXPECT_EQ(backend_->calls, 2);
   // What was computed is handed over: three tokens of its own each, and one in
   // each step that all share.
   EXPECT_EQ(rows * 3, told - 2 * 2);
@@ -240,10 +240,10 @@ TEST_P(SteppedModelTest, RowsAreHandedOverWhileTheNextRoundComputes) {
   const auto positions = model_->EncodeText(
       sequences_,
       [&](int64_t, absl::Span<const float>) {
-        ++(engine_->computing ? meanwhile : after);
+        ++(backend_->computing ? meanwhile : after);
       },
       [&](int64_t, int64_t, int64_t) {
-        EXPECT_FALSE(engine_->computing);
+        EXPECT_FALSE(backend_->computing);
         return true;
       });
   ASSERT_TRUE(positions.ok()) << positions.status();
@@ -261,10 +261,10 @@ TEST_P(SteppedModelTest, RowsComputedBeforeAFailureAreHandedOver) {
       [&](int64_t sequence, absl::Span<const float>) { ++seen[sequence]; },
       [&](int64_t, int64_t, int64_t positions) {
         told = positions;
-        if (engine_->calls == 3) engine_->error = absl::InternalError("odd");
+        if (backend_->calls == 3) backend_->error = absl::InternalError("odd");
         return true;
       });
-  EXPECT_EQ(positions.status(), engine_->error);
+  EXPECT_EQ(positions.status(), backend_->error);
   EXPECT_EQ(absl::c_accumulate(seen, 0) * 3, told - 3 * 2);
   EXPECT_THAT(seen, Each(Le(1)));
 }
@@ -280,7 +280,7 @@ TEST_P(SteppedModelTest, WhatTheSinkThrowsReachesTheCaller) {
   EXPECT_TRUE(EncodeTexts().ok());
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, SteppedModelTest, ::testing::Bool(),
+INSTANTIATE_TEST_SUITE_P(Backends, SteppedModelTest, ::testing::Bool(),
                          [](const auto& info) {
                            return info.param ? "PreparesTheNextRoundEarly"
                                              : "OneRoundAtATime";

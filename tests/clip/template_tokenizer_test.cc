@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <numeric>
 #include <random>
 #include <string>
 #include <utility>
@@ -12,14 +13,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "clip/clip_tokenizer.h"
 #include "clip/text/words.h"
 #include "nlohmann/json.hpp"
 
 namespace clip {
 namespace {
 
-const Tokenizer& SharedTokenizer() {
-  static const auto* const tokenizer = new Tokenizer;
+const ClipTokenizer& SharedTokenizer() {
+  static const auto* const tokenizer = new ClipTokenizer;
   return *tokenizer;
 }
 
@@ -54,6 +56,28 @@ TEST(TemplateTokenizerTest, AgreesOnImageNet) {
   for (const std::string& form : Lines("template_sets/openai-imagenet-80.txt"))
     templates.push_back(absl::StrSplit(form, "{}"));
   ExpectAsWhole(templates, Lines("class_sets/imagenet-1k.txt"));
+}
+
+// Whose ids no text put together has: they number its words.
+class WordNumbers : public Tokenizer {
+ public:
+  absl::StatusOr<std::vector<int32_t>> Encode(
+      absl::string_view text) const override {
+    const std::vector<std::string> words = absl::StrSplit(text, ' ');
+    std::vector<int32_t> ids(words.size());
+    std::iota(ids.begin(), ids.end(), 0);
+    return ids;
+  }
+  int32_t vocab_size() const override { return 100; }
+  std::string description() const override { return "numbers"; }
+};
+
+TEST(TemplateTokenizerTest, WholePromptsAreOfATokenizerWhoseWordsDoNotPart) {
+  const WordNumbers tokenizer;
+  const std::vector<std::vector<std::string>> templates = {{"a photo of ", ""}};
+  TemplateTokenizer prompts(&tokenizer, templates);
+  prompts.SetName("a cat");
+  EXPECT_THAT(*prompts.Encode(0), ::testing::ElementsAre(0, 1, 2, 3, 4));
 }
 
 // Each golden text, cut in three at random: the middle is the name.

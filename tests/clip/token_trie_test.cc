@@ -45,6 +45,79 @@ TEST(TokenTrieTest, SequencesThatBeginAlikeShareTheirBeginning) {
   EXPECT_FALSE(steps.Next().has_value());
 }
 
+TEST(TokenTrieTest, ClassTokensStandBehindEachSequencesPadding) {
+  const Sequences sequences = {{1, 2, 9}, {1, 9}};
+  TrieSteps steps(Spans(sequences), 100);
+  const TokenTrie trie =
+      WithClassTokens(steps.Next()->trie, /*context=*/3, /*class_token=*/50);
+  // 1 2 9, then 1 9: the first is full.
+  EXPECT_THAT(trie.tokens, ElementsAre(1, 2, 9, 9, 50, 0, 50));
+  EXPECT_THAT(trie.depths, ElementsAre(0, 1, 2, 1, 3, 2, 3));
+  EXPECT_THAT(trie.ends, ElementsAre(4, 6));
+  EXPECT_THAT(PrefixOf(trie, 2), ElementsAre(1, 2, 9));
+  EXPECT_THAT(PrefixOf(trie, 4), ElementsAre(1, 2, 9, 50));
+  EXPECT_THAT(PrefixOf(trie, 5), ElementsAre(1, 9, 0));
+  EXPECT_THAT(PrefixOf(trie, 6), ElementsAre(1, 9, 0));
+}
+
+TEST(TokenTrieTest, NothingSeesWhatFollowsATokenThatLooksLikePadding) {
+  const Sequences sequences = {{1, 0, 3, 9}, {1, 0}};
+  TrieSteps steps(Spans(sequences), 100);
+  const TokenTrie trie =
+      WithClassTokens(steps.Next()->trie, /*context=*/8, /*class_token=*/50);
+  ASSERT_THAT(trie.ends.size(), 2);
+  const auto by_length = [&](int32_t end) {
+    return PrefixOf(trie, trie.ends[end]).size();
+  };
+  const int32_t shorter = by_length(0) < by_length(1) ? 0 : 1;
+  EXPECT_THAT(PrefixOf(trie, trie.ends[1 - shorter]), ElementsAre(1, 0, 9, 0));
+  EXPECT_THAT(PrefixOf(trie, trie.ends[shorter]), ElementsAre(1, 0));
+}
+
+TEST(TokenTrieTest, WhatATowerPutsBehindSequencesCounts) {
+  const Sequences sequences = {{1, 9}, {1, 9}, {2, 9}, {3, 9}};
+  TrieSteps steps(Spans(sequences), 8, /*padded=*/0, /*behind=*/2);
+  const auto step = steps.Next();
+  ASSERT_TRUE(step.has_value());
+  EXPECT_EQ(step->nodes, 8);
+  EXPECT_EQ(step->members.size(), 3);
+}
+
+TEST(TokenTrieTest, SequencesThatArePaddedCountAsWhatTheyArePaddedTo) {
+  const Sequences sequences = {{1, 9}, {1, 9}, {2, 9}, {3, 4, 9}, {3, 9}};
+  TrieSteps steps(Spans(sequences), 16, /*padded=*/8);
+  auto step = steps.Next();
+  ASSERT_TRUE(step.has_value());
+  EXPECT_EQ(step->nodes, 16);  // of two, one of them there twice
+  EXPECT_EQ(step->trie.num_ends(), 2);
+  EXPECT_EQ(step->members.size(), 3);
+  step = steps.Next();
+  ASSERT_TRUE(step.has_value());
+  EXPECT_EQ(step->nodes, 16);
+  EXPECT_FALSE(steps.Next().has_value());
+}
+
+TEST(TokenTrieTest, SequencesThatShareNothingCountAsTheirTokens) {
+  const Sequences sequences = {{1, 9}, {1, 9}, {1, 4, 9}, {1, 4, 5, 9}};
+  TrieSteps steps(Spans(sequences), 5, TrieSteps::kOwnLength);
+  auto step = steps.Next();
+  ASSERT_TRUE(step.has_value());
+  EXPECT_EQ(step->members.size(), 1);  // the longest comes first
+  EXPECT_EQ(step->nodes, 4);
+  step = steps.Next();
+  ASSERT_TRUE(step.has_value());
+  EXPECT_EQ(step->nodes, 5);
+  EXPECT_EQ(step->members.size(), 3);
+  EXPECT_EQ(step->trie.num_ends(), 2);
+}
+
+TEST(TokenTrieTest, ASequenceIsCutBehindItsFirstEndToken) {
+  const Sequence sequence = {0, 7, 2, 9, 2};
+  EXPECT_EQ(CutAtPool(sequence).size(), 4);
+  EXPECT_EQ(CutAtPool(sequence, 2).size(), 3);
+  EXPECT_EQ(CutAtPool(sequence, 5).size(), 1);  // it has none
+}
+
 TEST(TokenTrieTest, EqualSequencesEndInOnePlace) {
   const Sequences sequences = {{1, 9}, {2, 9}, {1, 9}, {1, 9}};
   TrieSteps steps(Spans(sequences), 100);

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -103,11 +104,14 @@ TEST_P(TowerKernelsTest, ActivationsEqualTheirFormulas) {
   Floats x = {0, -0.0f, 1e-30f, -1e30f, 1e30f};
   for (float v = -30; v <= 30; v += 0.0173f) x.push_back(v);
   const Floats quick = Activated(Activation::kQuickGelu, x),
-               exact = Activated(Activation::kGelu, x);
+               exact = Activated(Activation::kGelu, x),
+               by_tanh = Activated(Activation::kTanhGelu, x);
   for (size_t i = 0; i < x.size(); ++i) {
     const double v = x[i], near = 3e-7 * std::max(1.0, std::abs(v));
     EXPECT_NEAR(quick[i], v / (1 + std::exp(-1.702 * v)), near) << v;
     EXPECT_NEAR(exact[i], v * 0.5 * std::erfc(-v / std::sqrt(2.0)), near) << v;
+    const double y = std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v);
+    EXPECT_NEAR(by_tanh[i], 0.5 * v * (1 + std::tanh(y)), near) << v;
   }
 }
 
@@ -238,6 +242,108 @@ TEST_P(TowerKernelsTest, AQuerySeesItsAncestorsAndNothingElse) {
       }
     }
   }
+}
+
+// Sequences of `length` rows, of which the first `asking` ask.
+struct Asked {
+  int64_t width, heads, sequences, asking, length;
+};
+
+TEST_P(TowerKernelsTest, AQuerySeesAllOfItsSequenceAndNothingElse) {
+  for (const Asked& of : std::vector<Asked>{{6, 2, 3, 1, 1},
+                                            {64, 1, 1, 33, 33},
+                                            {144, 2, 2, 70, 70},
+                                            {160, 2, 2, 1, 50},
+                                            {256, 2, 1, 17, 17},
+                                            {768, 12, 2, 197, 197}}) {
+    const auto& [width, heads, sequences, asking, length] = of;
+    const auto queries = Truncated(Random(sequences * asking * width, 1, 2)),
+               keys = Truncated(Random(sequences * length * width, 2)),
+               values = Truncated(Random(sequences * length * width, 3));
+    const Floats q = Widened(queries), k = Widened(keys), v = Widened(values);
+    const int64_t all = sequences * asking * width;
+    Floats out(all), in_parts(all), from_halves(all);
+    std::vector<uint16_t> halves(all);
+    SequenceAttention attention = {{q.data()}, {k.data()},  {v.data()},
+                                   sequences,  asking,      length,
+                                   heads,      {out.data()}};
+    Floats scratch(attention.scratch(width), 1e9f);  // what was there before
+    const int64_t blocks = attention.blocks();
+    kernels().attend_within(attention, width, 0, blocks, scratch.data());
+    attention.out = {in_parts.data()};
+    for (int64_t block = blocks; block > 0; --block) {
+      kernels().attend_within(attention, width, block - 1, block,
+                              scratch.data());
+    }
+    EXPECT_EQ(in_parts, out) << width;
+    attention.out = {halves.data(), ElementType::kBFloat16};
+    kernels().attend_within(attention, width, 0, blocks, scratch.data());
+    attention.queries = {queries.data(), ElementType::kBFloat16};
+    attention.keys = {keys.data(), ElementType::kBFloat16};
+    attention.values = {values.data(), ElementType::kBFloat16};
+    attention.out = {from_halves.data()};
+    kernels().attend_within(attention, width, 0, blocks, scratch.data());
+    // Tiles round weights to bfloat16.
+    const bool tiles = kernels().instruction_set == std::string("amx");
+    if (!tiles) {
+      EXPECT_EQ(from_halves, out) << width;
+    }
+    const float largest =
+        std::abs(*std::max_element(v.begin(), v.end(), [](float a, float b) {
+          return std::abs(a) < std::abs(b);
+        }));
+    attention.out = {halves.data(), ElementType::kBFloat16};
+    kernels().attend_within(attention, width, 0, blocks, scratch.data());
+    const Floats rounded = Widened(halves);
+    std::vector<int32_t> path(length);
+    for (int64_t r = 0; r < sequences * asking; ++r) {
+      std::iota(path.begin(), path.end(), r / asking * length);
+      const Floats expected =
+          Expected({q.begin() + r * width, q.begin() + (r + 1) * width}, k, v,
+                   path, width, heads);
+      for (int64_t i = 0; i < width; ++i) {
+        EXPECT_NEAR(out[r * width + i], expected[i], 5e-6) << width;
+        EXPECT_NEAR(from_halves[r * width + i], expected[i],
+                    tiles ? 0x1p-9 * largest : 5e-6)
+            << width;
+        EXPECT_NEAR(rounded[r * width + i], from_halves[r * width + i],
+                    0x1p-8 * std::abs(from_halves[r * width + i]))
+            << width;
+      }
+    }
+  }
+}
+
+// Parts of wider rows, as one product makes them.
+TEST_P(TowerKernelsTest, SequencesAreReadByTheirStride) {
+  constexpr int64_t width = 24, heads = 2, length = 9;
+  const Floats all = Random(length * 3 * width, 1);
+  const auto part = [&](int64_t index) {
+    return RowsIn{all.data() + index * width, ElementType::kFloat32, 3 * width};
+  };
+  const auto copy = [&](int64_t index) {
+    Floats rows;
+    for (int64_t r = 0; r < length; ++r) {
+      const auto row = all.begin() + (r * 3 + index) * width;
+      rows.insert(rows.end(), row, row + width);
+    }
+    return rows;
+  };
+  const Floats q = copy(0), k = copy(1), v = copy(2);
+  Floats out(length * width), expected(length * width);
+  SequenceAttention attention = {{q.data()}, {k.data()},       {v.data()},
+                                 1,          length,           length,
+                                 heads,      {expected.data()}};
+  Floats scratch(attention.scratch(width));
+  kernels().attend_within(attention, width, 0, attention.blocks(),
+                          scratch.data());
+  attention.queries = part(0);
+  attention.keys = part(1);
+  attention.values = part(2);
+  attention.out = {out.data()};
+  kernels().attend_within(attention, width, 0, attention.blocks(),
+                          scratch.data());
+  EXPECT_EQ(out, expected);
 }
 
 // Large scores must not overflow: only differences count.

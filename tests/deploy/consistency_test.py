@@ -3,13 +3,12 @@ periods, metric names, users, versions. Reads files only; no container, no
 cluster, no package beyond Python's own."""
 
 import json
-import pathlib
 import re
-import shutil
-import subprocess
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+import rendering
+
+ROOT = rendering.ROOT
 KUBERNETES = ROOT / "deploy/kubernetes"
 COMPOSE = "deploy/compose/compose.yaml"
 
@@ -28,9 +27,7 @@ def manifests():
 
 
 def rendered(overlay):
-    return subprocess.run(
-        ["kubectl", "kustomize", KUBERNETES / "overlays" / overlay],
-        check=True, capture_output=True, text=True).stdout
+    return rendering.kustomized(KUBERNETES / "overlays" / overlay)
 
 
 def dockerfile_list(instruction):
@@ -91,22 +88,24 @@ class Ports(unittest.TestCase):
     def setUp(self):
         variables = dict(re.findall(r"ZEROSHOT_(\w+)=0\.0\.0\.0:(\d+)", read("Dockerfile")))
         self.grpc = int(variables["LISTEN"])
+        self.http = int(variables["HTTP_LISTEN"])
         self.metrics = int(variables["METRICS_LISTEN"])
 
     def test_image_listens_where_the_server_does_by_default(self):
         text = read("server/options.h")
         self.assertIn(f'listen = "127.0.0.1:{self.grpc}"', text)
+        self.assertIn(f'http_listen = "127.0.0.1:{self.http}"', text)
         self.assertIn(f'metrics_listen = "127.0.0.1:{self.metrics}"', text)
         exposed = re.search(r"(?m)^EXPOSE (.*)$", read("Dockerfile")).group(1)
-        self.assertEqual(exposed.split(), [str(self.grpc), str(self.metrics)])
+        self.assertEqual(exposed.split(), [str(self.grpc), str(self.http), str(self.metrics)])
 
     def test_pods_services_and_probes_use_the_images_ports(self):
         ports = dict(re.findall(r"\{name: (\w+), containerPort: (\d+)",
                                 read("deploy/kubernetes/base/deployment.yaml")))
-        self.assertEqual(ports, {"grpc": str(self.grpc), "metrics": str(self.metrics)})
+        self.assertEqual(ports, {"grpc": str(self.grpc), "http": str(self.http), "metrics": str(self.metrics)})
         services = re.findall(r"\{name: (\w+), port: (\d+), targetPort: (\w+)",
                               read("deploy/kubernetes/base/services.yaml"))
-        self.assertEqual(len(services), 3)
+        self.assertEqual(len(services), 4)
         for name, port, target in services:
             self.assertEqual((name, port), (target, ports[name]))
         for path, text in manifests().items():
@@ -117,6 +116,7 @@ class Ports(unittest.TestCase):
 
     def test_compose_and_prometheus_use_them_too(self):
         self.assertIn(f"127.0.0.1:{self.grpc}:{self.grpc}", read(COMPOSE))
+        self.assertIn(f"127.0.0.1:{self.http}:{self.http}", read(COMPOSE))
         self.assertIn(f'"zeroshot:{self.metrics}"', read("deploy/compose/prometheus.yml"))
         self.assertIn("alerts.yml", read("deploy/compose/prometheus.yml"))
 
@@ -186,15 +186,49 @@ class Grace(unittest.TestCase):
         self.assertGreaterEqual(sleep + grace, int(probe.group(1)))
 
 
+class KServe(unittest.TestCase):
+    runtime = read("deploy/kserve/serving-runtime.yaml")
+
+    def test_the_runtime_starts_the_server_as_the_overlay_for_processors_does(self):
+        flags = dict(flags_in(self.runtime))
+        ours = dict(flags_in(read("deploy/kubernetes/base/deployment.yaml") +
+                             read("deploy/kubernetes/overlays/cpu/flags.yaml")))
+        # KServe lays models there.
+        self.assertEqual(flags, ours | {"model": "/mnt/models"})
+        self.assertLessEqual(set(flags), server_flags())
+
+    def test_ports_and_pages_are_the_servers(self):
+        ports = dict(re.findall(r"\{name: (\w+), containerPort: (\d+)", self.runtime))
+        for name, port in re.findall(r"\{name: (\w+), containerPort: (\d+)",
+                                     read("deploy/kubernetes/base/deployment.yaml")):
+            if name == "metrics":
+                self.assertIn(f'prometheus.kserve.io/port: "{port}"', self.runtime)
+                self.assertEqual(set(re.findall(r"httpGet: .*port: (\d+)", self.runtime)), {port})
+            else:
+                self.assertEqual(ports[name], port)
+        pages = re.findall(r'path [!=]= "(/\w+)"', read("server/status_page.cc"))
+        self.assertLessEqual(set(re.findall(r"path: (/\w+)", self.runtime)), set(pages))
+
+    def test_the_service_gives_the_time_to_drain_and_names_the_runtime(self):
+        service = read("deploy/kserve/inference-service.yaml")
+        self.assertEqual(seconds(r"terminationGracePeriodSeconds: (\d+)", service),
+                         seconds(r"terminationGracePeriodSeconds: (\d+)", read("deploy/kubernetes/base/deployment.yaml")))
+        name, = re.findall(r"runtime: (\w+)", service)
+        self.assertIn(f"  name: {name}\n", self.runtime)
+        wanted, = re.findall(r"modelFormat: \{name: (\w+)\}", service)
+        self.assertIn(f"{{name: {wanted}, ", self.runtime)
+
+
 class Metrics(unittest.TestCase):
     def test_autoscaler_and_adapter_ask_for_metrics_that_exist(self):
         folder = "deploy/kubernetes/overlays/production/"
         adapter = read(folder + "prometheus-adapter.yaml")
+        scaled = read("deploy/kubernetes/components/keda/scaled-object.yaml")
         made = re.search(r"name: \{as: (\w+)\}", adapter).group(1)
         self.assertIn(f"metric: {{name: {made}}}", read(folder + "autoscaler.yaml"))
-        known = set(re.findall(r"\| `(\w+)`", read("docs/operations.md")))
+        known = set(re.findall(r"\| `(\w+)`", read("docs/metrics.md")))
         asked = {re.sub("_(sum|count|bucket)$", "", name)
-                 for name in re.findall(r"zeroshot_\w+", re.sub("#.*", "", adapter))} - {made}
+                 for name in re.findall(r"zeroshot_\w+", re.sub("#.*", "", adapter + scaled))} - {made}
         self.assertEqual(asked, {"zeroshot_stage_seconds"})
         self.assertLessEqual(asked, known)
         self.assertIn('observe("queue",', read("server/metrics.cc"))
@@ -285,7 +319,7 @@ class Service(unittest.TestCase):
         self.assertIn(f"rm -rf /var/lib/{folder}\n", read("deploy/debian/postrm"))
 
 
-@unittest.skipUnless(shutil.which("kubectl"), "no kubectl here")
+@unittest.skipUnless(rendering.tool("kubectl"), "no kubectl here; scripts/test fetches it")
 class Rendered(unittest.TestCase):
     def test_every_overlay_is_complete_and_hardened(self):
         for overlay in ("cpu", "gpu", "production", "test"):

@@ -81,16 +81,26 @@ std::unique_ptr<grpc::ClientContext> ContextWith(const std::string& token,
 }
 
 AbusedServer::AbusedServer(const std::vector<std::string>& flags,
-                           bool with_tokens)
-    : folder_(testing_certificates::NewFolder()) {
+                           bool with_tokens, bool with_tls)
+    : folder_(testing_certificates::NewFolder()),
+      credentials_(grpc::InsecureChannelCredentials()) {
   std::vector<std::string> all = flags;
   if (with_tokens) {
     std::ofstream(folder_ + "/tokens") << kTokens;
     all.push_back(absl::StrCat("--auth_tokens=", folder_, "/tokens"));
   }
+  if (with_tls) {
+    const testing_certificates::Authority authority(folder_);
+    authority.Sign("server");
+    all.push_back(absl::StrCat("--tls_cert=", authority.CertFile("server")));
+    all.push_back(absl::StrCat("--tls_key=", authority.KeyFile("server")));
+    grpc::SslCredentialsOptions options;
+    options.pem_root_certs = testing_certificates::ReadFile(authority.CaFile());
+    credentials_ = grpc::SslCredentials(options);
+  }
   server_ = std::make_unique<DemoServer>(all);
-  image_ = testing_certificates::ReadFile(
-      absl::StrCat(kModel, "/pictures/frog.png"));
+  image_ =
+      testing_certificates::ReadFile(absl::StrCat(kModel, "/images/frog.png"));
   if (address().empty()) {
     ADD_FAILURE() << process().Errors();
     return;
@@ -112,8 +122,7 @@ std::shared_ptr<grpc::Channel> AbusedServer::Connect() const {
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetMaxReceiveMessageSize(-1);
-  return grpc::CreateCustomChannel(
-      server_->address(), grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(server_->address(), credentials_, arguments);
 }
 
 grpc::Status AbusedServer::Classify(v1::ZeroShot::Stub& stub) const {

@@ -5,6 +5,7 @@
 
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
+#include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -41,9 +42,10 @@ struct Cost {
 // Thread rule: one thread, but stubs and channels are for any.
 class AbusedServer {
  public:
-  // `flags`: more of them; `with_tokens`: --auth_tokens is one.
+  // `flags`: more of them; `with_tokens`: --auth_tokens is one; `with_tls`: it
+  // speaks TLS.
   explicit AbusedServer(const std::vector<std::string>& flags = {},
-                        bool with_tokens = true);
+                        bool with_tokens = true, bool with_tls = false);
 
   // False: it did not start (and the test has failed).
   bool ok() const { return !id_.empty(); }
@@ -75,6 +77,7 @@ class AbusedServer {
   Outcome Classifying(const std::function<bool()>& done) const;
 
   std::string folder_;
+  std::shared_ptr<grpc::ChannelCredentials> credentials_;
   std::unique_ptr<DemoServer> server_;
   std::string image_;
   std::string id_;

@@ -68,7 +68,8 @@ grpc::Status Import(const AbusedServer& server, const std::string& file,
   const auto context = ContextWith(kTrainerToken, absl::Seconds(240));
   const auto writer = stub->ImportWeightSet(context.get(), response);
   v1::ImportWeightSetRequest piece;
-  for (const std::string& name : names) piece.add_class_names(name);
+  piece.mutable_header()->mutable_class_names()->Assign(names.begin(),
+                                                        names.end());
   bool taken = writer->Write(piece);
   for (size_t at = 0; taken && at < file.size(); at += kMiB) {
     piece.Clear();
@@ -287,7 +288,7 @@ TEST(AbuseBoundsTest, StalledCallersEndNoImportThatMoves) {
   v1::ImportWeightSetResponse response;
   const auto writer = stub->ImportWeightSet(context.get(), &response);
   v1::ImportWeightSetRequest piece;
-  piece.set_data(Npy(2));
+  piece.mutable_header();
   ASSERT_TRUE(writer->Write(piece));
   SlowClient stalled(server.port());
   for (int i = 0; i < 40; ++i) {
@@ -299,9 +300,11 @@ TEST(AbuseBoundsTest, StalledCallersEndNoImportThatMoves) {
   for (const char* name : {"x", "y"}) {
     absl::SleepFor(absl::Milliseconds(1600));
     piece.Clear();
-    piece.add_class_names(name);
+    piece.mutable_header()->add_class_names(name);
     EXPECT_TRUE(writer->Write(piece));
   }
+  piece.set_data(Npy(2));
+  EXPECT_TRUE(writer->Write(piece));
   writer->WritesDone();
   const grpc::Status status = writer->Finish();
   EXPECT_TRUE(status.ok()) << status.error_message();

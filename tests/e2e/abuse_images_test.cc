@@ -40,7 +40,7 @@ grpc::Status Classify(const AbusedServer& server, ZeroShot::Stub& stub,
 TEST(AbuseImagesTest, AllDecodesTogetherStayWithinTheirBudget) {
   AbusedServer server;
   ASSERT_TRUE(server.ok());
-  const std::vector<DearImage> images = testing_images::DearImages();
+  const std::vector<DearImage>& images = testing_images::DearImages();
   constexpr int kCallers = 127;
   std::atomic<int> answered{0}, late{0}, refused{0};
   const Cost cost = server.Under([&] {
@@ -68,8 +68,9 @@ TEST(AbuseImagesTest, AllDecodesTogetherStayWithinTheirBudget) {
   EXPECT_GT(answered, 0);
   EXPECT_LT(cost.memory, kBudget + kBeside);
   // Its image is small: it does not wait for the large ones, which go on until
-  // their deadline. Its share of the cores is small as long as all of them
-  // decode: 1 to 6 s have been seen on two cores.
+  // their deadline, and its share of the cores is the larger one: 23 to 124 ms
+  // have been seen on two cores. Beside another test, whose threads have the
+  // same priority as the tower's, it was 4 s.
   AbusedServer::ExpectUndisturbed(cost, absl::Seconds(15));
 }
 

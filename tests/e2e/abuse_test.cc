@@ -144,22 +144,30 @@ TEST(AbuseTest, EmptyItemsAreCountedBeforeTheyAreParsed) {
     const char* method;
     std::string message;
   };
-  // A class whose prompts are empty: its size is 5 bytes of varint.
-  std::string prompts = EmptyItems({"\x12\x00", 2}, kLarge);
-  std::string one_class = "\x0a";
-  for (uint32_t left = prompts.size(); left > 0; left >>= 7) {
-    one_class += static_cast<char>((left & 0x7f) | (left > 0x7f ? 0x80 : 0));
-  }
-  one_class += prompts;
+  // A field of a message that holds `bytes`.
+  const auto within = [](char tag, const std::string& bytes) {
+    std::string field(1, tag);
+    for (uint32_t left = bytes.size(); left > 0; left >>= 7) {
+      field += static_cast<char>((left & 0x7f) | (left > 0x7f ? 0x80 : 0));
+    }
+    return field + bytes;
+  };
+  const std::string classes = EmptyItems({"\x0a\x00", 2}, kLarge);
+  // A class whose prompts are empty.
+  const std::string one_class =
+      within('\x0a', EmptyItems({"\x12\x00", 2}, kLarge));
   const Attack attacks[] = {
       {"BuildClassifier", EmptyItems({"\x0a\x00", 2}, kLarge)},  // classes
       {"BuildClassifierStream",
        EmptyItems({"\x1a\x00", 2}, kLarge)},  // templates
       {"BuildClassifier", one_class},
-      {"Classify", EmptyItems({"\x2a\x00", 2}, kLarge)},         // more sets
-      {"EmbedTexts", EmptyItems({"\x0a\x00", 2}, kLarge)},       // texts
-      {"EmbedImages", EmptyItems({"\x0a\x00", 2}, kLarge)},      // images
-      {"ImportWeightSet", EmptyItems({"\x12\x00", 2}, kLarge)},  // class names
+      {"Classify", EmptyItems({"\x2a\x00", 2}, kLarge)},       // more sets
+      {"EmbedTexts", EmptyItems({"\x0a\x00", 2}, kLarge)},     // texts
+      {"EmbedImages", EmptyItems({"\x0a\x00", 2}, kLarge)},    // images
+      {"ClassifyBatch", EmptyItems({"\x0a\x00", 2}, kLarge)},  // images
+      {"Classify", within('\x42', classes)},  // of its classifier
+      {"ClassifyBatch", within('\x42', one_class)},
+      {"ImportWeightSet", within('\x0a', classes)},  // names in a header
       // Fields that are not known, and groups of groups.
       {"Classify", EmptyItems({"\xf2\x07\x00", 3}, kLarge)},
       {"EmbedTexts", EmptyItems({"\xf0\x07\x01", 3}, kLarge)},

@@ -22,7 +22,7 @@ std::string NewFile(const std::string& name, const std::string& text) {
   return file;
 }
 
-// As in docs/operations.md. A reply of haproxy's own must be one of gRPC's, in
+// As in docs/rollouts.md. A reply of haproxy's own must be one of gRPC's, in
 // headers alone: only such a one is tried again by clients.
 constexpr char kHaproxy[] = R"(defaults
   mode http

@@ -38,7 +38,7 @@ class BalancingTest : public ::testing::TestWithParam<Balancer> {
     const absl::Time until = absl::Now() + absl::Seconds(30);
     while ((a_.EmbedImagesCalls() == 0 || b_.EmbedImagesCalls() == 0) &&
            absl::Now() < until) {
-      (void)client_->EmbedImages({picture_});
+      (void)client_->EmbedImages({image_});
     }
   }
 
@@ -59,7 +59,7 @@ class BalancingTest : public ::testing::TestWithParam<Balancer> {
     for (std::vector<absl::Status>& mine : failed) {
       threads.emplace_back([&] {
         while (go_on) {
-          const auto rows = client_->EmbedImages({picture_});
+          const auto rows = client_->EmbedImages({image_});
           ++calls;
           if (!rows.ok()) mine.push_back(rows.status());
         }
@@ -81,14 +81,14 @@ class BalancingTest : public ::testing::TestWithParam<Balancer> {
   Replica a_, b_;
   Running balancer_;
   std::unique_ptr<zeroshot::Client> client_;
-  const std::string picture_ = testing_certificates::ReadFile(
-      std::string(kModel) + "/pictures/frog.png");
+  const std::string image_ =
+      testing_certificates::ReadFile(std::string(kModel) + "/images/frog.png");
 };
 
 TEST_P(BalancingTest, SpreadsCallsWithinATenth) {
   const int64_t a = a_.EmbedImagesCalls(), b = b_.EmbedImagesCalls();
   for (int i = 0; i < 400; ++i) {
-    ASSERT_TRUE(client_->EmbedImages({picture_}).ok());
+    ASSERT_TRUE(client_->EmbedImages({image_}).ok());
   }
   EXPECT_NEAR(a_.EmbedImagesCalls() - a, 200, 20);
   EXPECT_NEAR(b_.EmbedImagesCalls() - b, 200, 20);
@@ -140,12 +140,12 @@ TEST(DnsTest, ANewServerIsFoundWhenAConnectionHasItsAge) {
   const Running dns = Start(Balancer::kDns, a, a);
   const auto client = *zeroshot::Client::Connect(dns.target);
   ASSERT_TRUE(client->Health(absl::Seconds(30)).ok()) << dns.process->Errors();
-  const std::string picture = testing_certificates::ReadFile(
-      std::string(kModel) + "/pictures/frog.png");
+  const std::string image =
+      testing_certificates::ReadFile(std::string(kModel) + "/images/frog.png");
   const auto call_until = [&](absl::Duration time) {
     const absl::Time until = absl::Now() + time;
     while (b.EmbedImagesCalls() == 0 && absl::Now() < until) {
-      const auto rows = client->EmbedImages({picture});
+      const auto rows = client->EmbedImages({image});
       ASSERT_TRUE(rows.ok()) << rows.status();
     }
   };

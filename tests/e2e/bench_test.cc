@@ -35,8 +35,8 @@ class BenchEndToEndTest : public ::testing::Test {
         absl::StrCat("--window=", absl::FormatDuration(window)),
         "--max_windows=3"};
     command.insert(command.end(), flags.begin(), flags.end());
-    command.push_back(absl::StrCat(kModel, "/pictures/apple.png"));
-    command.push_back(absl::StrCat(kModel, "/pictures/butterfly.jpg"));
+    command.push_back(absl::StrCat(kModel, "/images/apple.png"));
+    command.push_back(absl::StrCat(kModel, "/images/butterfly.jpg"));
     command.push_back(absl::StrCat("--target=", server_.address()));
     const Ran ran = RunToEnd(command);
     const bool too_short =
@@ -66,7 +66,7 @@ TEST_F(BenchEndToEndTest, MeasuresAClosedLoopStageByStage) {
 TEST_F(BenchEndToEndTest, MeasuresAnOpenLoop) {
   const Ran ran = Bench({"--rate=20"}, /*window=*/absl::Milliseconds(600));
   ASSERT_EQ(ran.exit, 0) << ran.errors;
-  EXPECT_THAT(ran.output, HasSubstr("20 a second"));
+  EXPECT_THAT(ran.output, HasSubstr("20 per second"));
 }
 
 TEST_F(BenchEndToEndTest, ASweepFindsALoadWithinItsBound) {

@@ -1,5 +1,5 @@
 // The main job, with the real programs over TCP: build a classifier, classify
-// pictures. One server for all tests.
+// images. One server for all tests.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -49,7 +49,7 @@ class ClassifyEndToEndTest : public ::testing::Test {
 
 DemoServer* ClassifyEndToEndTest::server_ = nullptr;
 
-TEST_F(ClassifyEndToEndTest, RecognisesTheDemoPictures) {
+TEST_F(ClassifyEndToEndTest, RecognisesTheDemoImages) {
   std::vector<std::string> command = {
       "classify", "--json", "--top_k=1",
       absl::StrCat("--classes_file=", kModel, "/classes.txt")};
@@ -57,11 +57,11 @@ TEST_F(ClassifyEndToEndTest, RecognisesTheDemoPictures) {
                            "an emoji of a {}.", "a picture of a {}.", "{}"}) {
     command.push_back(absl::StrCat("--templates=", text));
   }
-  int pictures = 0;
+  int images = 0;
   for (const auto& entry :
-       std::filesystem::directory_iterator(absl::StrCat(kModel, "/pictures"))) {
+       std::filesystem::directory_iterator(absl::StrCat(kModel, "/images"))) {
     command.push_back(entry.path().string());
-    ++pictures;
+    ++images;
   }
   const Ran ran = Ask(command);
   ASSERT_EQ(ran.exit, 0) << ran.errors;
@@ -75,8 +75,8 @@ TEST_F(ClassifyEndToEndTest, RecognisesTheDemoPictures) {
     right +=
         absl::StrContains(line, absl::StrCat("\"class_name\":\"", shown, "\""));
   }
-  EXPECT_EQ(answers, pictures);
-  EXPECT_GE(pictures, 12);
+  EXPECT_EQ(answers, images);
+  EXPECT_GE(images, 12);
   // The model's bar; guessing among 20 classes gives 0 or 1.
   EXPECT_GE(right, 10) << ran.output;
 }
@@ -89,12 +89,12 @@ TEST_F(ClassifyEndToEndTest, IdIsTheSameOnEveryServer) {
   EXPECT_EQ(Build(other), id);
 }
 
-TEST_F(ClassifyEndToEndTest, KnownPicturesAndSeveralSetsCostNoSecondPass) {
+TEST_F(ClassifyEndToEndTest, KnownImagesAndSeveralSetsCostNoSecondPass) {
   DemoServer server(
       {"--metrics_listen=127.0.0.1:0", "--image_cache_bytes=1000000"});
   ASSERT_NE(server.address(), "") << server.process().Errors();
   std::vector<std::string> command = {
-      kClient, "classify", "--json", absl::StrCat(kModel, "/pictures/frog.png"),
+      kClient, "classify", "--json", absl::StrCat(kModel, "/images/frog.png"),
       absl::StrCat("--target=", server.address())};
   for (const char* classes : {"frog,car", "animal,machine", "green,red"}) {
     std::string id =
@@ -131,7 +131,7 @@ TEST_F(ClassifyEndToEndTest, ServerIsHealthyAndSaysWhatItServes) {
                            "[0-9.]+ s"));
 }
 
-TEST_F(ClassifyEndToEndTest, FileThatIsNoPictureFailsTheClient) {
+TEST_F(ClassifyEndToEndTest, FileThatIsNoImageFailsTheClient) {
   const Ran ran = Ask(
       {"classify", "--classes=cat,dog", absl::StrCat(kModel, "/classes.txt")});
   EXPECT_EQ(ran.exit, 1);

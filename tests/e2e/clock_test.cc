@@ -169,7 +169,7 @@ TEST(ClockTest, TokensAndCertificatesAreStillReadAgain) {
   std::ofstream(folder + "/tokens") << line;
   EXPECT_EQ(asked(first), 0) << server.process().Errors();
   // gRPC's watcher of certificates goes by the system's clock: until that has
-  // come again to where it was, it looks at nothing (docs/operations.md).
+  // come again to where it was, it looks at nothing (docs/tls_and_tokens.md).
   server.Jump(absl::Hours(2));
   use(second);
   EXPECT_EQ(asked(second), 0) << server.process().Errors();

@@ -1,9 +1,12 @@
-"""What the tests of README.md and docs/clients.md share: the blocks of a document, a
+"""What the end-to-end tests in Python share: the blocks of a document, generated stubs, a
 real server, and a place with the network to itself."""
 
+import contextlib
 import os
 import pathlib
+import random
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -28,8 +31,18 @@ def need_python_packages():
     try:
         import grpc  # noqa: F401
         import grpc_tools  # noqa: F401
+        import numpy  # noqa: F401
     except ImportError as error:
         skip(f"{error}: no Python packages for this Python in .deps/python-client; scripts/test fetches them")
+
+
+def generated_stubs(folder):
+    """The modules of the contract, messages and stubs, generated into the folder."""
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", f"-I{SOURCE}/proto", f"--python_out={folder}",
+                    f"--grpc_python_out={folder}", "zeroshot/v1/zeroshot.proto"], check=True)
+    sys.path.insert(0, str(folder))
+    from zeroshot.v1 import zeroshot_pb2, zeroshot_pb2_grpc
+    return zeroshot_pb2, zeroshot_pb2_grpc
 
 
 def blocks(document):
@@ -71,6 +84,16 @@ def commands(shell):
     if command:
         result.append(command)
     return result
+
+
+def own_address():
+    """One that was free a moment ago, and that the system gives to no connection: a server may be started there again."""
+    first_of_connections = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.sample(range(10_000, first_of_connections), 1_000):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return f"127.0.0.1:{port}"
+    raise AssertionError(f"no port from 10000 to {first_of_connections} is free")
 
 
 class Server:

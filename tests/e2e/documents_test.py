@@ -1,4 +1,4 @@
-"""Runs README.md's and docs/clients.md's examples as they stand, from the root of a copy of the
+"""Runs the examples of README.md, docs/quick_start.md, docs/clients.md and docs/inference_protocol.md as they stand, from the root of a copy of the
 project, against the server that the documents start. What needs the internet, or is a test or a
 build of its own, is named below with the reason. Prints each command and what became of it."""
 
@@ -15,7 +15,7 @@ import tempfile
 
 import documents
 
-DOCUMENTS = ["README.md", "docs/clients.md"]
+DOCUMENTS = ["README.md", "docs/quick_start.md", "docs/clients.md", "docs/inference_protocol.md"]
 PORT = 50051  # that the documents name
 
 # What is not run: the first line of the command, and why.
@@ -29,7 +29,7 @@ NOT_RUN = [
     (r"^(sudo |apt-get |apt |systemctl |dpkg )", "changes the machine"),
 ]
 # Lines of output in a document's block, rather than commands.
-NOT_A_COMMAND = r"^(\$ |\[|\d|100%|built |[a-z]+\.(png|jpg)\s)"
+NOT_A_COMMAND = r"^(\$ |\[|\{|\d|100%|built |[a-z]+\.(png|jpg)\s)"
 
 
 def own_network():
@@ -72,10 +72,11 @@ def copy_of_the_project(folder):
 
 
 def virtual_environment(folder):
-    """What `pip install grpcio grpcio-tools` would have made; its bin folder."""
+    """What `pip install grpcio grpcio-tools tritonclient ./client/python` would have made; its bin folder."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     packages = next(folder.glob("lib/python3*/site-packages"))
-    (packages / "client.pth").write_text(f"{documents.PACKAGES}\n")
+    (packages / "client.pth").write_text(f"{documents.PACKAGES}\n{documents.SOURCE / 'client/python'}\n"
+                                         f"{documents.SOURCE / '.deps/http-clients'}\n")
     return folder / "bin"
 
 
@@ -164,7 +165,7 @@ int main(int, char** argv) {{
                  f"-DCMAKE_PREFIX_PATH={prefix}"],
                 ["cmake", "--build", str(folder / "build")]):
             self.run(command, " ".join(command))
-        output = self.run([str(folder / "build/pets"), "models/demo/pictures/frog.png"], text)
+        output = self.run([str(folder / "build/pets"), "models/demo/images/frog.png"], text)
         if "frog" not in output:
             self.failed.append(f"{self.name}: the C++ example does not see the frog:\n{output}")
         shutil.rmtree(folder)

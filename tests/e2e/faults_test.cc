@@ -22,6 +22,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "tests/e2e/load.h"
+#include "tests/testing/free_port.h"
 
 namespace e2e {
 namespace {
@@ -58,9 +59,10 @@ v1::BuildClassifierRequest EndlessBuild() {
 }
 
 TEST(FaultsTest, KilledInTheMiddleItStartsAgainAsIfNothingHadBeen) {
-  auto server = std::make_unique<DemoServer>();
-  ASSERT_NE(server->address(), "") << server->process().Errors();
-  const std::string address = server->address();
+  const std::string address = absl::StrCat("127.0.0.1:", testing::FreePort());
+  const std::vector<std::string> flags = {"--listen=" + address};
+  auto server = std::make_unique<DemoServer>(flags);
+  ASSERT_EQ(server->address(), address) << server->process().Errors();
   Caller before(address);
   ASSERT_TRUE(before.Build().ok());
   auto load = std::async(std::launch::async,
@@ -78,8 +80,7 @@ TEST(FaultsTest, KilledInTheMiddleItStartsAgainAsIfNothingHadBeen) {
   for (const grpc::Status& status : load.get().failed) {
     EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   }
-  server = std::make_unique<DemoServer>(
-      std::vector<std::string>{"--listen=" + address});
+  server = std::make_unique<DemoServer>(flags);
   ASSERT_EQ(server->address(), address) << server->process().Errors();
   Caller after(address);
   ASSERT_TRUE(after.Build().ok());
@@ -137,7 +138,7 @@ TEST(FaultsTest, OutOfFileDescriptorsItServesOnAndRecoversOrEnds) {
       many.push_back(std::make_unique<Silent>(PortOf(server.address())));
     }
     EXPECT_NE(server.process().WaitForLine("Too many open files"), "");
-    // Who was connected is served on.
+    // A client that was connected is still served.
     EXPECT_TRUE(caller.Classify().ok());
   }
   // Now either new connections are taken again, or the process ends by itself.
@@ -223,13 +224,7 @@ TEST(FaultsTest, FileSizeLimitIsLikeAFullDisk) {
 }
 
 TEST(FaultsTest, LogThatCannotBeWrittenDoesNotStopIt) {
-  int port = 0;
-  {
-    DemoServer first;
-    ASSERT_NE(first.address(), "") << first.process().Errors();
-    port = PortOf(first.address());
-  }
-  const std::string address = absl::StrCat("127.0.0.1:", port);
+  const std::string address = absl::StrCat("127.0.0.1:", testing::FreePort());
   Process server({"/bin/sh", "-c",
                   absl::StrCat("exec ", kServer, " --metrics_listen= --listen=",
                                address, " 2>/dev/full")});

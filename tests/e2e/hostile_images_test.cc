@@ -1,5 +1,5 @@
-// Pictures made to do harm, sent to the real server: nothing happens to the
-// pictures beside them in the batch, to other callers, or to the process.
+// Images made to do harm, sent to the real server: nothing happens to the
+// images beside them in the batch, to other callers, or to the process.
 #include "tests/testing/hostile_images.h"
 
 #include <gmock/gmock.h>
@@ -26,14 +26,14 @@ using testing_images::HostileImage;
 using zeroshot::Client;
 using zeroshot::client::Embedding;
 
-const char kPictures[] = ZEROSHOT_SOURCE_DIR "/tests/testdata/images";
+const char kImages[] = ZEROSHOT_SOURCE_DIR "/tests/testdata/images";
 
 std::string ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// Rows of one picture in batches of different sizes agree to rounding.
+// Rows of one image in batches of different sizes agree to rounding.
 double Distance(const Embedding& a, const Embedding& b) {
   double largest = 0;
   for (size_t i = 0; i < a.size(); ++i) {
@@ -47,7 +47,7 @@ TEST(HostileImagesEndToEndTest, HarmNeitherTheirBatchNorOtherCallers) {
   DemoServer server;
   ASSERT_NE(server.address(), "") << server.process().Errors();
   auto client = *Client::Connect(server.address());
-  const std::string good = ReadFile(absl::StrCat(kPictures, "/photo.jpg"));
+  const std::string good = ReadFile(absl::StrCat(kImages, "/photo.jpg"));
   const auto alone = client->EmbedImages({good});
   ASSERT_TRUE(alone.ok() && (*alone)[0].ok()) << alone.status();
 
@@ -57,10 +57,10 @@ TEST(HostileImagesEndToEndTest, HarmNeitherTheirBatchNorOtherCallers) {
   std::atomic<bool> stop{false};
   std::atomic<int> answers{0};
   std::thread neighbour([&] {
-    const auto first = client->Classify(good, built->weight_set_id);
+    const auto first = client->Classify(good, built->weight_set_id());
     EXPECT_TRUE(first.ok()) << first.status();
     while (first.ok() && !stop) {
-      const auto answer = client->Classify(good, built->weight_set_id);
+      const auto answer = client->Classify(good, built->weight_set_id());
       ASSERT_TRUE(answer.ok()) << answer.status();
       EXPECT_EQ(answer->predictions[0].class_index,
                 first->predictions[0].class_index);
@@ -71,7 +71,7 @@ TEST(HostileImagesEndToEndTest, HarmNeitherTheirBatchNorOtherCallers) {
   });
 
   const std::vector<HostileImage> corpus =
-      testing_images::HostileImages(kPictures);
+      testing_images::HostileImages(kImages);
   constexpr size_t kAtOnce = 40;
   int refused = 0, answered = 0;
   for (size_t begin = 0; begin < corpus.size(); begin += kAtOnce) {

@@ -84,7 +84,7 @@ class Installed(unittest.TestCase):
     def test_a_moved_prefix_serves_its_own_model_with_its_own_libtorch(self):
         with Server(prefix, "--model=demo") as server:
             for image in ["frog.png", "apple.png", "car.png"]:
-                path = prefix / "share/zeroshot/models/demo/pictures" / image
+                path = prefix / "share/zeroshot/models/demo/images" / image
                 self.assertEqual(server.best_class(path, prefix / "bin/zeroshot_client"), path.stem)
             files = server.files_in_memory()
         self.assertIn(str(prefix / "lib/zeroshot/torch/lib/libtorch_cpu.so"), files)
@@ -109,7 +109,7 @@ class Packaged(unittest.TestCase):
     def test_the_archive_s_libraries_are_all_but_glibc(self):
         flagfile = prefix / "etc/zeroshot/server.flags"
         with Server(prefix, f"--flagfile={flagfile}", f"--disk_store={folder / 'weight-sets'}") as server:
-            image = prefix / "share/zeroshot/models/demo/pictures/frog.png"
+            image = prefix / "share/zeroshot/models/demo/images/frog.png"
             self.assertEqual(server.best_class(image, prefix / "bin/zeroshot_client"), "frog")
             self.assertEqual(libraries_of_others(server.files_in_memory()), [])
         for library in (prefix / "lib/zeroshot/bundled").iterdir():

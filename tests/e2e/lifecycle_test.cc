@@ -75,9 +75,8 @@ TEST(LifecycleTest, SigtermTurnsHealthFirstAndServesDuringTheGrace) {
   server.process().Signal(SIGTERM);
   ASSERT_NE(server.process().WaitForLine("draining"), "");
   EXPECT_EQ(RunToEnd({kClient, "health", target}).exit, 1);
-  const Ran ran =
-      RunToEnd({kClient, "classify", "--classes=frog,apple",
-                absl::StrCat(kModel, "/pictures/frog.png"), target});
+  const Ran ran = RunToEnd({kClient, "classify", "--classes=frog,apple",
+                            absl::StrCat(kModel, "/images/frog.png"), target});
   EXPECT_EQ(ran.exit, 0) << ran.errors;
   EXPECT_EQ(server.process().Wait(), 0);
   EXPECT_THAT(server.process().Errors(), HasSubstr("every call was finished"));

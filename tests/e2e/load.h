@@ -54,7 +54,7 @@ inline absl::Duration Quantile(std::vector<absl::Duration> times, double p) {
   return times[static_cast<size_t>(p * static_cast<double>(times.size() - 1))];
 }
 
-// A connection to a server and a picture for it.
+// A connection to a server and an image for it.
 // Thread rule: every method may be called from many threads at once.
 class Caller {
  public:
@@ -62,7 +62,7 @@ class Caller {
       : stub_(zeroshot::v1::ZeroShot::NewStub(
             grpc::CreateChannel(address, grpc::InsecureChannelCredentials()))) {
     request_.set_image(testing_certificates::ReadFile(
-        absl::StrCat(kModel, "/pictures/frog.png")));
+        absl::StrCat(kModel, "/images/frog.png")));
     request_.set_top_k(1);
   }
 

@@ -33,7 +33,7 @@ def setUpModule():
                 subprocess.run([program, f"--generate={kind}"], stdout=subprocess.PIPE, check=True).stdout)
     # What there is to complete with.
     (folder / "here/folder").mkdir(parents=True)
-    (folder / "here/picture one.png").touch()
+    (folder / "here/image one.png").touch()
 
 
 def typed(arguments, setup, line):
@@ -80,7 +80,7 @@ class Completions:
         self.assert_offers("zeroshot_server --check --log_format=j", self.value("--log_format")("json"))
 
     def test_values_that_are_files(self):
-        self.assertIn("picture", "".join(self.offers("zeroshot_server --tls_cert=pic")))
+        self.assertIn("image", "".join(self.offers("zeroshot_server --tls_cert=ima")))
         self.assertIn("folder/", "".join(self.offers("zeroshot_server --tls_cert=fol")))
         folders = self.offers("zeroshot_server --disk_store=")
         self.assertEqual(len(folders), 1)
@@ -100,15 +100,15 @@ class Completions:
         self.assert_offers("zeroshot_client delete --top")
 
     def test_files_where_the_command_takes_them(self):
-        self.assertIn("picture", "".join(self.offers("zeroshot_client classify pic")))
+        self.assertIn("image", "".join(self.offers("zeroshot_client classify ima")))
         self.assertEqual(self.offers("zeroshot_client health "), [])
-        self.assertEqual(self.offers("zeroshot_server pic"), [])
+        self.assertEqual(self.offers("zeroshot_server ima"), [])
 
     def test_completed_files_are_quoted_and_completed_folders_go_on(self):
-        self.assertEqual(self.completed("zeroshot_client classify pic"),
-                         r"zeroshot_client classify picture\ one.png ")
-        self.assertEqual(self.completed("zeroshot_server --tls_cert=pic"),
-                         r"zeroshot_server --tls_cert=picture\ one.png ")
+        self.assertEqual(self.completed("zeroshot_client classify ima"),
+                         r"zeroshot_client classify image\ one.png ")
+        self.assertEqual(self.completed("zeroshot_server --tls_cert=ima"),
+                         r"zeroshot_server --tls_cert=image\ one.png ")
         self.assertEqual(self.completed("zeroshot_server --disk_store=fol"), "zeroshot_server --disk_store=folder/")
 
 

@@ -21,7 +21,7 @@ import grpc  # noqa: E402
 
 HELD_OPEN = os.environ["ZEROSHOT_HELD_OPEN"]
 SERVICE = "zeroshot.v1.ZeroShot"
-FROG = (documents.SOURCE / "models/demo/pictures/frog.png").read_bytes()
+FROG = (documents.SOURCE / "models/demo/images/frog.png").read_bytes()
 
 
 def documented_config():
@@ -41,12 +41,7 @@ class PythonClientTest(unittest.TestCase):
     def setUpClass(cls):
         cls.temporary = tempfile.TemporaryDirectory()
         cls.folder = pathlib.Path(cls.temporary.name)
-        subprocess.run([sys.executable, "-m", "grpc_tools.protoc", f"-I{documents.SOURCE}/proto",
-                        f"--python_out={cls.folder}", f"--grpc_python_out={cls.folder}",
-                        "zeroshot/v1/zeroshot.proto"], check=True)
-        sys.path.insert(0, str(cls.folder))
-        from zeroshot.v1 import zeroshot_pb2, zeroshot_pb2_grpc
-        cls.pb, cls.stubs = zeroshot_pb2, zeroshot_pb2_grpc
+        cls.pb, cls.stubs = documents.generated_stubs(cls.folder)
 
     @classmethod
     def tearDownClass(cls):
@@ -146,9 +141,9 @@ class PythonClientTest(unittest.TestCase):
         script = next(text for language, text in documents.blocks(document) if language == "python")
         (self.folder / "classify.py").write_text(script)
         (self.folder / "service_config.json").write_text(documented_config())
-        images = sorted((documents.SOURCE / "models/demo/pictures").iterdir()) * 100
+        images = sorted((documents.SOURCE / "models/demo/images").iterdir()) * 100
         for stop in (signal.SIGTERM, signal.SIGKILL):
-            server = self.server("--drain_grace=0s")
+            server = self.server("--drain_grace=0s", listen=documents.own_address())
             server.wait_for(" serving ")
             # Its answers are read through one reader to the end: communicate() would lose what
             # readline() had read ahead. Its errors go to a file, which never fills up.

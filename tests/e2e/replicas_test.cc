@@ -123,7 +123,7 @@ class Replica {
   grpc::Status Classify(const std::string& id, float* logit = nullptr) {
     v1::ClassifyRequest request;
     request.set_image(testing_certificates::ReadFile(
-        absl::StrCat(kModel, "/pictures/frog.png")));
+        absl::StrCat(kModel, "/images/frog.png")));
     request.set_weight_set_id(id);
     v1::ClassifyResponse response;
     Context context;
@@ -352,12 +352,12 @@ TEST_F(ReplicasTest, WhatRedisHasEvictedIsBuiltAgainOnceForAll) {
   // From both memories, and from Redis.
   ASSERT_TRUE(one->Delete(id).ok());
   (void)two->Delete(id);
-  const std::string picture = testing_certificates::ReadFile(
-      absl::StrCat(kModel, "/pictures/frog.png"));
+  const std::string image =
+      testing_certificates::ReadFile(absl::StrCat(kModel, "/images/frog.png"));
   std::vector<std::thread> callers;
   for (const auto& classifier : classifiers) {
     callers.emplace_back([&] {
-      const auto answer = classifier->Classify(picture);
+      const auto answer = classifier->Classify(image);
       EXPECT_TRUE(answer.ok()) << answer.status();
     });
   }

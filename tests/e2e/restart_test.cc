@@ -15,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "tests/e2e/programs.h"
+#include "tests/testing/free_port.h"
 
 namespace e2e {
 namespace {
@@ -31,8 +32,8 @@ std::vector<std::string> Lines(const std::string& text) {
 std::vector<std::string> Images() {
   std::vector<std::string> images;
   for (int round = 0; round < 60; ++round) {
-    for (const auto& entry : std::filesystem::directory_iterator(
-             absl::StrCat(kModel, "/pictures"))) {
+    for (const auto& entry :
+         std::filesystem::directory_iterator(absl::StrCat(kModel, "/images"))) {
       images.push_back(entry.path());
     }
   }
@@ -60,7 +61,8 @@ void WaitForAnswers(const Process& client, size_t count) {
 class RestartBySignalTest : public ::testing::TestWithParam<int> {};
 
 TEST_P(RestartBySignalTest, EveryFileIsAnsweredOnce) {
-  DemoServer server({"--drain_grace=0s"});
+  DemoServer server({"--drain_grace=0s",
+                     absl::StrCat("--listen=127.0.0.1:", testing::FreePort())});
   ASSERT_NE(server.address(), "") << server.process().Errors();
   const std::vector<std::string> images = Images();
   const auto client =
@@ -85,7 +87,7 @@ INSTANTIATE_TEST_SUITE_P(Signals, RestartBySignalTest,
                          ::testing::Values(SIGTERM, SIGKILL));
 
 TEST(RestartTest, ClassifyStopsIfTheServerDoesNotComeBack) {
-  DemoServer server;
+  DemoServer server({absl::StrCat("--listen=127.0.0.1:", testing::FreePort())});
   ASSERT_NE(server.address(), "") << server.process().Errors();
   const std::vector<std::string> images = Images();
   const auto client = StartClassify(server.address(), images,
@@ -111,7 +113,8 @@ TEST(RestartTest, ClassifyStopsIfTheServerDoesNotComeBack) {
 }
 
 TEST(RestartTest, HealthWaitsUntilTheNextServerServes) {
-  DemoServer server({"--drain_grace=1s"});
+  DemoServer server({"--drain_grace=1s",
+                     absl::StrCat("--listen=127.0.0.1:", testing::FreePort())});
   ASSERT_NE(server.address(), "") << server.process().Errors();
   const std::string target = absl::StrCat("--target=", server.address());
   server.process().Signal(SIGTERM);

@@ -71,8 +71,8 @@ TEST_F(SecurityTest, CertificatesOnBothSidesAndTokensWithTheirPermissions) {
   const Ran built = as("trainer", {"build", "--classes=frog,apple"});
   ASSERT_EQ(built.exit, 0) << built.errors;
   const std::string id = built.output.substr(0, 64);
-  const std::string picture = absl::StrCat(kModel, "/pictures/frog.png");
-  EXPECT_EQ(as("shop", {"classify", "--weight_set=" + id, picture}).exit, 0);
+  const std::string image = absl::StrCat(kModel, "/images/frog.png");
+  EXPECT_EQ(as("shop", {"classify", "--weight_set=" + id, image}).exit, 0);
 
   EXPECT_THAT(as("shop", {"build", "--classes=frog"}).errors,
               HasSubstr("PERMISSION_DENIED"));

@@ -47,11 +47,18 @@ TEST(SlowClientsTest, WhoTakesNoAnswerHoldsNoThreadForLong) {
   // Far more calls than the server has threads, and their default patience is
   // longer than this test.
   const auto clients = SlowClients(10, server.address());
+  bool answered = true;
   for (const auto& client : clients) {
-    for (int i = 0; i < 50; ++i) client->Call("ListWeightSets", "");
+    for (int i = 0; i < 50; ++i) {
+      const uint32_t stream = client->Call("ListWeightSets", "");
+      // One after another, until no thread is left: only so many may run at
+      // once, and the others are refused.
+      answered =
+          answered && client->WaitForAnswer(stream, absl::Milliseconds(200));
+    }
   }
-  absl::SleepFor(absl::Milliseconds(200));
-  EXPECT_FALSE(caller.Classify().ok()) << "the threads were not used up";
+  EXPECT_FALSE(answered) << "the threads were not used up";
+  EXPECT_FALSE(caller.Classify().ok());
   const grpc::Status status =
       Within(absl::Seconds(20), [&] { return caller.Classify(); });
   ASSERT_TRUE(status.ok()) << status.error_message();

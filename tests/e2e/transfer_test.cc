@@ -64,11 +64,11 @@ class TransferEndToEndTest : public ::testing::Test {
                 absl::StrCat("--templates_file=", kGolden, "/templates.txt")});
   }
 
-  std::vector<float> Probabilities(const std::string& picture,
+  std::vector<float> Probabilities(const std::string& image,
                                    const std::string& id) {
     const auto answer =
-        client_->Classify(ReadFile(absl::StrCat(kModel, "/pictures/", picture)),
-                          id, {.return_probabilities = true});
+        client_->Classify(ReadFile(absl::StrCat(kModel, "/images/", image)), id,
+                          {.return_probabilities = true});
     EXPECT_TRUE(answer.ok()) << answer.status();
     return answer.ok() ? answer->probabilities : std::vector<float>();
   }
@@ -88,7 +88,7 @@ TEST_F(TransferEndToEndTest, ANotebooksSetGivesTheNotebooksProbabilities) {
   EXPECT_EQ(Ask({"import", absl::StrCat(kGolden, "/notebook.safetensors")}),
             from_npy);
   const std::string built = BuildAsTheNotebook();
-  int pictures = 0;
+  int images = 0;
   for (absl::string_view line :
        absl::StrSplit(ReadFile(absl::StrCat(kGolden, "/probabilities.tsv")),
                       '\n', absl::SkipEmpty())) {
@@ -104,9 +104,9 @@ TEST_F(TransferEndToEndTest, ANotebooksSetGivesTheNotebooksProbabilities) {
       EXPECT_NEAR(imported[c], expected, 1e-4) << fields[0] << ", class " << c;
       EXPECT_NEAR(ours[c], imported[c], 1e-4) << fields[0] << ", class " << c;
     }
-    ++pictures;
+    ++images;
   }
-  EXPECT_GE(pictures, 12);
+  EXPECT_GE(images, 12);
 }
 
 TEST_F(TransferEndToEndTest, ASetGoesOutAndInAgain) {
@@ -129,7 +129,7 @@ TEST_F(TransferEndToEndTest, ASetGoesOutAndInAgain) {
   EXPECT_THAT(Ask({"show", imported}), HasSubstr("sailboat"));
   Ask({"delete", imported});
   EXPECT_THAT(Ask({"classify", absl::StrCat("--weight_set=", imported),
-                   absl::StrCat(kModel, "/pictures/frog.png")},
+                   absl::StrCat(kModel, "/images/frog.png")},
                   /*exit=*/1),
               HasSubstr("it was imported and cannot be built again"));
 }

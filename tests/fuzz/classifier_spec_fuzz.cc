@@ -1,10 +1,13 @@
 // Specs and the expansion of templates. One field a line, told by its first
-// byte: c a class, p a prompt of its own, t a template, C and T named sets.
+// byte: c a class, p a prompt of its own, m its threshold, g its group, t a
+// template, C and T named sets, b background, d the temperature.
 #include <string>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "tests/fuzz/fuzz.h"
 #include "zeroshot/classifier_spec.h"
+#include "zeroshot/weight_set_check.h"
 
 namespace {
 
@@ -23,6 +26,17 @@ zeroshot::ClassifierSpec ReadSpec(absl::string_view text) {
       spec.class_set = value;
     } else if (line[0] == 'T') {
       spec.template_set = value;
+    } else if (line[0] == 'b') {
+      spec.background.push_back(value);
+    } else if (line[0] == 'g' && !spec.classes.empty()) {
+      spec.classes.back().group = value;
+    } else if (line[0] == 'm' && !spec.classes.empty()) {
+      float threshold = 0;
+      if (absl::SimpleAtof(value, &threshold))
+        spec.classes.back().min_probability = threshold;
+    } else if (line[0] == 'd') {
+      float temperature = 0;
+      if (absl::SimpleAtof(value, &temperature)) spec.temperature = temperature;
     }
   }
   return spec;
@@ -43,9 +57,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   int64_t prompts = 0;
-  for (int c = 0; c < resolved->num_classes(); ++c) {
-    for (int i = 0; i < resolved->num_prompts(c); ++i) {
-      const std::string prompt = resolved->Prompt(c, i);
+  for (int row = 0; row < resolved->num_rows(); ++row) {
+    for (int i = 0; i < resolved->num_prompts(row); ++i) {
+      const std::string prompt = resolved->Prompt(row, i);
       FUZZ_CHECK(!prompt.empty());
       FUZZ_CHECK(prompt.size() <= limits.max_text_bytes);
       ++prompts;
@@ -53,7 +67,20 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   FUZZ_CHECK(prompts == resolved->total_prompts());
   FUZZ_CHECK(prompts <= limits.max_prompts);
-  FUZZ_CHECK(resolved->Id("model", "fp32").size() == 64);
+  // What is stored of it is built again under the same id.
+  stores::WeightSet set;
+  for (int c = 0; c < resolved->num_classes(); ++c) {
+    set.class_names.push_back(resolved->name(c));
+    set.own_prompts.push_back(resolved->own_prompts(c));
+  }
+  set.templates = resolved->templates();
+  resolved->SetDecisions(&set);
+  // Of a named class set no limit is asked.
+  limits.max_classes = 1'000'000;
+  const auto again =
+      zeroshot::ResolvedSpec::Resolve(zeroshot::SpecOf(set), limits);
+  FUZZ_CHECK(again.ok());
+  FUZZ_CHECK(again->Id("model", "fp32") == resolved->Id("model", "fp32"));
   for (const std::string& warning : resolved->Warnings()) {
     fuzz::CheckMessage(warning);
   }

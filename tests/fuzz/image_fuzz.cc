@@ -1,6 +1,5 @@
-// Decoding and cropping: the file as it came. The row-by-row way and the two
-// steps must agree, on pixels and on refusals; so must our reader of lossless
-// WebP and libwebp's.
+// Decoding and cropping: the file as it came, of every format but those of
+// heif_fuzz.cc. Our reader of lossless WebP and libwebp's must agree.
 #include <webp/decode.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 
 #include "clip/image.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/images.h"
 
 // As libwebp decodes it.
 void CheckLosslessWebp(absl::string_view file,
@@ -35,30 +35,11 @@ void CheckLosslessWebp(absl::string_view file,
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view file = fuzz::View(data, size);
-  const int crop_size = 1 + static_cast<int>(size % 61);
-  clip::DecodeOptions options;
-  options.max_pixels = 100'000;
-  options.apply_exif_orientation = size % 2 == 0;
-  static auto* const budget =
-      new clip::DecodeBudget({.bytes = int64_t{1} << 30, .at_once = 1});
-  options.budget = budget;
-
-  const absl::StatusOr<clip::Image> image = clip::DecodeImage(file, options);
-  const auto crop = clip::DecodeAndCrop(file, crop_size, options);
-  FUZZ_CHECK(image.ok() == crop.ok());
-  FUZZ_CHECK(budget->stats().bytes == 0);
-  if (!options.apply_exif_orientation) CheckLosslessWebp(file, image);
-  if (image.ok()) {
-    FUZZ_CHECK(int64_t{image->width} * image->height <= options.max_pixels);
-    FUZZ_CHECK(clip::CropForModel(*image, crop_size) == *crop);
-  } else {
-    fuzz::CheckRefusal(image.status());
-    fuzz::CheckRefusal(crop.status());
-  }
-
-  options.fast = true;
-  const auto quick = clip::DecodeAndCrop(file, crop_size, options);
-  FUZZ_CHECK(quick.ok() == crop.ok());
-  if (quick.ok()) FUZZ_CHECK(quick->size() == crop->size());
+  static const clip::ImageFormats formats = *clip::ImageFormats::Parse(
+      clip::IsBuilt(clip::ImageFormat::kTiff)
+          ? clip::ImageFormats::OnByDefault().List() + ",tiff"
+          : clip::ImageFormats::OnByDefault().List());
+  const auto image = fuzz::CheckImage(file, formats);
+  if (size % 2 != 0) CheckLosslessWebp(file, image);
   return 0;
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "stores/byte_stream.h"
+#include "stores/display_name.h"
 #include "stores/redis_client.h"
 #include "stores/redis_store.h"
 #include "tests/fuzz/fuzz.h"
@@ -84,6 +85,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const auto sets = store.List("", 3);
       Check(sets.status());
       if (sets.ok()) FUZZ_CHECK(sets->size() <= 3);
+      break;
+    }
+    case 'n': {
+      const auto name = store.GetDisplayName("set");
+      Check(name.status());
+      if (name.ok()) FUZZ_CHECK(stores::CheckDisplayName(name->text).ok());
+      Check(store.PutDisplayName("set", {"pets", 1}));
       break;
     }
     case 't':

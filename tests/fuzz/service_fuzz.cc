@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/strings/str_replace.h"
+#include "inference/inference.pb.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/server/raw_call.h"
 #include "tests/server/running_server.h"
@@ -34,18 +35,26 @@ void Check(bool server_streams, const std::string& request, bool answered,
 }
 
 struct Rpc {
-  const char* name;
+  const char* path;
   bool server_streams;
   void (*check)(bool server_streams, const std::string& request, bool answered,
                 const std::string& response, const grpc::Status& status);
 };
 
-#define ZEROSHOT_METHOD(name) \
-  { #name, false, Check < v1::name##Request, v1::name##Response> }
+#define ZEROSHOT_METHOD(name)                        \
+  {                                                  \
+    "/zeroshot.v1.ZeroShot/" #name, false,           \
+        Check<v1::name##Request, v1::name##Response> \
+  }
+#define INFERENCE_METHOD(name)                                     \
+  {                                                                \
+    "/inference.GRPCInferenceService/" #name, false,               \
+        Check<inference::name##Request, inference::name##Response> \
+  }
 constexpr Rpc kRpcs[] = {
     ZEROSHOT_METHOD(Classify),
     ZEROSHOT_METHOD(BuildClassifier),
-    {"BuildClassifierStream", true,
+    {"/zeroshot.v1.ZeroShot/BuildClassifierStream", true,
      Check<v1::BuildClassifierRequest, v1::BuildClassifierStreamResponse>},
     ZEROSHOT_METHOD(GetWeightSet),
     ZEROSHOT_METHOD(ListWeightSets),
@@ -53,10 +62,19 @@ constexpr Rpc kRpcs[] = {
     ZEROSHOT_METHOD(EmbedImages),
     ZEROSHOT_METHOD(EmbedTexts),
     ZEROSHOT_METHOD(GetModel),
-    {"ExportWeightSet", true,
+    {"/zeroshot.v1.ZeroShot/ExportWeightSet", true,
      Check<v1::ExportWeightSetRequest, v1::ExportWeightSetResponse>},
     ZEROSHOT_METHOD(ImportWeightSet),
+    ZEROSHOT_METHOD(ClassifyBatch),
+    ZEROSHOT_METHOD(ListTemplateSets),
+    ZEROSHOT_METHOD(ListClassSets),
+    ZEROSHOT_METHOD(GetClassSet),
+    INFERENCE_METHOD(ModelInfer),
+    INFERENCE_METHOD(ModelMetadata),
+    INFERENCE_METHOD(ModelReady),
+    INFERENCE_METHOD(RepositoryIndex),
 };
+#undef INFERENCE_METHOD
 #undef ZEROSHOT_METHOD
 
 // Of the set that every input finds.
@@ -85,8 +103,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // Seeds cannot know the id.
   const std::string request = absl::StrReplaceAll(
       fuzz::View(data + 1, size - 1), {{std::string(64, '0'), *known_id}});
-  RawCall call(server->channel(),
-               std::string("/zeroshot.v1.ZeroShot/") + method.name, request);
+  RawCall call(server->channel(), method.path, request);
   std::string response, next;
   const bool answered = call.Read(&response);
   while (method.server_streams && call.Read(&next)) {

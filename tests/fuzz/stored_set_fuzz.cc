@@ -19,7 +19,7 @@
 #include "stores/disk_store.h"
 #include "stores/stored_set.h"
 #include "tests/fuzz/fuzz.h"
-#include "zeroshot/classifier.h"
+#include "zeroshot/image_classifier.h"
 #include "zeroshot/weight_set_check.h"
 
 namespace {
@@ -38,7 +38,7 @@ std::string WithLength(std::string text) {
 
 // The header with the checksums that make it whole; as it is if it is too
 // damaged for that.
-std::string Mended(absl::string_view text, absl::string_view weights) {
+std::string Corrected(absl::string_view text, absl::string_view weights) {
   json header = json::parse(text.begin(), text.end(), nullptr, false);
   if (!header.is_object() || !header["__metadata__"].is_object()) {
     return WithLength(std::string(text));
@@ -76,7 +76,12 @@ void CheckSet(const stores::WeightSet& set) {
   FUZZ_CHECK(set.num_classes() > 0 && set.embedding_dim > 0);
   FUZZ_CHECK(set.own_prompts.empty() ||
              set.own_prompts.size() == set.class_names.size());
-  FUZZ_CHECK(set.weights.size() == set.class_names.size() * set.embedding_dim);
+  FUZZ_CHECK(set.weights.size() ==
+             size_t{1} * set.num_rows() * set.embedding_dim);
+  FUZZ_CHECK(set.min_probabilities.empty() ||
+             set.min_probabilities.size() == set.class_names.size());
+  FUZZ_CHECK(set.group_of.empty() ||
+             set.group_of.size() == set.class_names.size());
   // Stored again it is the same.
   const absl::string_view weights = stores::WeightBytes(set);
   const auto again =
@@ -85,6 +90,11 @@ void CheckSet(const stores::WeightSet& set) {
   FUZZ_CHECK((*again)->class_names == set.class_names);
   FUZZ_CHECK((*again)->templates == set.templates);
   FUZZ_CHECK((*again)->own_prompts == set.own_prompts);
+  FUZZ_CHECK((*again)->background == set.background);
+  FUZZ_CHECK((*again)->temperature == set.temperature);
+  FUZZ_CHECK((*again)->min_probabilities == set.min_probabilities);
+  FUZZ_CHECK((*again)->group_names == set.group_names);
+  FUZZ_CHECK((*again)->group_of == set.group_of);
   FUZZ_CHECK((*again)->model_fingerprint == set.model_fingerprint);
   FUZZ_CHECK((*again)->precision == set.precision);
   FUZZ_CHECK((*again)->num_prompts == set.num_prompts);
@@ -109,7 +119,7 @@ void CheckUse(const stores::WeightSet& set) {
     const std::vector<float> row(dim, 1);
     FUZZ_CHECK(zeroshot::AnswerBytes(set, 3, true) > 0);
     (void)zeroshot::ScoresOf(set, zeroshot::Scorer().Cosines(set, row),
-                             {100, 3, true});
+                             {{.scale = 100}, 3, true});
   }
 }
 
@@ -165,7 +175,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const size_t end = std::min(rest.find('\0'), rest.size());
     const absl::string_view weights =
         rest.substr(std::min(end + 1, rest.size()));
-    CheckFile(Mended(rest.substr(0, end), weights) + std::string(weights));
+    CheckFile(Corrected(rest.substr(0, end), weights) + std::string(weights));
   }
   return 0;
 }

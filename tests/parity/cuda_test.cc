@@ -18,9 +18,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "clip/checkpoint/architecture.h"
+#include "clip/clip_tokenizer.h"
 #include "clip/image.h"
 #include "clip/model.h"
-#include "clip/tokenizer.h"
 #include "tests/parity/golden_models.h"
 #include "tests/testing/checkpoint_files.h"
 #include "tests/testing/encode_text.h"
@@ -85,10 +85,10 @@ Sequences RandomSequences(int n) {
   std::mt19937 random(3);
   Sequences sequences;
   for (int i = 0; i < n; ++i) {
-    sequences.push_back({Tokenizer::kStartOfText});
+    sequences.push_back({ClipTokenizer::kStartOfText});
     for (int j = 0; j < 3 + i % 40; ++j)
-      sequences.back().push_back(random() % Tokenizer::kStartOfText);
-    sequences.back().push_back(Tokenizer::kEndOfText);
+      sequences.back().push_back(random() % ClipTokenizer::kStartOfText);
+    sequences.back().push_back(ClipTokenizer::kEndOfText);
   }
   return sequences;
 }
@@ -153,8 +153,8 @@ TEST_F(CudaTest, EveryGoldenComesOutAsTheReferenceFoundIt) {
   }
 }
 
-TEST_F(CudaTest, EveryPictureOfTheDemoModelHasTheSameBestClass) {
-  const Tokenizer tokenizer;
+TEST_F(CudaTest, EveryImageOfTheDemoModelHasTheSameBestClass) {
+  const ClipTokenizer tokenizer;
   Sequences sequences;
   std::ifstream names(DemoModel() + "/classes.txt");
   for (std::string name; std::getline(names, name);)
@@ -165,12 +165,12 @@ TEST_F(CudaTest, EveryPictureOfTheDemoModelHasTheSameBestClass) {
   ASSERT_TRUE(cpu.ok() && gpu.ok()) << gpu.status();
   Crops crops;
   for (const auto& file :
-       std::filesystem::directory_iterator(DemoModel() + "/pictures")) {
+       std::filesystem::directory_iterator(DemoModel() + "/images")) {
     std::ifstream in(file.path(), std::ios::binary);
     std::stringstream bytes;
     bytes << in.rdbuf();
-    crops.push_back(
-        CropForModel(*DecodeImage(bytes.str()), (*cpu)->info().image_size));
+    crops.push_back(CropForModel(*DecodeImage(bytes.str()),
+                                 (*cpu)->info().preprocessing.crop.side));
   }
   const int dim = (*cpu)->info().embedding_dim;
   const Rows expected_images = ToRows(*EncodeImages(**cpu, crops), dim),
@@ -228,7 +228,7 @@ TEST_F(FullSizeTest, EverySizeOfABatchGivesTheRowsOfOne) {
   const auto model = LoadOnGpu(path_, "fp16", kMost);
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_THAT((*model)->info().graphs,
-              HasSubstr("9 CUDA graphs for batches of 1 to 20 pictures"));
+              HasSubstr("9 CUDA graphs for batches of 1 to 20 images"));
   const Crops crops = RandomCrops(kMost + 5, image_size_);
   std::vector<float> alone;
   for (const std::vector<uint8_t>& crop : crops) {
@@ -337,10 +337,9 @@ TEST_F(CudaTest, RefusesPrecisionsItDoesNotHave) {
   for (const char* precision : {"int8", "fp8"}) {
     const absl::Status status = LoadOnGpu(DemoModel(), precision).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(
-        std::string(status.message()),
-        AllOf(HasSubstr(precision), HasSubstr("on CUDA allowed are auto "
-                                              "(here fp16), fp16, ")));
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr(precision), HasSubstr("on CUDA it must be auto "
+                                                      "(here fp16), fp16, ")));
   }
   const auto model = LoadOnGpu(DemoModel(), "auto");
   ASSERT_TRUE(model.ok()) << model.status();

@@ -15,6 +15,7 @@
 #include "clip/checkpoint/checkpoint.h"
 #include "clip/token_trie.h"
 #include "clip/torch/cuda/cuda_device.h"
+#include "clip/torch/cuda/row_buffers.h"
 #include "clip/torch/device.h"
 #include "clip/torch/tensors.h"
 #include "clip/torch/text_tower.h"
@@ -53,6 +54,15 @@ const std::vector<Shape>& Shapes() {
         .context_length = 20,
         .vocab_size = 50,
         .text = {64, 2, 2, 256, Activation::kGelu, 1e-6}}},
+      // Of few tokens many are 0, which hides the next one.
+      {"ClassToken",
+       {.embedding_dim = 16,
+        .image_size = 16,
+        .vision = VitShape{8, {64, 1, 2, 256}},
+        .context_length = 19,
+        .vocab_size = 50,
+        .text = {64, 2, 2, 256},
+        .text_pool = TextPool::kClass}},
       {"OneBlock",
        {.embedding_dim = 24,
         .image_size = 16,
@@ -64,15 +74,21 @@ const std::vector<Shape>& Shapes() {
   return *shapes;
 }
 
+// Where these run: in a build with CUDA on a GPU, if there is one.
+absl::StatusOr<at::Device> DeviceOfThisBuild() {
+  if (!BuiltWithCuda()) return at::kCPU;
+  const auto chosen = ChooseDevices("cuda:0");
+  if (!chosen.ok()) return chosen.status();
+  return chosen->front();
+}
+
 class CudaTowersTest : public ::testing::TestWithParam<Shape> {
  protected:
   void SetUp() override {
-    if (BuiltWithCuda()) {
-      const auto chosen = ChooseDevices("cuda:0");
-      if (!chosen.ok()) GTEST_SKIP() << "not run: " << chosen.status();
-      device_ = chosen->front();
-      SetUpCuda();
-    }
+    const auto device = DeviceOfThisBuild();
+    if (!device.ok()) GTEST_SKIP() << "not run: " << device.status();
+    device_ = *device;
+    if (BuiltWithCuda()) SetUpCuda();
     const ::testing::TemporaryFolder folder;
     testing::WriteOpenClip(GetParam().architecture,
                            {RequiredTensors(GetParam().architecture), 5},
@@ -156,7 +172,7 @@ Sequences RandomSequences(int n, int tokens, const Architecture& all,
 
 TEST_P(CudaTowersTest, TriesComeOutAsPaddedSequencesDo) {
   const Architecture& all = GetParam().architecture;
-  const auto padded = MakePaddedTextTower(Loader(at::kFloat));
+  const auto padded = MakeSequenceTextTower(Loader(at::kFloat));
   const auto fp32 = MakeCudaTrieTextTower(Loader(at::kFloat)),
              fp16 = MakeCudaTrieTextTower(Loader(at::kHalf)),
              bf16 = MakeCudaTrieTextTower(Loader(at::kBFloat16));
@@ -192,6 +208,27 @@ TEST(CudaTowersShapesTest, WhatTheKernelsDoNotTakeIsLeftToOtherTowers) {
   checkpoint.architecture = odd;
   EXPECT_EQ(MakeCudaTrieTextTower({checkpoint, {}}), nullptr);
   EXPECT_EQ(MakeCudaVitTower({checkpoint, {}}), nullptr);
+}
+
+TEST(RowBuffersTest, AreUsedAgainOnceNobodyHoldsThem) {
+  // Pinned memory is the driver's.
+  const auto device = DeviceOfThisBuild();
+  if (!device.ok()) GTEST_SKIP() << "not run: " << device.status();
+  constexpr int64_t kRows = 4, kDim = 3;
+  auto buffers = std::make_unique<RowBuffers>(kRows, kDim);
+  std::shared_ptr<const at::Tensor> first = buffers->Take(2);
+  const std::shared_ptr<const at::Tensor> second = buffers->Take(kRows);
+  EXPECT_EQ(first->sizes(), at::IntArrayRef({kRows, kDim}));
+  EXPECT_NE(first->data_ptr(), second->data_ptr());
+  // A third while both are held, and one that is larger.
+  EXPECT_EQ(buffers->Take(1)->size(0), kRows);
+  EXPECT_EQ(buffers->Take(kRows + 1)->size(0), kRows + 1);
+  const void* const memory = first->data_ptr();
+  first.reset();
+  EXPECT_EQ(buffers->Take(1)->data_ptr(), memory);
+  // Rows that somebody still reads outlive the engine.
+  buffers.reset();
+  EXPECT_EQ(second->size(1), kDim);
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
@@ -13,38 +12,8 @@
 #include "tests/testing/temporary_folder.h"
 
 namespace clip::testing {
-namespace {
 
 using nlohmann::json;
-
-// Writes the golden's checkpoint to `path`, which Model::Load takes.
-void WriteCheckpoint(const json& golden, const std::string& path) {
-  RandomCheckpoint checkpoint{
-      {}, golden["seed"].get<uint64_t>(), golden["half"].get<bool>()};
-  for (const json& tensor : golden["tensors"]) {
-    checkpoint.tensors.push_back(
-        {tensor[0].get<std::string>(), tensor[1].get<std::vector<int64_t>>()});
-  }
-  const std::string format = golden["format"];
-  if (format == "torchscript") {
-    WriteTorchScript(checkpoint, path);
-  } else if (format == "state_dict") {
-    WriteStateDict(checkpoint, path);
-  } else {
-    std::filesystem::create_directories(path);
-    for (const auto& [file, content] : golden["files"].items()) {
-      WriteFile(path + "/" + file, content.dump());
-    }
-    if (format == "shards") {
-      WriteShards(checkpoint, 3, path);
-    } else {
-      WriteSafetensors(checkpoint,
-                       path + "/" + golden["weights_file"].get<std::string>());
-    }
-  }
-}
-
-}  // namespace
 
 const std::vector<std::string>& GoldenModels() {
   static const auto* names =
@@ -69,14 +38,22 @@ absl::StatusOr<std::unique_ptr<Model>> LoadGolden(const json& golden,
                                                   const ModelOptions& options) {
   const ::testing::TemporaryFolder folder;
   const std::string path = folder.path() + "/" + name;
-  WriteCheckpoint(golden, path);
+  WriteGolden(golden, path);
   return Model::Load(path, options);
 }
 
 Rows EncodeCrops(Model& model, const json& golden) {
   std::vector<std::vector<uint8_t>> crops;
-  for (const json& seed : golden["crop_seeds"])
-    crops.push_back(RandomCrop(golden["image_size"], seed));
+  const CropShape& shape = model.preprocessing().crop;
+  for (const json& seed : golden["crop_seeds"]) {
+    std::vector<uint8_t> crop = RandomCrop(golden["image_size"], seed);
+    if (shape.resize == ResizeMode::kPatches) {
+      const auto grid = static_cast<uint8_t>(shape.side / shape.patch);
+      const uint8_t head[] = {grid, 0, grid, 0};
+      crop.insert(crop.begin(), std::begin(head), std::end(head));
+    }
+    crops.push_back(std::move(crop));
+  }
   const auto rows = model.EncodeImages(
       std::vector<absl::Span<const uint8_t>>(crops.begin(), crops.end()));
   EXPECT_TRUE(rows.ok()) << rows.status();

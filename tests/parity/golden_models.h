@@ -1,6 +1,5 @@
 // The models that tools/golden/models.py had the reference compute with, made
 // again from their seeds, and what it found.
-// Thread rule: free functions without state.
 #ifndef ZEROSHOT_TESTS_PARITY_GOLDEN_MODELS_H_
 #define ZEROSHOT_TESTS_PARITY_GOLDEN_MODELS_H_
 

@@ -15,7 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "clip/checkpoint/checkpoint.h"
-#include "clip/tokenizer.h"
+#include "clip/clip_tokenizer.h"
 #include "tests/testing/checkpoint_files.h"
 #include "tests/testing/encode_text.h"
 #include "tests/testing/random_tensors.h"
@@ -146,11 +146,40 @@ TEST_F(ModelTest, InfoSaysWhatWasLoaded) {
   EXPECT_EQ(info.precision, "fp32");
   EXPECT_EQ(info.max_batch, 32);
   EXPECT_EQ(info.graphs, "");
-  EXPECT_EQ(info.image_size, 16);
+  EXPECT_EQ(info.preprocessing.crop.side, 16);
   EXPECT_EQ(info.context_length, 12);
-  EXPECT_EQ(info.vocab_size, Tokenizer::kVocabSize);
+  EXPECT_EQ(info.vocab_size, ClipTokenizer::kVocabSize);
   EXPECT_EQ(info.embedding_dim, 16);
-  EXPECT_NEAR(info.logit_scale, std::exp(4.6), 2);
+  EXPECT_NEAR(info.head.scale, std::exp(4.6), 2);
+  EXPECT_EQ(info.head.bias, 0);
+  EXPECT_EQ(info.head.score_function, ScoreFunction::kSoftmax);
+}
+
+// As open_clip's CLIP with init_logit_bias, which SigLIP's loss needs.
+TEST_F(ModelTest, ACheckpointWithALogitBiasWasTrainedForTheSigmoid) {
+  const auto plain = LoadState();
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  Architecture with_bias = TinyVit();
+  with_bias.logit_bias = true;
+  checkpoint_.tensors = RequiredTensors(with_bias);
+  const auto bare = LoadState();
+  WriteOpenClip(with_bias, checkpoint_, Path("oc"));
+  const auto folder = Model::Load(Path("oc"), kCpuFp32);
+  for (const auto* model : {&bare, &folder}) {
+    ASSERT_TRUE(model->ok()) << model->status();
+    const Head& head = (**model)->head();
+    EXPECT_EQ(head.score_function, ScoreFunction::kSigmoid);
+    EXPECT_NEAR(head.scale, std::exp(4.6), 2);
+    EXPECT_NEAR(head.bias, -10, 0.011);
+    EXPECT_NE((**model)->info().fingerprint, (*plain)->info().fingerprint);
+  }
+  // A folder that does not say it has no place for it.
+  Architecture unsaid = with_bias;
+  unsaid.logit_bias = false;
+  WriteOpenClip(unsaid, checkpoint_, Path("unsaid"));
+  EXPECT_THAT(
+      std::string(Model::Load(Path("unsaid"), kCpuFp32).status().message()),
+      HasSubstr("'logit_bias'"));
 }
 
 TEST_F(ModelTest, RefusesOptionsItCannotHonour) {
@@ -172,7 +201,7 @@ TEST_F(ModelTest, RefusesOptionsItCannotHonour) {
     EXPECT_THAT(
         std::string(status.message()),
         AllOf(HasSubstr(absl::StrCat("'", precision, "'")),
-              HasSubstr("allowed are auto"), HasSubstr("fp32, bf16, int8")));
+              HasSubstr("it must be auto"), HasSubstr("fp32, bf16, int8")));
   }
   EXPECT_EQ(load({.device = "cpu", .threads = -1}).code(),
             absl::StatusCode::kInvalidArgument);
@@ -279,16 +308,17 @@ TEST_F(ModelTest, NamesUnsupportedKeysOfOpenClip) {
               HasSubstr("'model_cfg.vision_cfg.timm_model_name' (\"vit_base\") "
                         "is an image tower of timm"));
   EXPECT_THAT(
-      model_cfg({{"text_cfg", {{"hf_model_name", "roberta"}}}}),
+      model_cfg({{"text_cfg", {{"hf_model_name", "mt5-base"}}}}),
       HasSubstr(
-          "'model_cfg.text_cfg.hf_model_name' (\"roberta\") is a text tower"));
+          "'model_cfg.text_cfg.hf_model_name' (\"mt5-base\") is a text tower"));
   EXPECT_THAT(model_cfg({{"text_cfg", {{"pool_type", "last"}}}}),
               HasSubstr("'model_cfg.text_cfg.pool_type' is \"last\", supported "
                         "is only \"argmax\""));
-  EXPECT_THAT(model_cfg({{"multimodal_cfg", {{"width", 1}}}}),
-              HasSubstr("'model_cfg.multimodal_cfg'"));
+  EXPECT_THAT(model_cfg({{"vision_cfg", {{"attentional_pool", "cascade"}}}}),
+              HasSubstr("'model_cfg.vision_cfg.attentional_pool'"));
+  // With it the checkpoint has a tensor more.
   EXPECT_THAT(model_cfg({{"init_logit_bias", -10}}),
-              HasSubstr("'model_cfg.init_logit_bias'"));
+              HasSubstr("tensor 'logit_bias' is missing"));
   EXPECT_THAT(
       model_cfg({{"embed_dim", "16"}}),
       HasSubstr("'model_cfg.embed_dim' is \"16\", expected an integer"));
@@ -306,11 +336,13 @@ TEST_F(ModelTest, RefusesAnotherPreprocessing) {
   const auto preprocess_cfg = [&](const json& patch) {
     return LoadOpenClipError({{"preprocess_cfg", patch}});
   };
-  EXPECT_THAT(preprocess_cfg({{"interpolation", "bilinear"}}),
-              HasSubstr("'preprocess_cfg.interpolation' is \"bilinear\", "
+  EXPECT_THAT(preprocess_cfg({{"interpolation", "nearest"}}),
+              HasSubstr("'preprocess_cfg.interpolation' is \"nearest\", "
                         "supported is only \"bicubic\""));
-  EXPECT_THAT(preprocess_cfg({{"resize_mode", "longest"}}),
-              HasSubstr("'preprocess_cfg.resize_mode' is \"longest\""));
+  EXPECT_THAT(preprocess_cfg({{"resize_mode", "widest"}}),
+              HasSubstr("'preprocess_cfg.resize_mode' is \"widest\""));
+  EXPECT_THAT(preprocess_cfg({{"resize_mode", "longest"}, {"fill_color", 256}}),
+              HasSubstr("'preprocess_cfg.fill_color' is 256"));
   EXPECT_THAT(preprocess_cfg({{"std", {1, 0, 1}}}),
               HasSubstr("image std is 0"));
 
@@ -319,8 +351,8 @@ TEST_F(ModelTest, RefusesAnotherPreprocessing) {
   const auto preprocessor = [&](const json& patch) {
     return PatchedError("hf", "preprocessor_config.json", patch);
   };
-  EXPECT_THAT(preprocessor({{"resample", 2}}),
-              HasSubstr("'resample' is 2, supported is only 3"));
+  EXPECT_THAT(preprocessor({{"resample", 1}}),
+              HasSubstr("'resample' is 1, supported is only 3"));
   EXPECT_THAT(preprocessor({{"resample", 3}, {"do_resize", false}}),
               HasSubstr("'do_resize' is false"));
   EXPECT_THAT(
@@ -333,8 +365,8 @@ TEST_F(ModelTest, NamesUnsupportedKeysOfHuggingFace) {
   const auto config = [&](const json& patch) {
     return PatchedError("hf", "config.json", patch);
   };
-  EXPECT_THAT(config({{"model_type", "siglip"}}),
-              HasSubstr("'model_type' (\"siglip\") is a SigLIP"));
+  EXPECT_THAT(config({{"model_type", "siglip3"}}),
+              HasSubstr("'model_type' is \"siglip3\""));
   EXPECT_THAT(config({{"model_type", "clip"},
                       {"text_config", {{"hidden_act", "relu"}}}}),
               HasSubstr("'text_config.hidden_act' is \"relu\""));
@@ -376,10 +408,10 @@ TEST_F(ModelTest, RefusesInputsOfTheWrongSize) {
     return std::string(status.message());
   };
   EXPECT_THAT(text_error({}),
-              HasSubstr("token sequence 1 has 0 tokens, allowed are 1 to 12"));
+              HasSubstr("token sequence 1 has 0 tokens; 1 to 12 are allowed"));
   EXPECT_THAT(text_error(std::vector<int32_t>(13, 1)), HasSubstr("13 tokens"));
   EXPECT_THAT(text_error({1, 49408}),
-              HasSubstr("id 49408, allowed are 0 to 49407"));
+              HasSubstr("id 49408; 0 to 49407 is allowed"));
   EXPECT_THAT(text_error({-1}), HasSubstr("id -1"));
 }
 

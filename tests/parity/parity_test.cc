@@ -12,8 +12,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "clip/clip_tokenizer.h"
 #include "clip/model.h"
-#include "clip/tokenizer.h"
 #include "tests/parity/golden_models.h"
 #include "tests/testing/encode_text.h"
 
@@ -96,7 +96,7 @@ TEST_P(ParityTest, TextEmbeddingsEqualTheReference) {
 }
 
 TEST_P(ParityTest, ProbabilitiesAndTheBestClassEqualTheReference) {
-  EXPECT_NEAR(model_->info().logit_scale,
+  EXPECT_NEAR(model_->head().scale,
               golden_["expected"]["logit_scale"].get<float>(), 1e-3);
   const Rows texts = EncodeSequences();
   Rows weights;
@@ -107,7 +107,7 @@ TEST_P(ParityTest, ProbabilitiesAndTheBestClassEqualTheReference) {
   for (const std::vector<float>& image : EncodeCrops()) {
     std::vector<float> logits;
     for (const std::vector<float>& row : weights)
-      logits.push_back(model_->info().logit_scale * Dot(image, row));
+      logits.push_back(model_->head().scale * Dot(image, row));
     probabilities.push_back(Softmax(logits));
   }
   const Rows expected = golden_["expected"]["probabilities"];
@@ -151,7 +151,7 @@ TEST(PromptsTest, ImageNetsWeightSetEqualsTheReferences) {
   ASSERT_TRUE(model.ok()) << model.status();
   const std::vector<std::string> templates =
       Lines("template_sets/openai-imagenet-80.txt");
-  const Tokenizer tokenizer;
+  const ClipTokenizer tokenizer;
   std::vector<std::vector<int32_t>> sequences;
   for (const std::string& name : Lines("class_sets/imagenet-1k.txt")) {
     for (const std::string& text : templates) {

@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "clip/checkpoint/architecture.h"
+#include "clip/clip_tokenizer.h"
 #include "clip/image.h"
 #include "clip/model.h"
-#include "clip/tokenizer.h"
 #include "tests/testing/checkpoint_files.h"
 #include "tests/testing/encode_text.h"
 #include "tests/testing/random_tensors.h"
@@ -90,10 +90,10 @@ TEST(PrecisionTest, FullSizeEmbeddingsStayCloseToFp32) {
   std::mt19937 random(3);
   Sequences sequences;
   for (int i = 0; i < 24; ++i) {
-    sequences.push_back({Tokenizer::kStartOfText});
+    sequences.push_back({ClipTokenizer::kStartOfText});
     for (int j = 0; j < 3 + i; ++j)
-      sequences.back().push_back(random() % Tokenizer::kStartOfText);
-    sequences.back().push_back(Tokenizer::kEndOfText);
+      sequences.back().push_back(random() % ClipTokenizer::kStartOfText);
+    sequences.back().push_back(ClipTokenizer::kEndOfText);
   }
   const Encoded fp32 = Encode(*Load(path, "fp32"), crops, sequences);
   ExpectClose(Encode(*Load(path, "bf16"), crops, sequences), fp32, 0.999);
@@ -103,27 +103,27 @@ TEST(PrecisionTest, FullSizeEmbeddingsStayCloseToFp32) {
 class DemoPrecisionTest : public ::testing::Test {
  protected:
   DemoPrecisionTest() {
-    const Tokenizer tokenizer;
+    const ClipTokenizer tokenizer;
     std::ifstream names(std::string(kDemo) + "/classes.txt");
     for (std::string name; std::getline(names, name);)
       sequences_.push_back(*tokenizer.Encode("a photo of a " + name + "."));
-    std::vector<std::filesystem::path> pictures;
+    std::vector<std::filesystem::path> images;
     for (const auto& file :
-         std::filesystem::directory_iterator(std::string(kDemo) + "/pictures"))
-      pictures.push_back(file.path());
-    std::sort(pictures.begin(), pictures.end());
-    for (const std::filesystem::path& picture : pictures) {
-      std::ifstream in(picture, std::ios::binary);
+         std::filesystem::directory_iterator(std::string(kDemo) + "/images"))
+      images.push_back(file.path());
+    std::sort(images.begin(), images.end());
+    for (const std::filesystem::path& image : images) {
+      std::ifstream in(image, std::ios::binary);
       std::stringstream bytes;
       bytes << in.rdbuf();
       crops_.push_back(CropForModel(*DecodeImage(bytes.str()), kImageSize));
     }
     const auto model = Load(kDemo, "fp32");
-    EXPECT_EQ(model->info().image_size, kImageSize);
+    EXPECT_EQ(model->info().preprocessing.crop.side, kImageSize);
     fp32_ = Encode(*model, crops_, sequences_);
   }
 
-  // The best class of each picture.
+  // The best class of each image.
   static std::vector<size_t> Best(const Encoded& encoded) {
     std::vector<size_t> best;
     const int dim = encoded.dim;
@@ -143,7 +143,7 @@ class DemoPrecisionTest : public ::testing::Test {
   Encoded fp32_;
 };
 
-TEST_F(DemoPrecisionTest, Bf16NamesEveryPictureAsFp32Does) {
+TEST_F(DemoPrecisionTest, Bf16NamesEveryImageAsFp32Does) {
   const Encoded bf16 = Encode(*Load(kDemo, "bf16"), crops_, sequences_);
   ExpectClose(bf16, fp32_, 0.999);
   EXPECT_EQ(Best(bf16), Best(fp32_));
@@ -156,7 +156,7 @@ TEST_F(DemoPrecisionTest, Int8StaysCloseToFp32) {
   size_t same = 0;
   for (size_t i = 0; i < found.size(); ++i) same += found[i] == expected[i];
   std::cout << "  " << same << " of " << found.size()
-            << " pictures have the same best class as in fp32\n";
+            << " images have the same best class as in fp32\n";
 }
 
 }  // namespace

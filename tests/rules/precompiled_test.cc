@@ -19,8 +19,8 @@ namespace {
 
 using ::testing::IsEmpty;
 
-// Who uses one of the names includes the header, itself or through a header of
-// ours.
+// A file that uses one of the names includes the header, itself or through a
+// header of ours.
 struct Header {
   absl::string_view path;
   std::vector<absl::string_view> names;

@@ -226,6 +226,24 @@ class FetchModelTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assert_files("some/clip", files)
 
+    def test_fetches_the_tokenizer_that_an_open_clip_configuration_names(self):
+        own = {"open_clip_config.json": b'{"model_cfg": {"text_cfg": {"hf_tokenizer_name": "some/words"}}}',
+               "open_clip_model.safetensors": WEIGHTS}
+        named = {"tokenizer_config.json": b"{}", "tokenizer.json": b"[]"}
+        for name, content in named.items():
+            self.site.files[f"/some/words/resolve/{COMMIT}/{name}"] = content
+        self.publish_repository(own)
+        done = self.fetch("some/clip")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_files("some/clip", {**own, **named})
+        # The repository's own comes first.
+        shutil.rmtree(self.folder / "some")
+        own["tokenizer.json"] = b"{}"
+        self.publish_repository(own)
+        done = self.fetch("some/clip")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_files("some/clip", own)
+
     def test_says_what_a_repository_lacks(self):
         self.publish_repository({"config.json": b"{}", "tf_model.h5": WEIGHTS})
         done = self.fetch("some/clip")

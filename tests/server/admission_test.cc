@@ -1,4 +1,4 @@
-// Who is let in when the device is busy: decided at the door, before any work.
+// Which calls are let in when the device is busy: decided before any work.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/server/running_server.h"
@@ -33,23 +32,19 @@ class AdmissionTest : public ::testing::Test {
     return running_.Classify(request, &response, timeout);
   }
 
-  // Lets the server learn that a picture takes about so long.
-  void Teach(absl::Duration picture) {
+  // Lets the server learn that an image takes about so long.
+  void Teach(absl::Duration image) {
     running_.model().CloseGate();
     auto call = std::async(std::launch::async, [this] { return Classify(); });
     ASSERT_TRUE(running_.model().WaitForCallsAtGate(1));
-    absl::SleepFor(picture);
+    absl::SleepFor(image);
     running_.model().OpenGate();
     EXPECT_TRUE(call.get().ok());
   }
 
   // Waits until so many images have no embedding yet.
   void WaitForPending(int images) {
-    const std::string line = absl::StrCat("zeroshot_pending_images ", images);
-    while (!absl::StrContains(running_.server().status_source().metrics(),
-                              line + "\n")) {
-      absl::SleepFor(absl::Milliseconds(1));
-    }
+    running_.WaitForMetric(absl::StrCat("zeroshot_pending_images ", images));
   }
 
   RunningServer running_;
@@ -170,7 +165,8 @@ TEST_F(AdmissionTest, WorkNobodyWaitsForNeverReachesTheDevice) {
   ASSERT_TRUE(running_.model().WaitForCallsAtGate(1));
   EXPECT_EQ(Classify(absl::Milliseconds(100)).error_code(),
             grpc::StatusCode::DEADLINE_EXCEEDED);
-  absl::SleepFor(absl::Milliseconds(100));
+  running_.WaitForMetric(
+      "zeroshot_calls_total{code=\"DEADLINE_EXCEEDED\",method=\"Classify\"} 1");
   running_.model().OpenGate();
   EXPECT_TRUE(first.get().ok());
   EXPECT_TRUE(Classify().ok());

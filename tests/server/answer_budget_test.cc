@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/server/running_server.h"
 #include "tests/testing/slow_client.h"
-#include "zeroshot/door.h"
+#include "zeroshot/admission.h"
 
 namespace zeroshot::server {
 namespace {
@@ -28,7 +28,7 @@ TEST(AnswerBudgetTest, TooLargeIsTheCallersFaultAndTooManyIsNot) {
   EXPECT_TRUE(absl::IsResourceExhausted(full));
   EXPECT_GT(RetryDelay(full), absl::ZeroDuration());
   EXPECT_EQ(budget.taken(), AnswerBudget::kLargest * (100 << 10));
-  // Small ones are bounded by the doors.
+  // Small ones are bounded by admission.
   EXPECT_TRUE(budget.Take(AnswerBudget::kSmallBytes).ok());
 }
 
@@ -45,10 +45,14 @@ TEST(AnswerBudgetTest, AnswersThatNobodyTakesAreBounded) {
   }
   v1::GetWeightSetRequest get;
   get.set_weight_set_id(running.Build(build));
+  get.set_page_size(5'000);
   std::vector<std::unique_ptr<SlowClient>> clients;
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < AnswerBudget::kLargest; ++i) {
     clients.push_back(std::make_unique<SlowClient>(running.server().port()));
-    clients.back()->Call("GetWeightSet", get.SerializeAsString());
+    const uint32_t stream =
+        clients.back()->Call("GetWeightSet", get.SerializeAsString());
+    // Else an honest call could come first, and this one be refused.
+    ASSERT_TRUE(clients.back()->WaitForAnswer(stream, absl::Seconds(60)));
   }
   const auto ask = [&] {
     Context context;

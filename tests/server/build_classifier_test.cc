@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "clip/tokenizer.h"
+#include "clip/clip_tokenizer.h"
 #include "tests/server/running_server.h"
 #include "zeroshot/named_sets.h"
 
@@ -29,7 +29,7 @@ grpc::Status Build(RunningServer& running,
 }
 
 int64_t TokensOf(const std::string& text) {
-  return clip::Tokenizer().Encode(text)->size();
+  return clip::ClipTokenizer().Encode(text)->size();
 }
 
 TEST(BuildClassifierTest, AnswersWithWhatWasBuilt) {
@@ -279,13 +279,16 @@ TEST(WeightSetTest, DeletedSetIsGone) {
     request.set_weight_set_id(which);
     v1::DeleteWeightSetResponse response;
     Context context;
-    return running.stub()
-        .DeleteWeightSet(&context, request, &response)
-        .error_code();
+    return running.stub().DeleteWeightSet(&context, request, &response);
   };
-  EXPECT_EQ(remove(id), grpc::StatusCode::OK);
-  EXPECT_EQ(remove(id), grpc::StatusCode::NOT_FOUND);
-  EXPECT_EQ(remove(""), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_TRUE(remove(id).ok());
+  // It does not ask to build what is to go.
+  for (const std::string& unknown : {id, std::string(64, 'a')}) {
+    EXPECT_EQ(remove(unknown).error_code(), grpc::StatusCode::NOT_FOUND);
+    EXPECT_EQ(remove(unknown).error_message(),
+              "no weight set '" + unknown + "'");
+  }
+  EXPECT_EQ(remove("").error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   v1::GetWeightSetRequest request;
   v1::GetWeightSetResponse response;
   Context first, second;

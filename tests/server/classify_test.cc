@@ -7,9 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "clip/clip_tokenizer.h"
 #include "clip/image.h"
-#include "clip/tokenizer.h"
 #include "tests/server/raw_call.h"
 #include "tests/server/running_server.h"
 #include "tests/testing/encode_text.h"
@@ -27,14 +28,14 @@ using ::testing::Le;
 using testing_images::MakePng;
 
 std::vector<float> ImageRow(clip::FakeModel& model, const std::string& png) {
-  const std::vector<uint8_t> crop =
-      clip::CropForModel(*clip::DecodeImage(png), model.info().image_size);
+  const std::vector<uint8_t> crop = clip::CropForModel(
+      *clip::DecodeImage(png), model.info().preprocessing.crop.side);
   const absl::Span<const uint8_t> crops[] = {crop};
   return *model.EncodeImages(crops);
 }
 
 std::vector<float> TextRow(clip::FakeModel& model, const std::string& text) {
-  const std::vector<int32_t> tokens = *clip::Tokenizer().Encode(text);
+  const std::vector<int32_t> tokens = *clip::ClipTokenizer().Encode(text);
   return *clip::testing::EncodeText(model, {tokens});
 }
 
@@ -150,7 +151,7 @@ TEST(ClassifyTest, CallsWaitingForTheDeviceGoTogether) {
   EXPECT_THAT(running.image_batches(), AllOf(Ge(2), Le(4)));
 }
 
-TEST(ClassifyTest, RefusesWhatIsNoPicture) {
+TEST(ClassifyTest, RefusesWhatIsNoImage) {
   ServerOptions options;
   options.embedder.max_image_bytes = 3000;
   options.embedder.decode.max_pixels = 500;
@@ -162,7 +163,7 @@ TEST(ClassifyTest, RefusesWhatIsNoPicture) {
     EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
     return status.error_message();
   };
-  EXPECT_THAT(error("not a picture"), HasSubstr("JPEG"));
+  EXPECT_THAT(error("not an image"), HasSubstr("JPEG"));
   EXPECT_NE(error(""), "");
   EXPECT_NE(error(MakePng(1).substr(0, 200)), "");
   EXPECT_THAT(error(std::string(3001, 'x')), HasSubstr("3000"));
@@ -226,13 +227,16 @@ TEST(ClassifyTest, DeadlineEndsTheWaitForTheDevice) {
           .Classify(Request(MakePng(2), id), &response, absl::Milliseconds(200))
           .error_code(),
       grpc::StatusCode::DEADLINE_EXCEEDED);
+  running.WaitForMetric(
+      "zeroshot_calls_total{code=\"DEADLINE_EXCEEDED\","
+      "method=\"Classify\"} 1");
   running.model().OpenGate();
   EXPECT_TRUE(busy.get().ok());
-  // The late picture was dropped unrun.
+  // The late image was dropped unrun.
   EXPECT_EQ(running.image_batches(), 1);
 }
 
-TEST(ClassifyTest, PictureOfAClientWhoLeftIsDroppedUnrun) {
+TEST(ClassifyTest, ImageOfAClientWhoLeftIsDroppedUnrun) {
   RunningServer running;
   const std::string id = running.Build(BuildRequest({"cat"}));
   running.model().CloseGate();
@@ -247,10 +251,13 @@ TEST(ClassifyTest, PictureOfAClientWhoLeftIsDroppedUnrun) {
     return running.stub().Classify(&leaving, Request(MakePng(2), id),
                                    &response);
   });
-  absl::SleepFor(absl::Milliseconds(100));  // let it queue
+  running.WaitForMetric("zeroshot_pending_images 2");
   leaving.TryCancel();
   EXPECT_EQ(left.get().error_code(), grpc::StatusCode::CANCELLED);
-  absl::SleepFor(absl::Milliseconds(100));  // let the server hear of it
+  // The server hears of it before it hears of what the connection brings next.
+  Context after;
+  v1::GetModelResponse model;
+  EXPECT_TRUE(running.stub().GetModel(&after, {}, &model).ok());
   running.model().OpenGate();
   EXPECT_TRUE(busy.get().ok());
   v1::ClassifyResponse response;
@@ -326,7 +333,7 @@ TEST(ClassifyTest, OneWrongIdOfSeveralIsNamed) {
   EXPECT_EQ(running.image_batches(), 1);
 }
 
-TEST(ClassifyTest, AKnownPictureIsAnsweredWithoutTheTower) {
+TEST(ClassifyTest, AKnownImageIsAnsweredWithoutTheTower) {
   ServerOptions options;
   options.embedder.image_cache_bytes = 1 << 20;
   RunningServer running(options);
@@ -367,7 +374,7 @@ TEST(EmbedTest, ImagesThatFailFailAlone) {
   RunningServer running;
   v1::EmbedImagesRequest request;
   request.add_images(MakePng(1));
-  request.add_images("no picture");
+  request.add_images("no image");
   request.add_images(MakePng(2));
   v1::EmbedImagesResponse response;
   Context context;
@@ -468,10 +475,18 @@ TEST(GetModelTest, TellsModelLimitsAndNamedSets) {
   EXPECT_EQ(model.precision(), info.precision);
   EXPECT_EQ(model.device(), info.device);
   EXPECT_EQ(model.embedding_dim(), info.embedding_dim);
-  EXPECT_EQ(model.image_size(), info.image_size);
+  EXPECT_EQ(model.image_size(), info.preprocessing.crop.side);
   EXPECT_EQ(model.context_length(), info.context_length);
   EXPECT_EQ(model.vocab_size(), info.vocab_size);
-  EXPECT_EQ(model.logit_scale(), info.logit_scale);
+  EXPECT_EQ(model.logit_scale(), info.head.scale);
+  EXPECT_EQ(model.logit_bias(), 0);
+  EXPECT_EQ(model.score_function(), v1::SCORE_FUNCTION_SOFTMAX);
+  EXPECT_THAT(model.image_preprocessing(),
+              HasSubstr("shorter side resized to 8 pixels, middle cut out, "
+                        "bicubic"));
+  EXPECT_EQ(model.text_preprocessing(),
+            "openai-clip-bpe start=49406 end=49407 vocab=49408, at most 77 "
+            "tokens, not padded");
   EXPECT_EQ(model.server_version(), ZEROSHOT_VERSION);
   EXPECT_EQ(model.is_demo(), info.is_demo);
   const v1::Limits& limits = model.limits();

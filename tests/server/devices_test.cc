@@ -31,17 +31,11 @@ constexpr char kService[] = "zeroshot.v1.ZeroShot";
 class DevicesTest : public ::testing::Test {
  protected:
   DevicesTest() {
-    // The log goes here; reading it needs no lock once nothing is written.
-    before_ = spdlog::default_logger();
-    spdlog::set_default_logger(std::make_shared<spdlog::logger>(
-        "", std::make_shared<spdlog::sinks::ostream_sink_mt>(log_)));
     clip::FakeDevices devices = clip::MakeFakeDevices(2);
     fakes_ = devices.fakes;
     running_.Serve(std::move(devices.model));
     set_ = running_.Build(BuildRequest({"cat", "dog"}));
   }
-
-  ~DevicesTest() override { spdlog::set_default_logger(before_); }
 
   grpc::Status Classify(uint32_t seed) {
     v1::ClassifyRequest request;
@@ -54,14 +48,29 @@ class DevicesTest : public ::testing::Test {
   // How many lines of the log say so.
   int Logged(const std::string& what) {
     int lines = 0;
-    for (absl::string_view line : absl::StrSplit(log_.str(), '\n')) {
+    for (absl::string_view line : absl::StrSplit(log_.written.str(), '\n')) {
       lines += absl::StrContains(line, what);
     }
     return lines;
   }
 
-  std::ostringstream log_;
-  std::shared_ptr<spdlog::logger> before_;
+  // The log goes here; reading it needs no lock once nothing is written. It
+  // outlives the server, whose threads log to their end.
+  struct Log {
+    Log()
+        : before(spdlog::default_logger()),
+          here(std::make_shared<spdlog::logger>(
+              "", std::make_shared<spdlog::sinks::ostream_sink_mt>(written))) {
+      spdlog::set_default_logger(here);
+    }
+    ~Log() { spdlog::set_default_logger(before); }
+
+    std::ostringstream written;
+    std::shared_ptr<spdlog::logger> before;
+    std::shared_ptr<spdlog::logger> here;
+  };
+
+  Log log_;
   std::atomic<int> broken_{0};
   RunningServer running_{{}, /*serve=*/false, [this] { ++broken_; }};
   std::vector<clip::FakeModel*> fakes_;
@@ -89,7 +98,7 @@ TEST_F(DevicesTest, ALostDeviceIsToldOfAndTheServerGoesOn) {
   EXPECT_EQ(Logged("cuda:0 is lost and taken out, 1 of 2 devices are left: "
                    "cuda:0 has broken"),
             1)
-      << log_.str();
+      << log_.written.str();
   EXPECT_EQ(Logged("no device is left"), 0);
 }
 
@@ -123,7 +132,7 @@ TEST_F(DevicesTest, WithNoDeviceLeftTheServerAsksToBeEnded) {
   const absl::Time start = absl::Now();
   EXPECT_EQ(running_.server().Drain(absl::ZeroDuration(), absl::Minutes(5)), 0);
   EXPECT_LT(absl::Now() - start, absl::Seconds(20));
-  EXPECT_EQ(Logged("is lost and taken out"), 2) << log_.str();
+  EXPECT_EQ(Logged("is lost and taken out"), 2) << log_.written.str();
   EXPECT_EQ(Logged("no device is left: the server ends"), 1);
 }
 

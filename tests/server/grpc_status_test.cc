@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "base/error_info.h"
-#include "zeroshot/door.h"
+#include "zeroshot/admission.h"
 
 namespace zeroshot::server {
 namespace {

@@ -44,36 +44,37 @@ TEST(LimitsTest, ClassesTemplatesPromptsAndTextsOfABuild) {
       HasSubstr("templates has 3 items; at most 2 are allowed"));
   EXPECT_THAT(
       BuildError(running, BuildRequest({"a", "b", "c"}, {"{}", "a {}"})),
-      HasSubstr("too many prompts (classes x templates): 6 given, 4 allowed"));
+      HasSubstr("too many prompts (classes x templates): 6 are given; at most "
+                "4 are allowed"));
   EXPECT_THAT(BuildError(running, BuildRequest({"a name of 22 bytes now"})),
               AllOf(HasSubstr("classes[0]"),
-                    HasSubstr("has 22 bytes, 20 are allowed")));
+                    HasSubstr("has 22 bytes; at most 20 are allowed")));
   EXPECT_THAT(
       BuildError(running, BuildRequest({"a"}, {"a template of {} bytes"})),
       AllOf(HasSubstr("templates[0]"),
-            HasSubstr("has 22 bytes, 20 are allowed")));
+            HasSubstr("has 22 bytes; at most 20 are allowed")));
 }
 
-TEST(LimitsTest, BytesAndPixelsOfAPicture) {
-  const std::string picture = MakePng(1);
-  const auto error_of = [&picture](const ServerOptions& options) {
+TEST(LimitsTest, BytesAndPixelsOfAnImage) {
+  const std::string image = MakePng(1);
+  const auto error_of = [&image](const ServerOptions& options) {
     RunningServer running(options);
     v1::ClassifyRequest request;
     request.set_weight_set_id(running.Build(BuildRequest({"cat"})));
-    request.set_image(picture);
+    request.set_image(image);
     v1::ClassifyResponse response;
     const grpc::Status status = running.Classify(request, &response);
     if (status.ok()) return std::string();
     EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
     return status.error_message();
   };
-  const int64_t size = picture.size();
+  const int64_t size = image.size();
   ServerOptions options;
   options.embedder.max_image_bytes = size;
   EXPECT_EQ(error_of(options), "");
   options.embedder.max_image_bytes = size - 1;
   EXPECT_THAT(error_of(options),
-              HasSubstr(absl::StrCat("has ", size, " bytes, ", size - 1,
+              HasSubstr(absl::StrCat("has ", size, " bytes; at most ", size - 1,
                                      " are allowed")));
   options = ServerOptions();
   options.embedder.decode.max_pixels = 3;
@@ -141,10 +142,10 @@ TEST(LimitsTest, BytesOfAnAnswer) {
   request.set_top_k(10);
   EXPECT_EQ(ClassifyError(running, request), "");
   const int batches = running.image_batches();
-  // Names count: no picture is looked at for an answer that may not leave.
+  // Names count: no image is looked at for an answer that may not leave.
   request.set_top_k(11);
   EXPECT_THAT(ClassifyError(running, request),
-              AllOf(HasSubstr("would have 679"), HasSubstr("at most 65536"),
+              AllOf(HasSubstr("would have 68"), HasSubstr("at most 65536"),
                     HasSubstr("--max_answer_bytes")));
   EXPECT_EQ(running.image_batches(), batches);
   // So do those of a description.
@@ -233,9 +234,9 @@ TEST(LimitsTest, AnswersOverFourMegabytesReachOurClient) {
   ASSERT_TRUE(client.ok()) << client.status();
   const auto built = (*client)->Build(spec);
   ASSERT_TRUE(built.ok()) << built.status();
-  const auto set = (*client)->GetWeightSet(built->weight_set_id);
+  const auto set = (*client)->GetWeightSet(built->weight_set_id());
   ASSERT_TRUE(set.ok()) << set.status();
-  EXPECT_EQ(set->class_names.size(), 15'000);
+  EXPECT_EQ(set->class_names_size(), 15'000);
 }
 
 }  // namespace

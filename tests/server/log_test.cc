@@ -61,7 +61,8 @@ TEST(LogTest, LeavesOutWhatIsBelowTheLevel) {
 CallLine LineOf(const absl::Status& status) {
   return {"Classify",
           "ipv4:1.2.3.4:5",
-          {"id-1", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+          "id-1",
+          {"4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"},
           "",
           status,
           absl::Milliseconds(2)};
@@ -79,10 +80,13 @@ TEST(LogTest, CallersFaultIsInfoAndOursIsError) {
   };
   EXPECT_THAT(line_of(absl::OkStatus()),
               HasSubstr("info Classify from ipv4:1.2.3.4:5 after 2.0 ms: OK "
-                        "request=id-1 traceparent=00-4bf9"));
-  EXPECT_THAT(line_of(absl::InvalidArgumentError("not {} a picture")),
+                        "request=id-1 trace=4bf92f3577b34da6a3ce929d0e0e4736 "
+                        "span=00f067aa0ba902b7"));
+  EXPECT_THAT(line_of(absl::InvalidArgumentError("not {} an image")),
               HasSubstr("info Classify from ipv4:1.2.3.4:5 after 2.0 ms: "
-                        "INVALID_ARGUMENT: not {} a picture request=id-1"));
+                        "INVALID_ARGUMENT: not {} an image request=id-1"));
+  EXPECT_THAT(line_of(absl::UnimplementedError("not offered")),
+              HasSubstr("info Classify"));
   EXPECT_THAT(line_of(absl::ResourceExhaustedError("full")),
               HasSubstr("warn Classify"));
   EXPECT_THAT(line_of(absl::InternalError("broken")),
@@ -105,12 +109,12 @@ TEST(LogTest, JsonCallsHaveFields) {
   EXPECT_THAT(
       CallLogged(LogFormat::kJson, LogLevel::kInfo,
                  absl::ResourceExhaustedError("a \"full\" house")),
-      HasSubstr(
-          R"("level":"warn","message":"call","method":"Classify",)"
-          R"("code":"RESOURCE_EXHAUSTED","peer":"ipv4:1.2.3.4:5",)"
-          R"("request_id":"id-1",)"
-          R"("traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",)"
-          R"("error":"a \"full\" house","ms":2.0})"));
+      HasSubstr(R"("level":"warn","message":"call","method":"Classify",)"
+                R"("code":"RESOURCE_EXHAUSTED","peer":"ipv4:1.2.3.4:5",)"
+                R"("request_id":"id-1",)"
+                R"("trace_id":"4bf92f3577b34da6a3ce929d0e0e4736",)"
+                R"("span_id":"00f067aa0ba902b7",)"
+                R"("error":"a \"full\" house","ms":2.0})"));
 }
 
 // Standard error is a pipe in this scope.

@@ -3,14 +3,22 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <regex>
 #include <set>
-#include <sstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/error_info.h"
 
@@ -38,10 +46,10 @@ void CountOneOfEach(Metrics* metrics) {
       base::WithReason(absl::ResourceExhaustedError("full"), base::kOverloaded,
                        {{"cause", "inflight"}}),
       absl::Milliseconds(1));
-  metrics->CallEnded("Classify", absl::InvalidArgumentError("no picture"),
+  metrics->CallEnded("Classify", absl::InvalidArgumentError("no image"),
                      absl::Milliseconds(1));
-  metrics->PicturesTimed({absl::Milliseconds(1), absl::Milliseconds(2),
-                          absl::Milliseconds(3), absl::Milliseconds(4)});
+  metrics->ImagesTimed({absl::Milliseconds(1), absl::Milliseconds(2),
+                        absl::Milliseconds(3), absl::Milliseconds(4)});
   metrics->BatchRan(3);
   metrics->BuildEnded(Built(/*cached=*/false, 100, 30));
   metrics->BuildEnded(Built(/*cached=*/true, 50, 0));
@@ -103,8 +111,8 @@ TEST(MetricsTest, TimesStagesAndSizesBatches) {
         text, HasSubstr(std::string(R"(zeroshot_stage_seconds_count{stage=")") +
                         stage + R"("} 1)"));
   }
-  EXPECT_THAT(text, HasSubstr(R"(zeroshot_batch_pictures_bucket{le="2"} 0)"));
-  EXPECT_THAT(text, HasSubstr(R"(zeroshot_batch_pictures_bucket{le="4"} 1)"));
+  EXPECT_THAT(text, HasSubstr(R"(zeroshot_batch_images_bucket{le="2"} 0)"));
+  EXPECT_THAT(text, HasSubstr(R"(zeroshot_batch_images_bucket{le="4"} 1)"));
 }
 
 TEST(MetricsTest, TokensSavedAreThoseSharedAndThoseOfSetsFound) {
@@ -134,7 +142,7 @@ TEST(MetricsTest, ReadsTheServerWhenAsked) {
   const std::string text = Metrics().Text(LoadedServer());
   EXPECT_THAT(text, HasSubstr("zeroshot_ready 1\n"));
   EXPECT_THAT(text, HasSubstr("zeroshot_saturation_ratio 0.25\n"));
-  EXPECT_THAT(text, HasSubstr("zeroshot_queue_pictures 7\n"));
+  EXPECT_THAT(text, HasSubstr("zeroshot_queue_images 7\n"));
   EXPECT_THAT(text, HasSubstr(R"(zeroshot_devices{state="serving"} 2)"));
   EXPECT_THAT(text, HasSubstr(R"(zeroshot_devices{state="lost"} 1)"));
   EXPECT_THAT(text,
@@ -167,24 +175,55 @@ TEST(MetricsTest, ModelIsLeftOutUntilItIsLoaded) {
   EXPECT_THAT(text, Not(HasSubstr("zeroshot_model_info")));
 }
 
-std::set<std::string> NamesIn(const std::string& text, const char* pattern) {
-  std::set<std::string> names;
-  const std::regex name(pattern);
-  for (std::sregex_iterator it(text.begin(), text.end(), name), end; it != end;
-       ++it) {
-    names.insert((*it)[1]);
+// The rows of docs/metrics.md for what /metrics says.
+std::set<std::string> RowsOf(const std::string& text) {
+  std::map<std::string, std::string> help, type;
+  std::map<std::string, std::vector<std::string>> labels;
+  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    const std::vector<std::string> words =
+        absl::StrSplit(line, absl::MaxSplits(' ', 3));
+    if (words[0] == "#") {
+      (words[1] == "HELP" ? help : type)[words[2]] = words[3];
+      continue;
+    }
+    const std::string sample(line);
+    std::string name = sample.substr(0, sample.find_first_of("{ "));
+    for (const char* suffix : {"_bucket", "_sum", "_count"}) {
+      if (!type.contains(name) && absl::EndsWith(name, suffix)) {
+        name.resize(name.size() - absl::string_view(suffix).size());
+      }
+    }
+    static const std::regex label("[{,](\\w+)=\"");
+    std::vector<std::string> names;
+    for (std::sregex_iterator it(sample.begin(), sample.end(), label), end;
+         it != end; ++it) {
+      if ((*it)[1] != "le")
+        names.push_back(absl::StrCat("`", (*it)[1].str(), "`"));
+    }
+    std::sort(names.begin(), names.end());
+    labels[name] = names;
   }
-  return names;
+  std::set<std::string> rows;
+  for (const auto& [name, of] : help) {
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(of, absl::MaxSplits(" Labels: ", 1));
+    rows.insert(absl::StrCat("| `", name, "` | ", type[name], " | ",
+                             absl::StrJoin(labels[name], ", "), " | ",
+                             parts.first, " |"));
+  }
+  return rows;
 }
 
-TEST(MetricsTest, EveryNameIsInTheDocumentationAndNoOther) {
+TEST(MetricsTest, ReferenceIsWhatTheServerExports) {
   Metrics metrics;
   CountOneOfEach(&metrics);
-  std::ifstream file(ZEROSHOT_SOURCE_DIR "/docs/operations.md");
-  std::ostringstream documentation;
-  documentation << file.rdbuf();
-  EXPECT_EQ(NamesIn(documentation.str(), "\\| `((?:zeroshot|process)_\\w+)`"),
-            NamesIn(metrics.Text(LoadedServer()), "# TYPE (\\w+) "));
+  std::ifstream file(ZEROSHOT_SOURCE_DIR "/docs/metrics.md");
+  std::set<std::string> documented;
+  for (std::string line; std::getline(file, line);) {
+    if (absl::StartsWith(line, "| `")) documented.insert(line);
+  }
+  EXPECT_EQ(documented, RowsOf(metrics.Text(LoadedServer())))
+      << "tools/make_reference.py";
 }
 
 }  // namespace

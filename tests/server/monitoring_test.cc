@@ -39,7 +39,7 @@ std::set<std::string> NamesIn(const std::string& text,
 
 // (That the documentation names exactly what is exported: MetricsTest.)
 TEST(MonitoringTest, AsksForDocumentedMetricsOnly) {
-  const auto known = NamesIn(Read("docs/operations.md"), "\\| `");
+  const auto known = NamesIn(Read("docs/metrics.md"), "\\| `");
   for (const char* file :
        {"deploy/monitoring/alerts.yml", "deploy/monitoring/dashboard.json"}) {
     const auto asked = NamesIn(Read(file), "");

@@ -101,6 +101,8 @@ TEST_F(OptionsTest, WithoutAFlagEachGpuMayHaveThreeBatchesInside) {
 
 TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("listen", "[::]:7");
+  Set("http_listen", "[::]:9");
+  Set("http_cors_origins", "https://a.example, http://b.example:3000");
   Set("metrics_listen", "[::]:8");
   Set("tls_cert", "a.crt");
   Set("tls_key", "a.key");
@@ -139,6 +141,7 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   Set("fast_decode", "true");
   Set("log_format", "json");
   Set("log_level", "error");
+  Set("trace_sample_ratio", "0.25");
   Set("drain_grace", "2s");
   Set("drain_timeout", "1m");
   Set("watchdog_timeout", "3s");
@@ -155,6 +158,9 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(options->tower.max_batch, 16);
   const ServerOptions& server = options->server;
   EXPECT_EQ(server.listen, "[::]:7");
+  EXPECT_EQ(server.http_listen, "[::]:9");
+  EXPECT_THAT(server.http_cors_origins,
+              ElementsAre("https://a.example", "http://b.example:3000"));
   EXPECT_EQ(server.security.tls_cert, "a.crt");
   EXPECT_EQ(server.security.tls_key, "a.key");
   EXPECT_EQ(server.security.tls_client_ca, "ca.crt");
@@ -193,6 +199,7 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(server.build.max_text_bytes, 23);
   EXPECT_EQ(options->log_format, LogFormat::kJson);
   EXPECT_EQ(options->log_level, LogLevel::kError);
+  EXPECT_EQ(server.tracing.sample_ratio, 0.25);
   EXPECT_EQ(options->drain_grace, absl::Seconds(2));
   EXPECT_EQ(options->drain_timeout, absl::Minutes(1));
   EXPECT_EQ(options->server.watchdog_timeout, absl::Seconds(3));
@@ -429,7 +436,9 @@ TEST_F(OptionsTest, ReferenceIsWhatTheProgramSays) {
 
 TEST_F(OptionsTest, DocumentationNamesNoFlagThatIsNot) {
   const std::string help = Read({"-h"})->text;
-  const std::string docs = FileText("docs/operations.md");
+  const std::string docs =
+      absl::StrCat(FileText("docs/limits.md"), FileText("docs/weight_sets.md"),
+                   FileText("docs/tls_and_tokens.md"));
   int seen = 0;
   for (size_t i = docs.find("| `--"); i != docs.npos;
        i = docs.find("| `--", i + 1)) {
@@ -461,6 +470,23 @@ TEST_F(OptionsTest, MetricsPageIsAskedForOrNot) {
   EXPECT_TRUE(Read()->options.metrics_asked_for);
 }
 
+TEST_F(OptionsTest, HttpIsForThisMachineUnlessItIsAskedFor) {
+  EXPECT_TRUE(IsLoopback(Read()->options.server.http_listen));
+  EXPECT_FALSE(Read()->options.http_asked_for);
+  EXPECT_TRUE(Read({"--http_listen=0.0.0.0:8080"})->options.http_asked_for);
+  EXPECT_EQ(ErrorFor("http_listen", ""), "");
+  EXPECT_THAT(ErrorFor("http_listen", "8080"),
+              HasSubstr("--http_listen=8080 is not allowed"));
+  EXPECT_EQ(ErrorFor("http_cors_origins", "*"), "");
+  for (const char* wrong : {"a.example", "https://a.example/"}) {
+    EXPECT_THAT(ErrorFor("http_cors_origins", wrong),
+                HasSubstr("it must be origins such as"));
+  }
+  // Tokens could be read on their way.
+  EXPECT_THAT(Error({"--auth_tokens=tokens", "--http_listen=0.0.0.0:8080"}),
+              HasSubstr("--http_listen=0.0.0.0:8080"));
+}
+
 TEST_F(OptionsTest, MemoryStoreThatHoldsNothingNeedsAnother) {
   EXPECT_THAT(ErrorFor("memory_store_bytes", "0"),
               HasSubstr("it must be 1MiB or more"));
@@ -482,6 +508,28 @@ TEST_F(OptionsTest, ListenNeedsHostAndPort) {
   EXPECT_THAT(ErrorFor("metrics_listen", "9464"),
               HasSubstr("--metrics_listen=9464 is not allowed"));
   EXPECT_EQ(ErrorFor("metrics_listen", ""), "");
+}
+
+TEST_F(OptionsTest, EndpointOfSpansIsAUrlWithAPort) {
+  for (const char* wrong :
+       {"localhost:4317", "http://localhost", "ftp://localhost:4317",
+        "http://localhost:0", "http://localhost:4317/v1/traces"}) {
+    EXPECT_THAT(ErrorFor("otlp_endpoint", wrong),
+                HasSubstr("such as http://localhost:4317"));
+  }
+  for (const char* right : {"http://localhost:4317", "https://[::1]:4317"}) {
+    if (CanTrace()) {
+      EXPECT_EQ(ErrorFor("otlp_endpoint", right), "");
+    } else {
+      EXPECT_THAT(ErrorFor("otlp_endpoint", right),
+                  HasSubstr("built without OpenTelemetry. Build it where "
+                            "opentelemetry-cpp-dev is installed"));
+    }
+  }
+  for (const char* wrong : {"-0.1", "1.5", "nan", "half"}) {
+    EXPECT_THAT(ErrorFor("trace_sample_ratio", wrong),
+                HasSubstr("must be a number from 0 to 1"));
+  }
 }
 
 TEST_F(OptionsTest, HalfAConfigurationIsRefused) {

@@ -1,8 +1,11 @@
-// The reasons of proto/zeroshot/v1/zeroshot.proto, each provoked through a real
-// channel and read as a program of the C++ client reads it.
+// What the reasons of proto/zeroshot/v1/zeroshot.proto tell beside their names,
+// through a real channel and read as a program of the C++ client reads it.
+// each_reason_test.cc has all of them.
 #include <gmock/gmock.h>
+#include <google/protobuf/stubs/logging.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 #include <string>
 
@@ -102,6 +105,24 @@ TEST_F(ReasonsTest, OfItemsAreThoseOfCalls) {
   EXPECT_THAT(info->metadata, Contains(Pair("max_tokens", "77")));
 }
 
+TEST_F(ReasonsTest, OfATransfer) {
+  Start();
+  Context context;
+  v1::ImportWeightSetResponse response;
+  const auto writer = running_->stub().ImportWeightSet(&context, &response);
+  v1::ImportWeightSetRequest message;
+  message.mutable_header()->set_total_bytes(5);
+  writer->Write(message);
+  message.set_data("abc");
+  writer->Write(message);
+  writer->WritesDone();
+  const auto info = ErrorInfoOf(Seen(writer->Finish()));
+  ASSERT_TRUE(info.has_value());
+  EXPECT_EQ(info->reason, "TRANSFER_DAMAGED");
+  EXPECT_THAT(info->metadata, Contains(Pair("expected", "5")));
+  EXPECT_THAT(info->metadata, Contains(Pair("found", "3")));
+}
+
 TEST_F(ReasonsTest, OfPrompts) {
   Start();
   std::string long_name = "cat";
@@ -139,6 +160,13 @@ TEST_F(ReasonsTest, OfFieldsNameTheField) {
 
 // protoc's own classes cannot send such a text: the bytes are the field's.
 TEST_F(ReasonsTest, OfATextThatIsNotUtf8NamesTheField) {
+  // protobuf's own words for it, on standard error, would flood a log.
+  static std::atomic<int> lines;
+  lines = 0;
+  auto* const before = google::protobuf::SetLogHandler(
+      [](google::protobuf::LogLevel, const char*, int, const std::string&) {
+        ++lines;
+      });
   Start();
   const auto field_of = [this](const std::string& method,
                                const std::string& request) {
@@ -162,6 +190,14 @@ TEST_F(ReasonsTest, OfATextThatIsNotUtf8NamesTheField) {
   // image: "\xff" weight_set_id: "\xff"
   EXPECT_EQ(field_of("Classify", "\x0a\x01\xff\x12\x01\xff"), "weight_set_id");
   EXPECT_EQ(field_of("EmbedTexts", "\x0a\x01\xff"), "texts[0]");
+  // classifier { classes { name: "\xff" } }
+  EXPECT_EQ(field_of("Classify", "\x42\x05\x0a\x03\x0a\x01\xff"),
+            "classifier.classes[0].name");
+  // images: "\xff" more_weight_set_ids: "\xff"
+  EXPECT_EQ(field_of("ClassifyBatch", "\x0a\x01\xff\x2a\x01\xff"),
+            "more_weight_set_ids[0]");
+  EXPECT_EQ(lines, 0);
+  google::protobuf::SetLogHandler(before);
 }
 
 TEST_F(ReasonsTest, OfARequestThatIsNone) {

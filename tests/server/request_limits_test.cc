@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "inference/inference.pb.h"
 #include "zeroshot/v1/zeroshot.pb.h"
 
 namespace zeroshot::server {
@@ -13,6 +14,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class RequestLimitsTest : public ::testing::Test {
  protected:
@@ -99,7 +101,8 @@ TEST_F(RequestLimitsTest, ItemsOfEachListAreCounted) {
             "images has 6 items; at most 5 are allowed (--max_batch_items)");
   EXPECT_EQ(Refusal<v1::EmbedTextsRequest>(Times(6, kFirst)),
             "texts has 6 items; at most 5 are allowed (--max_batch_items)");
-  EXPECT_EQ(Refusal<v1::ImportWeightSetRequest>(Times(4, kSecond)),
+  // In the header, which is field 1.
+  EXPECT_EQ(Refusal<v1::ImportWeightSetRequest>("\x0a\x08" + Times(4, kFirst)),
             "class_names has 4 items; at most 3 are allowed (--max_classes)");
 }
 
@@ -152,6 +155,61 @@ TEST_F(RequestLimitsTest, GroupsAndDamagedBytesAreRefused) {
 TEST_F(RequestLimitsTest, ATextThatIsNotUtf8IsNamed) {
   EXPECT_EQ(Refusal<v1::BuildClassifierRequest>("\x0a\x03\x0a\x01\xff", false),
             "classes[0].name is not UTF-8");
+}
+
+// --- the inference protocol ---
+
+using inference::ModelInferRequest;
+
+TEST_F(RequestLimitsTest, TensorsAreCountedBeforeTheyAreParsed) {
+  const auto refusal = [&](int field, int count, absl::string_view item) {
+    const std::string tag(1, static_cast<char>(field << 3 | 2));
+    return Refusal<ModelInferRequest>(Times(
+        count, absl::StrCat(tag, std::string(1, static_cast<char>(item.size())),
+                            item)));
+  };
+  EXPECT_THAT(refusal(5, 1'000'000, ""), HasSubstr("inputs has 1000000 items"));
+  EXPECT_THAT(refusal(6, 65, ""),
+              AllOf(HasSubstr("outputs has 65 items; at most 64"),
+                    Not(HasSubstr("--"))));
+  EXPECT_THAT(refusal(7, 65, "x"), HasSubstr("raw_input_contents has 65"));
+  // parameters with the same key
+  EXPECT_THAT(refusal(4, 65, "\x0a\x01x"), HasSubstr("parameters has 65"));
+  ModelInferRequest request;
+  auto* const input = request.add_inputs();
+  for (int i = 0; i < 6; ++i) input->mutable_contents()->add_bytes_contents("");
+  EXPECT_THAT(Refusal<ModelInferRequest>(request.SerializeAsString()),
+              HasSubstr("bytes_contents has 6 items; at most 5 are allowed "
+                        "(--max_batch_items)"));
+}
+
+// One byte on the wire is up to eight in memory.
+TEST_F(RequestLimitsTest, WholeNumbersInOnePieceAreCounted) {
+  ModelInferRequest request;
+  auto* const input = request.add_inputs();
+  for (int i = 0; i < 65; ++i) input->add_shape(1);
+  EXPECT_THAT(Refusal<ModelInferRequest>(request.SerializeAsString()),
+              HasSubstr("shape has "));
+  input->clear_shape();
+  for (int i = 0; i < 2'000'000; ++i) {
+    input->mutable_contents()->add_int64_contents(1);
+  }
+  EXPECT_THAT(Refusal<ModelInferRequest>(request.SerializeAsString()),
+              HasSubstr("int64_contents has "));
+  // Floats take the same memory as on the wire.
+  input->clear_contents();
+  input->mutable_contents()->mutable_fp32_contents()->Resize(2'000'000, 1);
+  ModelInferRequest parsed;
+  EXPECT_TRUE(Parse(request.SerializeAsString(), &parsed).ok());
+}
+
+TEST_F(RequestLimitsTest, NamesOfTensorsAreUtf8) {
+  ModelInferRequest request;
+  request.add_inputs()->set_name("x");
+  std::string bytes = request.SerializeAsString();
+  bytes.back() = '\xff';
+  EXPECT_THAT(Refusal<ModelInferRequest>(bytes, /*over_a_limit=*/false),
+              HasSubstr("inputs[0].name is not UTF-8"));
 }
 
 }  // namespace

@@ -35,6 +35,22 @@ TEST(RequestTagTest, TakesAWellFormedTraceparent) {
   EXPECT_EQ(Tag("traceparent", later).traceparent, later);
 }
 
+TEST(RequestTagTest, KnowsWhatATraceparentSays) {
+  const std::string ids =
+      "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-";
+  const RequestTag kept = Tag("traceparent", ids + "01");
+  EXPECT_EQ(kept.trace().trace, "4bf92f3577b34da6a3ce929d0e0e4736");
+  EXPECT_EQ(kept.trace().span, "00f067aa0ba902b7");
+  EXPECT_TRUE(kept.sampled());
+  // The other bits of the flags say something else.
+  EXPECT_TRUE(Tag("traceparent", ids + "ff").sampled());
+  EXPECT_FALSE(Tag("traceparent", ids + "00").sampled());
+  EXPECT_FALSE(Tag("traceparent", ids + "fe").sampled());
+  const RequestTag none = Tag("x-request-id", "a");
+  EXPECT_EQ(none.trace().trace + none.trace().span, "");
+  EXPECT_FALSE(none.sampled());
+}
+
 TEST(RequestTagTest, LeavesABrokenTraceparentOut) {
   const std::string good =
       "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";

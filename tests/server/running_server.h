@@ -16,6 +16,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -101,6 +102,15 @@ class RunningServer {
         stub_->BuildClassifier(&context, request, &response);
     EXPECT_TRUE(status.ok()) << status.error_message();
     return response.weight_set_id();
+  }
+
+  // Waits until the metrics have the line: what a client knows already, the
+  // server may hear of later.
+  void WaitForMetric(const std::string& line) {
+    while (
+        !absl::StrContains(server_->status_source().metrics(), line + "\n")) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
   }
 
   grpc::Status Classify(const v1::ClassifyRequest& request,

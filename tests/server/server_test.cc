@@ -116,7 +116,7 @@ TEST(ServerTest, ReadyAndMetricsFollowTheModelAndTheDrain) {
        {R"(zeroshot_calls_total{code="OK",method="Classify"} 1)",
         R"(zeroshot_calls_total{code="OK",method="BuildClassifier"} 1)",
         R"(zeroshot_builds_total{result="built"} 1)",
-        "zeroshot_batch_pictures_count 2\n",  // the canary was one
+        "zeroshot_batch_images_count 2\n",  // the canary was one
         R"(zeroshot_stage_seconds_count{stage="compute"} 1)",
         R"(zeroshot_store_weight_sets{tier="memory"} 1)",
         "zeroshot_ready 1\n"}) {
@@ -168,8 +168,8 @@ TEST(ServerTest, RequestOverTheSizeLimitIsRefusedByGrpc) {
 }
 
 // gRPC refuses calls by itself, without a retry delay, when it has no thread
-// left: the doors must be reached first.
-TEST(ServerTest, OurDoorAnswersBeforeGrpcRunsOutOfThreads) {
+// left: admission must be reached first.
+TEST(ServerTest, AdmissionAnswersBeforeGrpcRunsOutOfThreads) {
   ServerOptions options;
   options.max_inflight = 4;
   options.max_builds = 1;

@@ -51,7 +51,11 @@ struct Import {
   std::unique_ptr<grpc::ClientWriter<v1::ImportWeightSetRequest>> writer;
 
   explicit Import(RunningServer& running)
-      : writer(running.stub().ImportWeightSet(&context, &response)) {}
+      : writer(running.stub().ImportWeightSet(&context, &response)) {
+    v1::ImportWeightSetRequest header;
+    header.mutable_header();
+    EXPECT_TRUE(writer->Write(header));
+  }
 
   bool Write(const std::string& data) {
     v1::ImportWeightSetRequest piece;
@@ -63,13 +67,14 @@ struct Import {
 TEST(StalledCallsTest, ACrowdOfStalledCallsEndsNoImportThatWaits) {
   RunningServer running;
   Import import(running);
-  ASSERT_TRUE(import.Write(Npy(2)));
   std::vector<std::unique_ptr<SlowClient>> clients;
   constexpr int kClients = 10, kCalls = 10;
   for (int i = 0; i < kClients; ++i) {
     clients.push_back(std::make_unique<SlowClient>(running.server().port()));
     for (int call = 0; call < kCalls; ++call) {
-      clients.back()->Call("GetModel", "");
+      // One after another: only so many may run at once.
+      const uint32_t stream = clients.back()->Call("GetModel", "");
+      ASSERT_TRUE(clients.back()->WaitForAnswer(stream, absl::Seconds(20)));
     }
   }
   // The crowd is ended until it is none: not the import, which has waited for
@@ -82,9 +87,10 @@ TEST(StalledCallsTest, ACrowdOfStalledCallsEndsNoImportThatWaits) {
   }
   EXPECT_EQ(StalledEnded(running), kClients * kCalls - kCrowd);
   v1::ImportWeightSetRequest names;
-  names.add_class_names("x");
-  names.add_class_names("y");
+  names.mutable_header()->add_class_names("x");
+  names.mutable_header()->add_class_names("y");
   EXPECT_TRUE(import.writer->Write(names));
+  EXPECT_TRUE(import.Write(Npy(2)));
   import.writer->WritesDone();
   const grpc::Status status = import.writer->Finish();
   EXPECT_TRUE(status.ok()) << status.error_message();
@@ -118,7 +124,7 @@ TEST(StalledCallsTest, ADrippingImportLosesItsPlace) {
     const grpc::Status status = import.writer->Finish();
     EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
     EXPECT_THAT(status.error_message(),
-                HasSubstr("65536 bytes a second are needed "
+                HasSubstr("65536 bytes per second are needed "
                           "(--min_transfer_rate)"));
   }
 }
@@ -137,7 +143,7 @@ TEST(StalledCallsTest, AnExportTakenInSipsLosesItsPlace) {
         absl::StrCat("127.0.0.1:", patient.server().port()));
     const auto imported = client->Import(Npy(kClasses), {.class_names = names});
     ASSERT_TRUE(imported.ok()) << imported.status();
-    request.set_weight_set_id(imported->info.weight_set_id);
+    request.set_weight_set_id(imported->weight_set().weight_set_id());
   }
   options.client_patience = absl::Seconds(1);
   options.min_transfer_rate = int64_t{1} << 40;

@@ -90,7 +90,7 @@ TEST_F(StoresTest, AForgedFileIsNeverServed) {
     EXPECT_TRUE(another.Classify(request, &response).ok());
     EXPECT_EQ(another.text_calls(), 0);
   };
-  // More than the model's: the heap behind the picture's row would answer.
+  // More than the model's: the heap behind the image's row would answer.
   forge([](stores::WeightSet& set) { set.embedding_dim = 4096; });
   forge([](stores::WeightSet& set) { set.embedding_dim = 1; });
   forge([](stores::WeightSet& set) { set.weights[0] = std::nanf(""); });

@@ -48,7 +48,7 @@ TEST_F(TokensTest, EachTokenMayDoWhatItsLineSays) {
   const absl::Status denied =
       (*tokens)->Check("Bearer s3cret", Permission::kBuild).status();
   EXPECT_EQ(denied.code(), absl::StatusCode::kPermissionDenied);
-  EXPECT_EQ(denied.message(), "the token of shop does not allow to build");
+  EXPECT_EQ(denied.message(), "the token of shop lacks the permission build");
 }
 
 TEST_F(TokensTest, WithoutAKnownTokenNobodyEnters) {

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "clip/tokenizer.h"
 #include "tests/testing/fake_model.h"
 #include "tests/testing/make_png.h"
 
@@ -67,8 +66,7 @@ class WatchdogTest : public ::testing::Test {
   }
 
   clip::FakeModel model_;
-  const clip::Tokenizer tokenizer_;
-  Embedder embedder_{&model_, &tokenizer_, OneAtATime()};
+  Embedder embedder_{&model_, OneAtATime()};
   base::Mutex mu_;
   std::vector<std::string> verdicts_ ABSL_GUARDED_BY(mu_);
   int deaf_ ABSL_GUARDED_BY(mu_) = 0;
@@ -152,8 +150,8 @@ TEST_F(WatchdogTest, LongQueueIsNoFault) {
   std::vector<std::future<bool>> calls;
   for (int i = 0; i < 15; ++i) {
     calls.push_back(std::async(std::launch::async, [this, i] {
-      const std::string picture = testing_images::MakePng(i);
-      return embedder_.EmbedImages({picture}, {}).ok();
+      const std::string image = testing_images::MakePng(i);
+      return embedder_.EmbedImages({image}, {}).ok();
     }));
   }
   for (auto& call : calls) EXPECT_TRUE(call.get());
@@ -164,7 +162,7 @@ TEST_F(WatchdogTest, LongQueueIsNoFault) {
 TEST_F(WatchdogTest, NoticesOneDeviceOfSeveralThatIsStuck) {
   const clip::FakeDevices devices = clip::MakeFakeDevices(2);
   const std::vector<clip::FakeModel*>& fakes = devices.fakes;
-  Embedder embedder(devices.model.get(), &tokenizer_, OneAtATime());
+  Embedder embedder(devices.model.get(), OneAtATime());
   Start(/*port_is_served=*/true, &embedder);
   fakes[1]->CloseGate();
   std::atomic<bool> end{false};

@@ -38,6 +38,13 @@ class DiskStoreInAFolder : public WeightStore {
   absl::Status Delete(absl::string_view id) override {
     return store_->Delete(id);
   }
+  absl::StatusOr<DisplayName> GetDisplayName(absl::string_view id) override {
+    return store_->GetDisplayName(id);
+  }
+  absl::Status PutDisplayName(absl::string_view id,
+                              const DisplayName& name) override {
+    return store_->PutDisplayName(id, name);
+  }
   absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
                                                      int limit) override {
     return store_->List(after, limit);
@@ -262,6 +269,57 @@ TEST_F(DiskStoreTest, WhatCouldNotBeDeletedStillTakesItsBytes) {
   fs::remove(File("a"));
   EXPECT_TRUE(absl::IsNotFound(store->Delete("a")));
   EXPECT_EQ(store->size().bytes, 0);
+}
+
+TEST_F(DiskStoreTest, ANameOutlivesARestartAndGoesWithAnEvictedSet) {
+  const std::string name = folder_.path() + "/a.name";
+  int64_t bytes = 0;
+  {
+    const auto store = Open();
+    ASSERT_TRUE(store->Put(MakeWeightSet("a")).ok());
+    ASSERT_TRUE(GiveDisplayName(store.get(), "a", "pets").ok());
+    bytes = store->size().bytes;
+  }
+  EXPECT_EQ(fs::status(name).permissions(),
+            fs::perms::owner_read | fs::perms::owner_write);
+  const auto store = Open(bytes);  // room for one
+  EXPECT_EQ(store->GetDisplayName("a")->text, "pets");
+  ASSERT_TRUE(store->Put(MakeWeightSet("b")).ok());
+  EXPECT_FALSE(fs::exists(File("a")));
+  EXPECT_FALSE(fs::exists(name));
+}
+
+TEST_F(DiskStoreTest, ANameThatCouldNotHaveBeenGivenIsNone) {
+  const std::string name = folder_.path() + "/a.name";
+  const auto store = Open();
+  ASSERT_TRUE(store->Put(MakeWeightSet("a")).ok());
+  for (const std::string& bytes :
+       {std::string(), std::string("00000000000000001 - a\nb"),
+        std::string("00000000000000001 - \xff"), std::string("1 - pets"),
+        std::string("0000000000000000x - pets"),
+        "00000000000000001 - " + std::string(257, 'x'),
+        std::string(5000, ' ')}) {
+    std::ofstream(name, std::ios::binary) << bytes;
+    EXPECT_EQ(store->GetDisplayName("a")->text, "") << bytes;
+  }
+  std::ofstream(name, std::ios::binary) << "00000000000000001 - pets";
+  EXPECT_EQ(store->GetDisplayName("a")->text, "pets");
+  // Not signed with the key.
+  const auto keyed = *DiskStore::Open(folder_.path(), 1 << 20, {"key"});
+  EXPECT_EQ(keyed->GetDisplayName("a")->text, "");
+  ASSERT_TRUE(GiveDisplayName(keyed.get(), "a", "mine").ok());
+  EXPECT_EQ(keyed->GetDisplayName("a")->text, "mine");
+  // Of another set.
+  ASSERT_TRUE(keyed->Put(MakeWeightSet("b")).ok());
+  fs::copy_file(name, folder_.path() + "/b.name");
+  EXPECT_EQ(keyed->GetDisplayName("b")->text, "");
+}
+
+TEST_F(DiskStoreTest, ANameWithoutASetGoesAtTheStart) {
+  const std::string name = folder_.path() + "/a.name";
+  std::ofstream(name) << "00000000000000001 - pets";
+  Open();
+  EXPECT_FALSE(fs::exists(name));
 }
 
 }  // namespace

@@ -75,6 +75,13 @@ class OwnRedis : public WeightStore {
   absl::Status Delete(absl::string_view id) override {
     return client_.store.Delete(id);
   }
+  absl::StatusOr<DisplayName> GetDisplayName(absl::string_view id) override {
+    return client_.store.GetDisplayName(id);
+  }
+  absl::Status PutDisplayName(absl::string_view id,
+                              const DisplayName& name) override {
+    return client_.store.PutDisplayName(id, name);
+  }
   absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
                                                      int limit) override {
     return client_.store.List(after, limit);
@@ -107,12 +114,12 @@ TEST_F(RedisStoreTest, WhatOneServerPutsAnotherGets) {
 
 TEST_F(RedisStoreTest, ASetInUseLivesOnAndAnUnusedOneExpires) {
   RedisStoreOptions options;
-  options.ttl = absl::Milliseconds(600);
+  options.ttl = absl::Seconds(2);  // longer than a busy machine stalls
   Client client(server_, kTimeout, options);
   ASSERT_TRUE(client.store.Put(MakeWeightSet("a")).ok());
   ASSERT_TRUE(client.store.Put(MakeWeightSet("b")).ok());
-  for (int i = 0; i < 6; ++i) {
-    absl::SleepFor(absl::Milliseconds(150));
+  for (int i = 0; i < 12; ++i) {
+    absl::SleepFor(options.ttl / 8);
     EXPECT_TRUE(client.store.Get("a").ok());
   }
   EXPECT_TRUE(absl::IsNotFound(client.store.Get("b").status()));
@@ -272,12 +279,11 @@ class SharedBuildTest : public RedisStoreTest {
       return builder.Build(spec, caller, nullptr);
     }
     clip::FakeModel model;
-    clip::Tokenizer tokenizer;
     MemoryStore memory{1 << 20};
     Client client;
     TieredStore store{{{"memory", &memory}, {"redis", &client.store}}, nullptr};
-    zeroshot::WeightSetBuilder builder{&model, &tokenizer, &store,
-                                       zeroshot::BuildLimits(), 4};
+    zeroshot::WeightSetBuilder builder{&model, &store, zeroshot::BuildLimits(),
+                                       4};
   };
 };
 
@@ -381,6 +387,42 @@ TEST(RedisTlsTest, TheServersCertificateIsChecked) {
   EXPECT_TRUE(absl::IsInvalidArgument(RedisClient::Make(options).status()));
   options.tls = false;  // plain text to a TLS port
   EXPECT_FALSE(Client(options).store.Get("a").ok());
+}
+
+TEST_F(RedisStoreTest, ANameLivesAsLongAsItsSet) {
+  RedisStoreOptions options;
+  options.ttl = absl::Seconds(2);  // longer than a busy machine stalls
+  Client one(server_, kTimeout, options), two(server_, kTimeout, options);
+  ASSERT_TRUE(one.store.Put(MakeWeightSet("a")).ok());
+  ASSERT_TRUE(GiveDisplayName(&one.store, "a", "pets").ok());
+  EXPECT_EQ(two.store.GetDisplayName("a")->text, "pets");
+  const absl::Time until = absl::Now() + 3 * options.ttl;
+  bool touch = false;
+  while (absl::Now() < until) {
+    touch = !touch;
+    if (touch) {
+      ASSERT_TRUE(one.store.Touch("a").ok());
+    } else {
+      ASSERT_TRUE(two.store.Get("a").ok());
+    }
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  EXPECT_EQ(two.store.GetDisplayName("a")->text, "pets");
+  while (one.Number({"EXISTS", "zeroshot:set:a"}) == 1) {
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  absl::SleepFor(absl::Milliseconds(100));
+  EXPECT_EQ(one.Number({"EXISTS", "zeroshot:name:a"}), 0);
+}
+
+TEST_F(RedisStoreTest, ANameThatIsNotSignedIsNone) {
+  RedisStoreOptions options;
+  options.keys = {"key"};
+  Client plain(server_), keyed(server_, kTimeout, options);
+  ASSERT_TRUE(keyed.store.Put(MakeWeightSet("a")).ok());
+  ASSERT_TRUE(GiveDisplayName(&plain.store, "a", "not ours").ok());
+  EXPECT_EQ(keyed.store.GetDisplayName("a")->text, "");
+  EXPECT_EQ(plain.store.GetDisplayName("a")->text, "not ours");
 }
 
 }  // namespace

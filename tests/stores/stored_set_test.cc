@@ -13,6 +13,7 @@ std::shared_ptr<WeightSet> MakeFullSet() {
   set->class_names = {"Katze \"Minz\"", "\xe7\x8a\xac\n"};
   set->templates = {"a photo of a {}"};
   set->own_prompts = {{}, {"my dog", "a dog"}};
+  set->examples = {std::nullopt, ClassExamples{"9f\"86", 3, 0.3f}};
   return set;
 }
 
@@ -38,6 +39,8 @@ TEST(StoredSetTest, GivesBackEverything) {
   EXPECT_EQ((*parsed)->class_names, set->class_names);
   EXPECT_EQ((*parsed)->templates, set->templates);
   EXPECT_EQ((*parsed)->own_prompts, set->own_prompts);
+  EXPECT_EQ((*parsed)->examples, set->examples);
+  EXPECT_EQ((*parsed)->num_examples(), 3);
   EXPECT_EQ((*parsed)->weights, set->weights);
   EXPECT_EQ((*parsed)->create_time, set->create_time);
 }

@@ -47,6 +47,15 @@ class Flaky : public WeightStore {
     absl::Status status = Status();
     return status.ok() ? store_.Delete(id) : status;
   }
+  absl::StatusOr<DisplayName> GetDisplayName(absl::string_view id) override {
+    if (absl::Status status = Status(); !status.ok()) return status;
+    return store_.GetDisplayName(id);
+  }
+  absl::Status PutDisplayName(absl::string_view id,
+                              const DisplayName& name) override {
+    absl::Status status = Status();
+    return status.ok() ? store_.PutDisplayName(id, name) : status;
+  }
   absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
                                                      int limit) override {
     if (absl::Status status = Status(); !status.ok()) return status;
@@ -82,6 +91,13 @@ struct OwnTiers : Flaky {
   absl::Status Touch(absl::string_view id) override { return tiers.Touch(id); }
   absl::Status Delete(absl::string_view id) override {
     return tiers.Delete(id);
+  }
+  absl::StatusOr<DisplayName> GetDisplayName(absl::string_view id) override {
+    return tiers.GetDisplayName(id);
+  }
+  absl::Status PutDisplayName(absl::string_view id,
+                              const DisplayName& name) override {
+    return tiers.PutDisplayName(id, name);
   }
   absl::StatusOr<std::vector<WeightSetSummary>> List(absl::string_view after,
                                                      int limit) override {
@@ -247,6 +263,52 @@ TEST_F(TieredStoreTest, CountsHitsAndMissesByTier) {
   EXPECT_EQ(stats[0].misses, 2);
   EXPECT_EQ(stats[1].hits, 1);
   EXPECT_EQ(stats[2].misses, 1);
+}
+
+// A name that is found below and copied up is no change.
+TEST_F(TieredStoreTest, CountsWhatChangesNamesHere) {
+  ASSERT_TRUE(store_.Put(MakeWeightSet("a")).ok());
+  EXPECT_EQ(store_.naming_changes(), 0);
+  ASSERT_TRUE(GiveDisplayName(&store_, "a", "pets").ok());
+  EXPECT_EQ(store_.naming_changes(), 1);
+  ASSERT_TRUE(memory_.Delete("a").ok());
+  ASSERT_TRUE(store_.Get("a").ok());
+  EXPECT_EQ(memory_.GetDisplayName("a")->text, "pets");
+  EXPECT_EQ(store_.naming_changes(), 1);
+  ASSERT_TRUE(store_.Delete("a").ok());
+  EXPECT_EQ(store_.naming_changes(), 2);
+}
+
+TEST_F(TieredStoreTest, ANameOutlivesATierThatLostItsSetAndOneThatFailed) {
+  ASSERT_TRUE(store_.Put(MakeWeightSet("a")).ok());
+  ASSERT_TRUE(GiveDisplayName(&store_, "a", "pets").ok());
+  for (Flaky* tier : {&memory_, &disk_, &redis_}) {
+    EXPECT_EQ(tier->GetDisplayName("a")->text, "pets");
+  }
+  // Read from below, the set comes with its name.
+  ASSERT_TRUE(memory_.Delete("a").ok());
+  ASSERT_TRUE(store_.Get("a").ok());
+  EXPECT_EQ(memory_.GetDisplayName("a")->text, "pets");
+  // Put again where it was lost, too.
+  ASSERT_TRUE(redis_.Delete("a").ok());
+  ASSERT_TRUE(store_.Put(MakeWeightSet("a")).ok());
+  EXPECT_EQ(redis_.GetDisplayName("a")->text, "pets");
+  // While Redis fails a name is given to the others, and counts later.
+  redis_.fails = absl::StatusCode::kUnavailable;
+  ASSERT_TRUE(GiveDisplayName(&store_, "a", "animals").ok());
+  EXPECT_EQ(store_.GetDisplayName("a")->text, "animals");
+  redis_.fails = absl::StatusCode::kOk;
+  EXPECT_EQ(redis_.GetDisplayName("a")->text, "pets");
+  EXPECT_EQ(store_.GetDisplayName("a")->text, "animals");
+  // What another server gave through Redis counts here.
+  ASSERT_TRUE(GiveDisplayName(&redis_, "a", "older than animals?").ok());
+  DisplayName later = *store_.GetDisplayName("a");
+  later = {"from there", later.given_us + 1};
+  ASSERT_TRUE(redis_.PutDisplayName("a", later).ok());
+  EXPECT_EQ(store_.GetDisplayName("a")->text, "from there");
+  // Also when Redis has forgotten it.
+  ASSERT_TRUE(redis_.Delete("a").ok());
+  EXPECT_EQ(store_.GetDisplayName("a")->text, "from there");
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "tests/stores/make_weight_set.h"
 
@@ -67,6 +69,37 @@ TEST_P(WeightStoreTest, TouchTellsWhatIsThere) {
   EXPECT_TRUE(store_->Touch("a").ok());
   ASSERT_TRUE(store_->Delete("a").ok());
   EXPECT_TRUE(absl::IsNotFound(store_->Touch("a")));
+}
+
+TEST_P(WeightStoreTest, OfTheNamesThatASetWasGivenTheLastCounts) {
+  EXPECT_TRUE(absl::IsNotFound(GiveDisplayName(store_.get(), "a", "pets")));
+  ASSERT_TRUE(store_->Put(MakeWeightSet("a")).ok());
+  EXPECT_EQ(store_->GetDisplayName("a")->text, "");
+  ASSERT_TRUE(GiveDisplayName(store_.get(), "a", "pets").ok());
+  EXPECT_EQ(store_->GetDisplayName("a")->text, "pets");
+  ASSERT_TRUE(GiveDisplayName(store_.get(), "a", "Haus\xc3\xa4 tiere").ok());
+  EXPECT_EQ(store_->GetDisplayName("a")->text, "Haus\xc3\xa4 tiere");
+  // One given before, which comes late.
+  ASSERT_TRUE(store_->PutDisplayName("a", {"old", 1}).ok());
+  EXPECT_EQ(store_->GetDisplayName("a")->text, "Haus\xc3\xa4 tiere");
+  // A clock that is ahead has the last word for no longer than until the next.
+  const int64_t ahead = absl::ToUnixMicros(absl::Now() + absl::Hours(1));
+  ASSERT_TRUE(store_->PutDisplayName("a", {"ahead", ahead}).ok());
+  EXPECT_EQ(store_->GetDisplayName("a")->text, "ahead");
+  ASSERT_TRUE(GiveDisplayName(store_.get(), "a", "next").ok());
+  EXPECT_EQ(store_->GetDisplayName("a")->text, "next");
+  // Putting the set again changes nothing in it.
+  ASSERT_TRUE(store_->Put(MakeWeightSet("a")).ok());
+  EXPECT_EQ(store_->GetDisplayName("a")->text, "next");
+}
+
+TEST_P(WeightStoreTest, ANameGoesWithItsSet) {
+  ASSERT_TRUE(store_->Put(MakeWeightSet("a")).ok());
+  ASSERT_TRUE(GiveDisplayName(store_.get(), "a", "pets").ok());
+  ASSERT_TRUE(store_->Delete("a").ok());
+  EXPECT_EQ(store_->GetDisplayName("a")->text, "");
+  ASSERT_TRUE(store_->Put(MakeWeightSet("a")).ok());
+  EXPECT_EQ(store_->GetDisplayName("a")->text, "");
 }
 
 TEST_P(WeightStoreTest, ListsByIdInPages) {

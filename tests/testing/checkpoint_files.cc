@@ -13,10 +13,11 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
-#include "clip/tokenizer.h"
+#include "clip/clip_tokenizer.h"
 #include "tests/testing/random_tensors.h"
 
 namespace clip::testing {
@@ -63,7 +64,7 @@ Architecture TinyVit() {
           .image_size = 16,
           .vision = VitShape{8, {64, 2, 1, 256}},
           .context_length = 12,
-          .vocab_size = Tokenizer::kVocabSize,
+          .vocab_size = ClipTokenizer::kVocabSize,
           .text = {64, 2, 1, 256}};
 }
 
@@ -143,7 +144,7 @@ void WriteOpenClip(const Architecture& all, const RandomCheckpoint& checkpoint,
                    {"width", resnet.width},
                    {"patch_size", nullptr}});
   }
-  const json config = {
+  json config = {
       {"model_cfg",
        {{"embed_dim", all.embedding_dim},
         {"quick_gelu", all.text.activation == Activation::kQuickGelu},
@@ -155,9 +156,53 @@ void WriteOpenClip(const Architecture& all, const RandomCheckpoint& checkpoint,
           {"heads", all.text.heads},
           {"layers", all.text.layers}}}}},
       {"preprocess_cfg", {{"mean", all.mean}, {"std", all.std}}}};
+  if (all.logit_bias) config["model_cfg"]["init_logit_bias"] = -10;
+  RandomCheckpoint named = checkpoint;
+  if (all.text_pool == TextPool::kClass) {
+    config["model_cfg"]["custom_text"] = true;
+    config["model_cfg"]["text_cfg"]["embed_cls"] = true;
+    for (TensorSpec& tensor : named.tensors) {
+      if (tensor.name == "class_embedding") tensor.name = "cls_emb";
+    }
+  }
   std::filesystem::create_directories(folder);
   WriteFile(folder + "/open_clip_config.json", config.dump(2));
-  WriteSafetensors(checkpoint, folder + "/open_clip_model.safetensors");
+  WriteSafetensors(named, folder + "/open_clip_model.safetensors");
+}
+
+void WriteGolden(const json& golden, const std::string& path) {
+  RandomCheckpoint checkpoint{
+      {}, golden["seed"].get<uint64_t>(), golden["half"].get<bool>()};
+  for (const json& tensor : golden["tensors"]) {
+    checkpoint.tensors.push_back(
+        {tensor[0].get<std::string>(), tensor[1].get<std::vector<int64_t>>()});
+  }
+  const std::string format = golden["format"];
+  if (format == "torchscript") {
+    WriteTorchScript(checkpoint, path);
+  } else if (format == "state_dict") {
+    WriteStateDict(checkpoint, path);
+  } else {
+    std::filesystem::create_directories(path);
+    for (const auto& [file, content] : golden["files"].items()) {
+      WriteFile(path + "/" + file, content.dump());
+    }
+    if (golden.contains("tokenizer")) {
+      for (const auto& [file, from] : golden["tokenizer"].items()) {
+        std::filesystem::copy_file(
+            absl::StrCat(ZEROSHOT_SOURCE_DIR
+                         "/tests/testdata/golden/tokenizers/",
+                         from.get<std::string>()),
+            path + "/" + file);
+      }
+    }
+    if (format == "shards") {
+      WriteShards(checkpoint, 3, path);
+    } else {
+      WriteSafetensors(checkpoint,
+                       path + "/" + golden["weights_file"].get<std::string>());
+    }
+  }
 }
 
 void WriteFile(const std::string& path, const std::string& content) {

@@ -4,6 +4,7 @@
 #define ZEROSHOT_TESTS_TESTING_CHECKPOINT_FILES_H_
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,10 @@ void WriteShards(const RandomCheckpoint& checkpoint, int shards,
 void WriteOpenClip(const Architecture& architecture,
                    const RandomCheckpoint& checkpoint,
                    const std::string& folder);
+
+// The checkpoint of a golden of tools/golden (models.py, families.py), whole:
+// `path` is what Model::Load takes.
+void WriteGolden(const nlohmann::json& golden, const std::string& path);
 
 void WriteFile(const std::string& path, const std::string& content);
 

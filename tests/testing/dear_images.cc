@@ -181,8 +181,8 @@ std::string FlatJpeg(int width, int height, bool progressive) {
   return file;
 }
 
-std::vector<DearImage> DearImages() {
-  return {
+const std::vector<DearImage>& DearImages() {
+  static const auto* const images = new std::vector<DearImage>{
       {"lossless WebP of 10,000 x 10,000",
        FlatLosslessWebp(kDearSide, kDearSide)},
       {"animated WebP of 10,000 x 10,000",
@@ -201,6 +201,7 @@ std::vector<DearImage> DearImages() {
        FlatJpeg(kDearSide * 6 / 5, kDearSide * 9 / 10, true)},
       {"JPEG of one row", FlatJpeg(65'500, 1, false)},
   };
+  return *images;
 }
 
 }  // namespace testing_images

@@ -1,5 +1,5 @@
 // Sound images that cost much for what they weigh: large, of one colour, or
-// with data that goes on. Thread rule: free functions without state.
+// with data that goes on.
 #ifndef ZEROSHOT_TESTS_TESTING_DEAR_IMAGES_H_
 #define ZEROSHOT_TESTS_TESTING_DEAR_IMAGES_H_
 
@@ -46,8 +46,8 @@ constexpr int kDearSide = 10'000;
 #endif
 
 // One of each kind, about kDearSide x kDearSide: close to the default limit on
-// pixels.
-std::vector<DearImage> DearImages();
+// pixels. Made once a process, which takes seconds.
+const std::vector<DearImage>& DearImages();
 
 }  // namespace testing_images
 

@@ -1,5 +1,4 @@
 // EncodeText for tests: all rows at once.
-// Thread rule: a free function without state.
 #ifndef ZEROSHOT_TESTS_TESTING_ENCODE_TEXT_H_
 #define ZEROSHOT_TESTS_TESTING_ENCODE_TEXT_H_
 

@@ -10,7 +10,7 @@
 #include "absl/time/clock.h"
 #include "base/monotonic.h"
 #include "base/sha256.h"
-#include "clip/tokenizer.h"
+#include "clip/clip_tokenizer.h"
 
 namespace clip {
 namespace {
@@ -38,11 +38,15 @@ FakeModel::FakeModel(int embedding_dim, int image_size, Device device) {
   info_.device = device.name;
   info_.devices = {std::move(device)};
   info_.precision = "fp32";
-  info_.image_size = image_size;
+  info_.preprocessing.crop = image_size;
+  static const auto* const tokenizer =
+      new std::shared_ptr<const Tokenizer>(std::make_shared<ClipTokenizer>());
+  info_.tokenizer = *tokenizer;
+  info_.text_padding = "not padded";
   info_.context_length = 77;
-  info_.vocab_size = Tokenizer::kVocabSize;
+  info_.vocab_size = ClipTokenizer::kVocabSize;
   info_.embedding_dim = embedding_dim;
-  info_.logit_scale = 100;
+  info_.head.scale = 100;
 }
 
 std::vector<float> FakeModel::RowOf(absl::Span<const uint8_t> bytes) const {
@@ -104,7 +108,8 @@ absl::StatusOr<std::vector<float>> FakeModel::EncodeImages(
   absl::SleepFor(time);
   PassGate(nullptr, 0, 0, 0);
   if (absl::Status status = CheckDevice(); !status.ok()) return status;
-  const size_t crop_size = size_t{3} * info_.image_size * info_.image_size;
+  const int side = info_.preprocessing.crop.side;
+  const size_t crop_size = size_t{3} * side * side;
   std::vector<float> rows;
   for (absl::Span<const uint8_t> crop : crops) {
     if (crop.size() != crop_size) {

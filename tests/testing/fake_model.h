@@ -49,7 +49,7 @@ class FakeModel : public Model {
   void SetTextRows(Rows rows);
 
   // From now on its device is lost: every call ends as Unavailable, at the gate
-  // or before its next picture or text. With `after_texts`, once that many
+  // or before its next image or text. With `after_texts`, once that many
   // more texts have got their rows.
   void LoseDevice(int after_texts = 0);
 

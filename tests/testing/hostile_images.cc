@@ -117,7 +117,7 @@ class Corpus {
       };
       // Of these the end is not always needed: later frames, padding, data that
       // libjpeg drops.
-      const bool either = has(".gif") || has(".bmp") ||
+      const bool either = has(".gif") || has(".bmp") || has(".tif") ||
                           (has("animated") && has(".png")) || has("restart_");
       for (int i = 1; i < 16; ++i) {
         const size_t size = bytes.size() * i / 16;
@@ -188,7 +188,7 @@ class Corpus {
         }
       }
     }
-    // Pictures that are larger or smaller than their data.
+    // Images that are larger or smaller than their data.
     const std::string& png = Sound("rgb_8.png");
     const std::string body = png.substr(ChunkAt(png, "IDAT"));
     const uint32_t side = static_cast<uint8_t>(png[19]);

@@ -1,5 +1,4 @@
-// Pictures made to do harm, from the sound ones in tests/testdata/images.
-// Thread rule: a free function; plain values.
+// Images made to do harm, from the sound ones in tests/testdata/images.
 #ifndef ZEROSHOT_TESTS_TESTING_HOSTILE_IMAGES_H_
 #define ZEROSHOT_TESTS_TESTING_HOSTILE_IMAGES_H_
 
@@ -23,7 +22,7 @@ struct HostileImage {
 };
 
 // Truncations, impostors, sizes that lie, bombs by pixels, chunks without end,
-// odd ink, broken checksums, flipped bits. `folder` holds the sound pictures.
+// odd ink, broken checksums, flipped bits. `folder` holds the sound images.
 std::vector<HostileImage> HostileImages(const std::string& folder);
 
 }  // namespace testing_images

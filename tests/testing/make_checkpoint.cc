@@ -1,7 +1,11 @@
 // Writes a checkpoint of random weights, for benchmarks and trials without a
 // download:
 //   make_checkpoint --arch=ViT-B/32 --format=openai_pt --half --out=random.pt
+//   make_checkpoint --golden=tests/testdata/golden/families/siglip.json
+//       --out=siglip
+#include <fstream>
 #include <iostream>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -19,6 +23,8 @@ ABSL_FLAG(std::string, format, "openai_pt",
           "folder)");
 ABSL_FLAG(uint64_t, seed, 1, "of the weights");
 ABSL_FLAG(bool, half, false, "float16 weights instead of float32");
+ABSL_FLAG(std::string, golden, "",
+          "a golden's JSON file, whose checkpoint is written instead");
 ABSL_FLAG(std::string, out, "", "the file or folder to write");
 
 int main(int argc, char** argv) {
@@ -30,6 +36,15 @@ int main(int argc, char** argv) {
   if (out.empty()) {
     std::cerr << "--out is missing\n";
     return 1;
+  }
+  if (const std::string golden = absl::GetFlag(FLAGS_golden); !golden.empty()) {
+    std::ifstream file(golden);
+    if (!file) {
+      std::cerr << "no file " << golden << "\n";
+      return 1;
+    }
+    clip::testing::WriteGolden(nlohmann::json::parse(file), out);
+    return 0;
   }
   for (const clip::NamedArchitecture& known : clip::KnownArchitectures()) {
     if (known.name != arch) continue;

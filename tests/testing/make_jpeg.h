@@ -23,7 +23,7 @@ struct JpegOptions {
 std::string MakeJpeg(const std::vector<uint8_t>& pixels, int width, int height,
                      const JpegOptions& options = {});
 
-// A smooth picture with some noise, different for each seed.
+// A smooth image with some noise, different for each seed.
 std::vector<uint8_t> MakePixels(int width, int height, int channels,
                                 uint32_t seed);
 

@@ -7,7 +7,7 @@
 
 namespace testing_images {
 
-// A picture of noise: equal seeds give equal files, different seeds pictures
+// An image of noise: equal seeds give equal files, different seeds images
 // that crop differently.
 std::string MakePng(uint32_t seed, int width = 24, int height = 16);
 

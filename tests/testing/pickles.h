@@ -1,6 +1,5 @@
 // Pieces of pickles for tests, as torch.save writes them into data.pkl. A whole
 // one is "\x80\2", a value and ".".
-// Thread rule: free functions without state.
 #ifndef ZEROSHOT_TESTS_TESTING_PICKLES_H_
 #define ZEROSHOT_TESTS_TESTING_PICKLES_H_
 

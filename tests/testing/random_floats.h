@@ -1,5 +1,4 @@
 // Normally distributed numbers for tests of kernels.
-// Thread rule: a free function.
 #ifndef ZEROSHOT_TESTS_TESTING_RANDOM_FLOATS_H_
 #define ZEROSHOT_TESTS_TESTING_RANDOM_FLOATS_H_
 

@@ -37,7 +37,8 @@ struct Range {
 
 Range RangeOf(const TensorSpec& spec) {
   const std::string& name = spec.name;
-  if (spec.shape.empty())
+  if (name == "logit_bias") return {-10, 0.01f};
+  if (spec.shape.empty() || name == "logit_scale")
     return {4.6f, 0.01f};  // logit_scale; exp(4.6) is about 100
   if (spec.shape.size() == 1) {
     if (absl::EndsWith(name, "bias")) return {0, 0.1f};

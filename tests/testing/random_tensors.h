@@ -1,7 +1,6 @@
 // Random weights and crops from a seed, the same here and in NumPy
 // (tools/golden/models.py): element i of a tensor is a hash of seed, name and
 // i, so that nothing has to be committed but what the reference made of it.
-// Thread rule: free functions without state.
 #ifndef ZEROSHOT_TESTS_TESTING_RANDOM_TENSORS_H_
 #define ZEROSHOT_TESTS_TESTING_RANDOM_TENSORS_H_
 

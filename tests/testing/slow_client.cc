@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,6 +48,8 @@ SlowClient::SlowClient(int port) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof(to)) == 0;
   if (!connected_) return;
+  const int at_once = 1;  // a frame waits for no acknowledgement of another
+  setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof(at_once));
   constexpr absl::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
   send(fd_, kPreface.data(), kPreface.size(), MSG_NOSIGNAL);
   Frame(kSettings, 0, 0,
@@ -117,6 +120,13 @@ bool SlowClient::WaitForEnd(uint32_t stream, absl::Duration patience) {
   return true;
 }
 
+bool SlowClient::WaitForAnswer(uint32_t stream, absl::Duration patience) {
+  while (answered_.count(stream) == 0) {
+    if (windows_.count(stream) == 0 || !ReadFrames(patience)) return false;
+  }
+  return true;
+}
+
 void SlowClient::Cancel(uint32_t stream) {
   windows_.erase(stream);
   Frame(kReset, 0, stream, Number(8));
@@ -145,6 +155,7 @@ bool SlowClient::ReadFrames(absl::Duration patience) {
     const bool ended =
         (type == kHeaders || type == kData) && (flags & kEndStream) != 0;
     if (type == kReset || ended) windows_.erase(stream);
+    if (type == kHeaders && !ended) answered_.insert(stream);
     if (type == kPing && (flags & kAck) == 0) Frame(kPing, kAck, 0, payload);
     if (type != kSettings || (flags & kAck) != 0) continue;
     for (size_t at = 0; at + 6 <= size; at += 6) {
@@ -161,8 +172,10 @@ bool SlowClient::ReadFrames(absl::Duration patience) {
   return true;
 }
 
-void SlowClient::Call(absl::string_view method, absl::string_view request) {
-  Send(Begin(method, request.size()), request, true);
+uint32_t SlowClient::Call(absl::string_view method, absl::string_view request) {
+  const uint32_t stream = Begin(method, request.size());
+  Send(stream, request, true);
+  return stream;
 }
 
 void SlowClient::Frame(uint8_t type, uint8_t flags, uint32_t stream,

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,6 +44,10 @@ class SlowClient {
   // Waits until the server ended the call. False: it did not in `patience`.
   bool WaitForEnd(uint32_t stream, absl::Duration patience);
 
+  // Waits until the server began its answer, whose headers need no window.
+  // False: it did not in `patience`, or it answered with an error.
+  bool WaitForAnswer(uint32_t stream, absl::Duration patience);
+
   // Cancels the call, as RST_STREAM does.
   void Cancel(uint32_t stream);
 
@@ -53,8 +58,8 @@ class SlowClient {
   // Sends `size` bytes of the request, as SendAll does.
   bool Fill(uint32_t stream, int64_t size, absl::Duration patience);
 
-  // A whole call.
-  void Call(absl::string_view method, absl::string_view request);
+  // A whole call; returns its stream.
+  uint32_t Call(absl::string_view method, absl::string_view request);
 
   // Any frame of HTTP/2.
   void Frame(uint8_t type, uint8_t flags, uint32_t stream,
@@ -71,6 +76,7 @@ class SlowClient {
   // Bytes that may be sent: on each stream, and (0) on all together.
   std::map<uint32_t, int64_t> windows_ = {{0, 65'535}};
   int64_t first_window_ = 65'535;  // of a stream
+  std::set<uint32_t> answered_;    // streams whose answer has begun
 };
 
 #endif  // ZEROSHOT_TESTS_TESTING_SLOW_CLIENT_H_

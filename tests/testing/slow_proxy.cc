@@ -95,7 +95,7 @@ void SlowProxy::Wait(Lane* lane, int64_t bytes) {
                     std::chrono::nanoseconds(bytes * 1'000'000'000 / rate);
     until = lane->free_at;
   }
-  // In steps, so that the end need not wait for a link of bytes a second.
+  // In steps, so that the end need not wait for a link of bytes per second.
   while (!ending_ && std::chrono::steady_clock::now() < until) {
     std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(
         until - std::chrono::steady_clock::now(),

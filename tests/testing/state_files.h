@@ -1,5 +1,4 @@
 // Files of a small CLIP's weights as trainers write them, without LibTorch.
-// Thread rule: free functions without state.
 #ifndef ZEROSHOT_TESTS_TESTING_STATE_FILES_H_
 #define ZEROSHOT_TESTS_TESTING_STATE_FILES_H_
 

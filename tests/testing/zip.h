@@ -1,5 +1,4 @@
 // Zip archives for tests, as PyTorch's .pt files are.
-// Thread rule: free functions without state.
 #ifndef ZEROSHOT_TESTS_TESTING_ZIP_H_
 #define ZEROSHOT_TESTS_TESTING_ZIP_H_
 

@@ -200,10 +200,12 @@ TEST_F(BatcherTest, AJobRunningAtItsDeadlineIsWaitedFor) {
   Job job{1};
   absl::Status status;
   base::Caller caller;
-  caller.deadline = base::MonotonicNow() + absl::Milliseconds(20);
+  // Long enough that a busy machine takes the job before.
+  caller.deadline = base::MonotonicNow() + absl::Seconds(2);
   std::thread a = Start(&job, &status, caller);
   device_.WaitForBatches(1);
-  absl::SleepFor(absl::Milliseconds(40));
+  absl::SleepFor(caller.deadline - base::MonotonicNow() +
+                 absl::Milliseconds(20));
   device_.SetBusy(false);
   a.join();
   EXPECT_TRUE(status.ok());
@@ -217,6 +219,54 @@ TEST_F(BatcherTest, OneCallMayQueueMoreThanOneBatch) {
   EXPECT_TRUE(batcher_.Run(pointers, base::Caller()).ok());
   for (const Job& job : jobs) EXPECT_TRUE(job.ran);
   EXPECT_THAT(device_.batches(), SizeIs(3));
+}
+
+TEST_F(BatcherTest, AJobDoesNotWaitForAllOfALargeCall) {
+  device_.SetBusy(true);
+  Job before{1}, after{2};
+  std::vector<Job> large(10);
+  std::vector<Job*> pointers;
+  for (Job& job : large) {
+    job.id = 10 + static_cast<int>(pointers.size());
+    pointers.push_back(&job);
+  }
+  absl::Status first, second, third;
+  std::vector<std::thread> threads;
+  threads.push_back(Start(&before, &first));
+  device_.WaitForBatches(1);
+  threads.emplace_back(
+      [&] { second = batcher_.Run(pointers, base::Caller()); });
+  WaitForQueue(10);
+  threads.push_back(Start(&after, &third));
+  WaitForQueue(11);
+  device_.SetBusy(false);
+  for (std::thread& thread : threads) thread.join();
+  // It comes behind half a batch of the large call, which goes on in its order.
+  EXPECT_THAT(
+      device_.batches(),
+      ElementsAre(ElementsAre(1), ElementsAre(10, 11, 2, 12),
+                  ElementsAre(13, 14, 15, 16), ElementsAre(17, 18, 19)));
+}
+
+// However many come after it, a part is passed by those of earlier turns only.
+TEST_F(BatcherTest, ALargeCallIsNotHeldUpForEver) {
+  std::vector<Job> large(8);
+  std::vector<Job*> pointers;
+  for (Job& job : large) pointers.push_back(&job);
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> crowd;
+  for (int i = 0; i < 8; ++i) {
+    crowd.emplace_back([&] {
+      while (!stop) {
+        Job one;
+        (void)batcher_.Run({&one}, base::Caller());
+      }
+    });
+  }
+  EXPECT_TRUE(batcher_.Run(pointers, base::Caller()).ok());
+  stop = true;
+  for (std::thread& thread : crowd) thread.join();
+  for (const Job& job : large) EXPECT_TRUE(job.ran);
 }
 
 TEST_F(BatcherTest, NothingToRunIsDoneAtOnce) {
@@ -290,7 +340,7 @@ class TwoDevicesTest : public BatcherTest {
   std::vector<std::thread> threads_;
   Batcher<Job> two_{kMaxBatch,
                     [this](absl::Span<Job* const> jobs) { device_.Run(jobs); },
-                    AtOnce{.of_any_size = 2, .of_enough = 4}};
+                    BatchPolicy{.max_batches = 2, .max_with_large = 4}};
 };
 
 TEST_F(TwoDevicesTest, EachIdleDeviceStartsAtOnce) {
@@ -329,7 +379,7 @@ TEST_F(TwoDevicesTest, AFullBatchIsTakenForABusyDevice) {
 }
 
 TEST_F(TwoDevicesTest, SoIsOneThatIsLargeEnough) {
-  two_.SetAtOnce({.of_any_size = 2, .of_enough = 4, .enough = 3});
+  two_.SetPolicy({.max_batches = 2, .max_with_large = 4, .large = 3});
   Occupy(2);
   for (int id = 2; id < 5; ++id) Add(id);
   device_.WaitForBatches(3);
@@ -351,7 +401,7 @@ TEST_F(TwoDevicesTest, OneCallOfManyBatchesKeepsAllBusy) {
 }
 
 TEST_F(TwoDevicesTest, ALostDeviceStartsNoMore) {
-  two_.SetAtOnce({.of_any_size = 1, .of_enough = 2});
+  two_.SetPolicy({.max_batches = 1, .max_with_large = 2});
   Occupy(1);
   for (int id = 1; id < 3; ++id) Add(id);
   absl::SleepFor(absl::Milliseconds(20));
@@ -361,7 +411,7 @@ TEST_F(TwoDevicesTest, ALostDeviceStartsNoMore) {
   absl::SleepFor(absl::Milliseconds(20));
   EXPECT_THAT(device_.batches(), SizeIs(2));
   // None left: what comes still gets its error.
-  two_.SetAtOnce({.of_any_size = 0, .of_enough = 0});
+  two_.SetPolicy({.max_batches = 0, .max_with_large = 0});
   device_.SetBusy(false);
   Join();
 }
@@ -380,7 +430,7 @@ TEST_F(TwoDevicesTest, EveryJobRunsWhileDevicesComeAndGo) {
         if (!two_.Run(pointers, base::Caller()).ok()) ++wrong;
         for (const Job& job : jobs) wrong += !job.ran;
         if (i % 50 == 0)
-          two_.SetAtOnce({1 + t % 2, 2 + t % 3, size_t(1 + t % 5)});
+          two_.SetPolicy({1 + t % 2, 2 + t % 3, size_t(1 + t % 5)});
       }
     });
   }

@@ -7,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/fake_model.h"
 
 namespace zeroshot {
 namespace {
@@ -44,10 +45,10 @@ TEST(ClassWarningsTest, LeavesEqualNamesToTheSpecification) {
 }
 
 TEST(ClassWarningsTest, WarnsOfNamesWithoutAWordThatTheModelSaw) {
-  const clip::Tokenizer tokenizer;
-  std::vector<int32_t> unseen = *tokenizer.Encode("quokka wombat");
-  unseen = {unseen.begin() + 1, unseen.end() - 1};
-  std::sort(unseen.begin(), unseen.end());
+  clip::ModelInfo model = clip::FakeModel().info();
+  const std::vector<int32_t> ids = *model.tokenizer->Encode("quokka wombat");
+  model.unseen_tokens = {ids.begin() + 1, ids.end() - 1};
+  std::sort(model.unseen_tokens.begin(), model.unseen_tokens.end());
   ClassifierSpec spec;
   spec.classes = {{"cat", {}},
                   {"quokka", {}},
@@ -55,9 +56,10 @@ TEST(ClassWarningsTest, WarnsOfNamesWithoutAWordThatTheModelSaw) {
                   {"wombat", {"a prompt of its own"}}};
   const auto resolved = ResolvedSpec::Resolve(spec, BuildLimits());
   ASSERT_TRUE(resolved.ok());
-  EXPECT_THAT(UnseenWordWarnings(*resolved, tokenizer, unseen, 20),
+  EXPECT_THAT(UnseenWordWarnings(*resolved, model, 20),
               ElementsAre(HasSubstr("class name 'quokka' has no word")));
-  EXPECT_THAT(UnseenWordWarnings(*resolved, tokenizer, {}, 20), IsEmpty());
+  model.unseen_tokens.clear();
+  EXPECT_THAT(UnseenWordWarnings(*resolved, model, 20), IsEmpty());
 }
 
 TEST(ClassWarningsTest, SaysNoMoreThanAskedFor) {

@@ -1,6 +1,8 @@
 #include "zeroshot/classifier_spec.h"
 
+#include <map>
 #include <set>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -14,6 +16,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::IsSupersetOf;
 
 ClassifierSpec CatsAndDogs() {
   ClassifierSpec spec;
@@ -72,13 +75,70 @@ TEST(ClassifierSpecTest, KnowsTheReferencesSets) {
   EXPECT_EQ(FindClassSet("imagenet-1k")->front(), "tench");
   EXPECT_EQ(FindTemplateSet("openai-imagenet-80")->size(), 80);
   EXPECT_EQ(FindTemplateSet("openai-imagenet-7")->size(), 7);
-  EXPECT_THAT(TemplateSetNames(),
-              ElementsAre("openai-imagenet-7", "openai-imagenet-80", "simple"));
+  EXPECT_THAT(
+      TemplateSetNames(),
+      IsSupersetOf({"openai-imagenet-7", "openai-imagenet-80", "simple"}));
   for (const std::string& name : TemplateSetNames()) {
     ClassifierSpec spec = CatsAndDogs();
     spec.template_set = name;
     EXPECT_TRUE(ResolvedSpec::Resolve(spec, BuildLimits()).ok()) << name;
   }
+}
+
+// As many classes as each data set has, and templates as OpenAI gave it.
+TEST(ClassifierSpecTest, TheBenchmarksSetsAreWholeAndEachHasItsTemplates) {
+  struct Size {
+    size_t classes, templates;
+  };
+  const std::map<std::string, Size> expected = {
+      {"birdsnap", {500, 1}},
+      {"caltech101", {102, 34}},
+      {"cifar10", {10, 18}},
+      {"cifar100", {100, 18}},
+      {"clevr-counts", {8, 1}},
+      {"country211", {211, 5}},
+      {"dtd", {47, 8}},
+      {"eurosat", {10, 3}},
+      {"fgvc-aircraft", {100, 2}},
+      {"flowers102", {102, 1}},
+      {"food101", {101, 1}},
+      {"gtsrb", {43, 3}},
+      {"hateful-memes", {2, 1}},
+      {"kinetics700", {700, 28}},
+      {"kitti", {4, 1}},
+      {"mnist", {10, 1}},
+      {"oxford-pets", {37, 1}},
+      {"pcam", {2, 1}},
+      {"rendered-sst2", {2, 1}},
+      {"resisc45", {45, 18}},
+      {"stanford-cars", {196, 8}},
+      {"stl10", {10, 2}},
+      {"sun397", {397, 2}},
+      {"ucf101", {101, 48}},
+      {"voc2007", {20, 1}},
+  };
+  for (const auto& [name, size] : expected) {
+    ASSERT_NE(FindClassSet(name), nullptr) << name;
+    ASSERT_NE(FindTemplateSet("openai-" + name), nullptr) << name;
+    EXPECT_EQ(FindClassSet(name)->size(), size.classes) << name;
+    EXPECT_EQ(FindTemplateSet("openai-" + name)->size(), size.templates)
+        << name;
+    const std::set<std::string> distinct(FindClassSet(name)->begin(),
+                                         FindClassSet(name)->end());
+    EXPECT_EQ(distinct.size(), size.classes) << name;
+    ClassifierSpec spec;
+    spec.class_set = name;
+    spec.template_set = "openai-" + name;
+    const auto resolved = ResolvedSpec::Resolve(spec, BuildLimits());
+    ASSERT_TRUE(resolved.ok()) << resolved.status();
+    EXPECT_EQ(resolved->total_prompts(), size.classes * size.templates) << name;
+  }
+  EXPECT_EQ(ClassSetNames().size(), expected.size() + 1);
+  EXPECT_EQ(TemplateSetNames().size(), expected.size() + 3);
+  EXPECT_EQ(FindClassSet("cifar10")->front(), "airplane");
+  EXPECT_EQ(FindClassSet("ucf101")->back(), "Yo Yo");
+  EXPECT_EQ(FindTemplateSet("openai-gtsrb")->front(),
+            "a zoomed in photo of a \"{}\" traffic sign.");
 }
 
 // 80,000 prompts of which 79,840 are distinct: the published count.
@@ -166,19 +226,23 @@ TEST(ClassifierSpecTest, NamesTheFieldThatIsWrong) {
 TEST(ClassifierSpecTest, LimitsSayWhatWasFoundAndWhatIsAllowed) {
   BuildLimits limits;
   limits.max_classes = 1;
-  ExpectRefused(CatsAndDogs(),
-                HasSubstr("too many classes: 2 given, 1 allowed"), limits);
+  ExpectRefused(
+      CatsAndDogs(),
+      HasSubstr("too many classes: 2 are given; at most 1 are allowed"),
+      limits);
   limits = BuildLimits();
   limits.max_prompts = 13;
   ClassifierSpec spec = CatsAndDogs();
   spec.template_set = "openai-imagenet-7";
-  ExpectRefused(spec, HasSubstr("14 given, 13 allowed"), limits);
+  ExpectRefused(spec, HasSubstr("14 are given; at most 13 are allowed"),
+                limits);
   limits = BuildLimits();
   limits.max_templates = 1;
   spec = CatsAndDogs();
   spec.templates = {"a {}", "the {}"};
-  ExpectRefused(spec, HasSubstr("too many templates: 2 given, 1 allowed"),
-                limits);
+  ExpectRefused(
+      spec, HasSubstr("too many templates: 2 are given; at most 1 are allowed"),
+      limits);
   limits = BuildLimits();
   limits.max_text_bytes = 2;
   ExpectRefused(CatsAndDogs(), HasSubstr("2 are allowed"), limits);
@@ -192,7 +256,7 @@ TEST(ClassifierSpecTest, ATemplateThatMultipliesTheNameIsHeldToTheLimit) {
   spec.templates = {"{} {}"};  // makes 11 bytes
   ExpectRefused(spec,
                 AllOf(HasSubstr("templates[0]"), HasSubstr("'doggy'"),
-                      HasSubstr("11 bytes, 10 are allowed")),
+                      HasSubstr("11 bytes; at most 10 are allowed")),
                 limits);
   spec.classes[1].name = "dogg";
   EXPECT_TRUE(ResolvedSpec::Resolve(spec, limits).ok());

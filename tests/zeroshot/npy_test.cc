@@ -145,7 +145,7 @@ TEST(NpyTest, HostileHeadersAreErrors) {
 
 TEST(NpyTest, LengthsAndVersionsAreCheckedBeforeTheyAreUsed) {
   EXPECT_THAT(ErrorOf(File(std::string(10'001, ' '), 0)),
-              HasSubstr("10001 bytes, 10000 are allowed"));
+              HasSubstr("10001 bytes; at most 10000 are allowed"));
   std::string huge = File("{}", 0, /*version=*/2);
   huge.replace(8, 4, "\xff\xff\xff\xff");
   EXPECT_THAT(ErrorOf(huge), HasSubstr("4294967295"));

@@ -110,7 +110,7 @@ class EditsTest : public ::testing::Test {
 
   BuildResult FromScratch(const ClassifierSpec& spec) {
     stores::MemoryStore store(64 << 20);
-    WeightSetBuilder builder(&model_, &tokenizer_, &store, BuildLimits(), 1);
+    WeightSetBuilder builder(&model_, &store, BuildLimits(), 1);
     return *builder.Build(spec, base::Caller(), nullptr);
   }
 
@@ -127,9 +127,8 @@ class EditsTest : public ::testing::Test {
   }
 
   clip::FakeModel model_;
-  clip::Tokenizer tokenizer_;
   stores::MemoryStore store_{64 << 20};
-  WeightSetBuilder builder_{&model_, &tokenizer_, &store_, BuildLimits(), 1};
+  WeightSetBuilder builder_{&model_, &store_, BuildLimits(), 1};
 };
 
 TEST_F(EditsTest, AddingAClassCostsOneClass) {
@@ -216,7 +215,7 @@ TEST_F(EditsTest, RandomEditsAreAsBuiltFromScratch) {
 }
 
 TEST_F(EditsTest, ASmallCacheIsNoLessRight) {
-  WeightSetBuilder builder(&model_, &tokenizer_, &store_, BuildLimits(), 1,
+  WeightSetBuilder builder(&model_, &store_, BuildLimits(), 1,
                            /*vector_cache_bytes=*/3000);
   for (int count : {5, 9, 7}) {
     const ClassifierSpec spec = Spec(Names(count), {"a {}", "the {}"});

@@ -33,7 +33,8 @@ class WeightSetBuilderTest : public ::testing::Test {
   }
 
   std::vector<float> EncodeOne(const std::string& prompt) {
-    return *clip::testing::EncodeText(model_, {*tokenizer_.Encode(prompt)});
+    return *clip::testing::EncodeText(model_,
+                                      {*model_.tokenizer().Encode(prompt)});
   }
 
   // A Build on a thread of its own.
@@ -56,7 +57,7 @@ class WeightSetBuilderTest : public ::testing::Test {
   }
 
   // Returns once `call` leads a build or has joined one, and has been asked
-  // anew whether it still waits.
+  // again whether it still waits.
   static void WaitUntilAsked(Call* call) {
     const int before = call->asked;
     while (call->asked < before + 2) std::this_thread::yield();
@@ -73,10 +74,24 @@ class WeightSetBuilderTest : public ::testing::Test {
   }
 
   clip::FakeModel model_;
-  clip::Tokenizer tokenizer_;
   stores::MemoryStore store_{1 << 20};
-  WeightSetBuilder builder_{&model_, &tokenizer_, &store_, BuildLimits(), 2};
+  WeightSetBuilder builder_{&model_, &store_, BuildLimits(), 2};
 };
+
+TEST_F(WeightSetBuilderTest, NotesItsStepsForWhoAsks) {
+  base::Steps steps;
+  base::Caller caller;
+  caller.steps = &steps;
+  ASSERT_TRUE(builder_.Build(Spec({"cat", "dog"}), caller, nullptr).ok());
+  const std::vector<base::Steps::Step> all = steps.Take();
+  std::vector<std::string> below;  // of the build
+  for (const base::Steps::Step& step : all) {
+    if (step.above == base::Steps::kCall) continue;
+    EXPECT_STREQ(all[step.above].name, "build");
+    below.push_back(step.name);
+  }
+  EXPECT_THAT(below, ::testing::ElementsAre("tokenize", "encode", "finish"));
+}
 
 TEST_F(WeightSetBuilderTest, AClassIsTheUnitMeanOfItsUnitPrompts) {
   const auto built = builder_.Build(
@@ -223,11 +238,10 @@ class ThrowingModel : public clip::FakeModel {
 
 // The same build twice: the second would wait if the first had not landed.
 template <typename Exception>
-std::vector<absl::StatusCode> BuildTwice(const clip::Tokenizer& tokenizer,
-                                         const ClassifierSpec& spec) {
+std::vector<absl::StatusCode> BuildTwice(const ClassifierSpec& spec) {
   ThrowingModel<Exception> model;
   stores::MemoryStore store(1 << 20);
-  WeightSetBuilder builder(&model, &tokenizer, &store, BuildLimits(), 1);
+  WeightSetBuilder builder(&model, &store, BuildLimits(), 1);
   std::vector<absl::StatusCode> codes;
   for (int i = 0; i < 2; ++i) {
     codes.push_back(
@@ -267,18 +281,18 @@ TEST_F(WeightSetBuilderTest, AClassNameInAMessageIsOneLineOfUtf8) {
 }
 
 TEST_F(WeightSetBuilderTest, ABuildThatRunsOutOfMemoryLeavesNobodyWaiting) {
-  EXPECT_THAT(BuildTwice<std::bad_alloc>(tokenizer_, Spec({"cat"})),
+  EXPECT_THAT(BuildTwice<std::bad_alloc>(Spec({"cat"})),
               Each(absl::StatusCode::kResourceExhausted));
 }
 
 TEST_F(WeightSetBuilderTest, ABuildThatThrowsLeavesNobodyWaiting) {
-  EXPECT_THAT(BuildTwice<std::exception>(tokenizer_, Spec({"cat"})),
+  EXPECT_THAT(BuildTwice<std::exception>(Spec({"cat"})),
               Each(absl::StatusCode::kInternal));
 }
 
 TEST_F(WeightSetBuilderTest, ASetThatTheStoreCannotHoldIsRefusedUnencoded) {
   stores::MemoryStore tiny(100);
-  WeightSetBuilder builder(&model_, &tokenizer_, &tiny, BuildLimits(), 1);
+  WeightSetBuilder builder(&model_, &tiny, BuildLimits(), 1);
   EXPECT_TRUE(absl::IsResourceExhausted(
       builder.Build(Spec({"cat"}), base::Caller(), nullptr).status()));
   EXPECT_EQ(model_.texts(), 0);

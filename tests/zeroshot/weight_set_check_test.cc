@@ -27,6 +27,7 @@ class WeightSetCheckTest : public ::testing::Test {
     built_.weights = imported_.weights = {1, 0, 0.6f, 0.8f};
     built_.templates = {"a {}"};
     built_.own_prompts = {{}, {"my dog", "a dog"}};
+    built_.examples = {stores::ClassExamples{"9f86", 2, 0.5f}, std::nullopt};
     built_.id = ResolvedSpec::Resolve(SpecOf(built_), {})->Id("model", "fp32");
     imported_.id = ImportedId(imported_);
   }
@@ -100,6 +101,11 @@ TEST_F(WeightSetCheckTest, AnIdOfOtherContentIsNotServed) {
   forged([](stores::WeightSet& set) { set.own_prompts[1].pop_back(); });
   forged([](stores::WeightSet& set) { set.own_prompts.clear(); });
   forged([](stores::WeightSet& set) { set.precision = "int8"; });
+  forged([](stores::WeightSet& set) { set.examples.clear(); });
+  forged([](stores::WeightSet& set) { set.examples[0]->sha256 = "9f87"; });
+  forged([](stores::WeightSet& set) { set.examples[0]->count = 3; });
+  forged([](stores::WeightSet& set) { set.examples[0]->weight = 1; });
+  forged([](stores::WeightSet& set) { set.examples[0]->weight = 2; });
   forged([](stores::WeightSet& set) { set.templates = {"no place"}; });
   forged([](stores::WeightSet& set) { set.class_names[0] = ""; });
   forged([](stores::WeightSet& set) { set.id = std::string(64, 'a'); });

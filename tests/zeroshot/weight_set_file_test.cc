@@ -200,7 +200,7 @@ TEST(WeightSetFileTest, VectorsMustBeFiniteAndOfLengthOne) {
   wrong[4] = 6;
   EXPECT_THAT(ErrorOf(Read(Npy(wrong))),
               AllOf(HasSubstr("class 2, 'c', has length 6.05"),
-                    HasSubstr("expected is 1")));
+                    HasSubstr("it must be 1")));
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(),
                           std::numeric_limits<float>::infinity()}) {
     wrong[4] = bad;
@@ -224,7 +224,7 @@ TEST(WeightSetFileTest, ClassNamesAreCheckedAsThoseOfABuild) {
   EXPECT_THAT(ErrorOf(ReadWeightSetFile(
                   {Npy(kRows), {"a", "b", "c"}, Layout::kUnknown, ""}, Model(2),
                   limits)),
-              HasSubstr("3 given, 2 allowed"));
+              HasSubstr("3 are given; at most 2 are allowed"));
 }
 
 TEST(WeightSetFileTest, NamesOfTheFileAreTheOnlyOnes) {

@@ -1,4 +1,4 @@
-"""Augmentation in batches: premultiplied RGBA boxes -> RGB pictures on a random background."""
+"""Augmentation in batches: premultiplied RGBA boxes -> RGB images on a random background."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def augment(boxes: torch.Tensor, size: int, strength: float) -> torch.Tensor:
 
 
 def on_white(boxes: torch.Tensor, size: int) -> torch.Tensor:
-    """Plain pictures on white, resized as a preprocessor would."""
+    """Plain images on white, resized as a preprocessor would."""
     rgba = boxes.permute(0, 3, 1, 2).float() / 255
     rgb = rgba[:, :3] + (1 - rgba[:, 3:])
     return F.interpolate(rgb, size=(size, size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)

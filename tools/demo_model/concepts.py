@@ -1,4 +1,4 @@
-"""What is fixed before any training: the tested concepts, the demo pictures and the templates."""
+"""What is fixed before any training: the tested concepts, the demo images and the templates."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ DEMO_CLASSES = [
     "sailboat", "guitar", "umbrella", "soccer ball", "frog", "tiger", "penguin", "butterfly", "cactus", "sunflower",
 ]
 
-# The demo pictures: (class, kind, what). "emojione" is the artist never trained on; "photo" is a Tux Paint
+# The demo images: (class, kind, what). "emojione" is the artist never trained on; "photo" is a Tux Paint
 # photograph left out of training; "noto" is a trained drawing in a rendering the training has not seen.
-DEMO_PICTURES: list[tuple[str, str, str]] = [
+DEMO_IMAGES: list[tuple[str, str, str]] = [
     ("frog", "emojione", "1F438"),
     ("pizza", "emojione", "1F355"),
     ("rocket", "emojione", "1F680"),
@@ -81,12 +81,12 @@ DEMO_PICTURES: list[tuple[str, str, str]] = [
 
 # Photographs never trained on: those of the demo, and a strawberry that is not shipped because its licence (GFDL)
 # would have to be shipped with it.
-HELD_OUT_PHOTOGRAPHS = {what for _, kind, what in DEMO_PICTURES if kind == "photo"} | {"food/fruit/Strawberry2.png"}
+HELD_OUT_PHOTOGRAPHS = {what for _, kind, what in DEMO_IMAGES if kind == "photo"} | {"food/fruit/Strawberry2.png"}
 
 # The first five are the test templates (averaged).
 TEMPLATES = [
     "a photo of a {}.", "a drawing of a {}.", "an emoji of a {}.", "a picture of a {}.", "{}",
-    "a {}", "an image of a {}.", "the {}.", "a cartoon {}.", "clip art of a {}.",
+    "a {}", "a picture of a {}.", "the {}.", "a cartoon {}.", "clip art of a {}.",
     "an icon of a {}.", "a photo of the {}.", "this is a {}.", "a small {}.", "{} icon",
 ]
 TEST_TEMPLATES = TEMPLATES[:5]

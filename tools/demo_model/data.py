@@ -1,7 +1,7 @@
-"""Pictures and captions: read from Debian packages, fitted to one box, cached.
+"""Images and captions: read from Debian packages, fitted to one box, cached.
 
-Every picture becomes an 80x80 premultiplied RGBA square. Every training picture carries captions with weights, a
-group (pictures of one thing share it; they are no negatives of each other) and a sampling weight.
+Every image becomes an 80x80 premultiplied RGBA square. Every training image carries captions with weights, a
+group (images of one thing share it; they are no negatives of each other) and a sampling weight.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MAX_PIXELS = 16_000_000  # a few scanned clip arts are of poster size; not worth
 FORMAT = 1
 
 SKIN_TONES = {chr(c) for c in range(0x1F3FB, 0x1F400)}
-CONCEPT_BOOST = 3.0  # how much more often the tested concepts' pictures are drawn
+CONCEPT_BOOST = 3.0  # how much more often the tested concepts' images are drawn
 
 
 @dataclasses.dataclass
@@ -54,11 +54,11 @@ class Item:
 @dataclasses.dataclass
 class Dataset:
     items: list[Item]
-    pictures: np.ndarray  # [N, BOX, BOX, 4] uint8, premultiplied
+    images: np.ndarray  # [N, BOX, BOX, 4] uint8, premultiplied
 
 
 def fit_box(image: Image.Image) -> np.ndarray | None:
-    """Cuts to the visible part, scales it into the box, centres it. None for an empty picture."""
+    """Cuts to the visible part, scales it into the box, centres it. None for an empty image."""
     if max(image.size) > 6 * BOX:
         image = image.convert("RGBA").reduce(max(image.size) // (3 * BOX))
     rgba = np.asarray(image.convert("RGBA"), dtype=np.float32)
@@ -95,7 +95,7 @@ def render_noto(text: str) -> Image.Image:
     return canvas
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_image(path: Path) -> Image.Image:
     if path.suffix == ".svg":
         png = subprocess.run(
             ["rsvg-convert", "--keep-aspect-ratio", "--width=200", "--height=200", str(path)],
@@ -114,7 +114,7 @@ def _load_box(item: Item) -> np.ndarray | None:
     try:
         if item.source == "noto":
             return fit_box(render_noto(item.name))
-        picture = open_picture(package_path(item))
+        picture = open_image(package_path(item))
         if picture.width * picture.height > MAX_PIXELS:
             return None
         return fit_box(picture)
@@ -135,7 +135,7 @@ def emoji_of(code: str) -> str:
 
 
 def emoji_code(item: Item) -> str:
-    """The code of a Noto or EmojiOne picture."""
+    """The code of a Noto or EmojiOne image."""
     if item.source == "noto":
         return code_of(item.name)
     return "-".join(c for c in item.name.removesuffix(".png").upper().split("-") if c != "FE0F")
@@ -194,7 +194,7 @@ def emoji_items() -> list[Item]:
             result.append((name.removesuffix(" face"), 0.3))
         if code in BY_CODE:
             result.append((BY_CODE[code][1], 0.5))
-        # A rare keyword says more about the picture than "face" or "symbol".
+        # A rare keyword says more about the image than "face" or "symbol".
         idf = {w: 1 / documents[w] for w in words}
         result += [(w, 0.4 * v / sum(idf.values())) for w, v in idf.items()]
         return result
@@ -305,11 +305,11 @@ def collect_items() -> list[Item]:
 def prepare(cache: Path) -> Dataset:
     """Reads the cache, or makes it (a minute or two)."""
     cache.mkdir(parents=True, exist_ok=True)
-    list_file, picture_file = cache / f"items-{FORMAT}.json", cache / f"pictures-{FORMAT}.npy"
-    if list_file.exists() and picture_file.exists():
+    list_file, image_file = cache / f"items-{FORMAT}.json", cache / f"images-{FORMAT}.npy"
+    if list_file.exists() and image_file.exists():
         items = [Item(**{**entry, "captions": [tuple(c) for c in entry["captions"]]})
                  for entry in json.loads(list_file.read_text())]
-        return Dataset(items, np.load(picture_file))
+        return Dataset(items, np.load(image_file))
     items = collect_items()
     with ProcessPoolExecutor() as pool:
         boxes = list(pool.map(_load_box, items, chunksize=64))
@@ -320,15 +320,15 @@ def prepare(cache: Path) -> Dataset:
         if box is not None and not (item.source == "noto" and copies[box.tobytes()] > 3)
     ]
     items = [item for item, _ in kept]
-    pictures = np.stack([box for _, box in kept])
-    np.save(picture_file, pictures)
+    images = np.stack([box for _, box in kept])
+    np.save(image_file, images)
     list_file.write_text(json.dumps([dataclasses.asdict(item) for item in items]))
-    return Dataset(items, pictures)
+    return Dataset(items, images)
 
 
 def summary(items: list[Item]) -> str:
     weights: dict[tuple[str, str], list[float]] = {}
     for item in items:
         weights.setdefault((item.source, item.split), []).append(item.weight)
-    return "\n".join(f"{source:12} {split:7} {len(w):6} pictures, weight {sum(w):7.0f}"
+    return "\n".join(f"{source:12} {split:7} {len(w):6} images, weight {sum(w):7.0f}"
                      for (source, split), w in sorted(weights.items()))

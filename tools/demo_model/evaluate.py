@@ -35,7 +35,7 @@ class Scores:
 
 
 def _among_random_others(scores: torch.Tensor, truth: torch.Tensor, others: int = 49) -> float:
-    """Expected top-1 when each picture competes with `others` names drawn from the rest; exact, not sampled."""
+    """Expected top-1 when each image competes with `others` names drawn from the rest; exact, not sampled."""
     right = scores.gather(1, truth[:, None])
     above = (scores > right).sum(1)
     rest = scores.shape[1] - 1

@@ -44,7 +44,7 @@ class Options:
 
 
 class Sampler:
-    """Draws pictures by weight, a caption for each and a template for most."""
+    """Draws images by weight, a caption for each and a template for most."""
 
     def __init__(self, dataset: data.Dataset):
         indices = [i for i, item in enumerate(dataset.items) if item.split == "train"]
@@ -84,7 +84,7 @@ def gather(local: torch.Tensor) -> torch.Tensor:
 
 
 def contrastive_loss(images, texts, scale, groups, said) -> torch.Tensor:
-    """CLIP's loss; pictures of the same thing, or with the same caption, are no negatives of each other."""
+    """CLIP's loss; images of the same thing, or with the same caption, are no negatives of each other."""
     same = (groups[:, None] == groups) | (said[:, None] == said)
     same.fill_diagonal_(False)
     logits = (images @ texts.T * scale).masked_fill(same, -1e4)

@@ -44,7 +44,9 @@ def hashes(seed: int, name: str, counters: np.ndarray) -> np.ndarray:
 
 def value_range(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
     """Offset and scale; see RangeOf in tests/testing/random_tensors.cc."""
-    if not shape:
+    if name.endswith("logit_bias"):
+        return -10, 0.01
+    if not shape or name.endswith("logit_scale"):
         return 4.6, 0.01
     if len(shape) == 1:
         for end, found in (("bias", (0, 0.1)), ("running_mean", (0, 0.1)), ("running_var", (1, 0.5)),

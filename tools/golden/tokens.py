@@ -9,7 +9,7 @@ letters, capital sigmas (final or not), and characters of ftfy's badness heurist
 import json
 import pathlib
 
-import check_tokenizer
+import hard_texts
 from clip.simple_tokenizer import SimpleTokenizer
 
 PROBE = "{0}\na{0}b\naΣ{0}\n{0}Σ\né«{0}"
@@ -52,12 +52,12 @@ def make(out_dir: pathlib.Path) -> None:
             tokenizer.cache = {word: word for word in ("<|startoftext|>", "<|endoftext|>")}
         return [49406, *tokenizer.encode(text), 49407]
 
-    texts = [*BY_HAND, *(check_tokenizer.one_string("golden", i) for i in range(40 * len(check_tokenizer.KINDS)))]
+    texts = [*BY_HAND, *(hard_texts.one_string("golden", i) for i in range(40 * len(hard_texts.KINDS)))]
     lines = [json.dumps([text, encode(text)]) for text in texts if len(text) <= 1000]
     (out_dir / "strings.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
     with open(out_dir / "code_points.txt", "w") as out:
-        for run in runs(check_tokenizer.ASSIGNED):
+        for run in runs(hard_texts.ASSIGNED):
             value = 0xCBF29CE484222325
             for c in run:
                 value = fnv1a(encode(PROBE.format(chr(c))), value)

@@ -1,11 +1,11 @@
-"""Weight sets made in Python, as people have them, and what they make of pictures.
+"""Weight sets made in Python, as people have them, and what they make of images.
 
 Runs open_clip on models/demo in fp32 on the CPU with the code of openai/CLIP's notebook
 (notebooks/Prompt_Engineering_for_ImageNet.ipynb, zeroshot_classifier). Writes
     notebook.npy            zeroshot_weights, [embed_dim, num_classes], by numpy.save
     notebook.safetensors    the same by safetensors.torch, class names in its metadata
     classes.txt, templates.txt
-    probabilities.tsv       of the demo's pictures, by the notebook's softmax
+    probabilities.tsv       of the demo's images, by the notebook's softmax
     npy/*.npy               one matrix in every version, type and order that NumPy writes,
                             npy/matrix.txt its numbers
 """
@@ -60,8 +60,8 @@ def make(out_dir: pathlib.Path) -> None:
     model.eval()
     with torch.no_grad():
         weights = zeroshot_classifier(model, tokenize)
-        lines = ["# picture, then the probability of each class of classes.txt"]
-        for path in sorted((DEMO / "pictures").iterdir()):
+        lines = ["# image, then the probability of each class of classes.txt"]
+        for path in sorted((DEMO / "images").iterdir()):
             image = model.encode_image(preprocess(Image.open(path)).unsqueeze(0))
             image /= image.norm(dim=-1, keepdim=True)
             probabilities = (model.logit_scale.exp() * image @ weights).softmax(dim=-1)[0]

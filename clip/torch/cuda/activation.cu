@@ -22,6 +22,28 @@ __device__ float Gelu(float x) {
   return 0.5f * x * (1 + erff(x * 0.70710678f));
 }
 
+// 0.5 x (1 + tanh(y)) is x * sigmoid(2 y).
+template <typename T>
+__device__ float TanhGelu(float x) {
+  const float y = 1.5957691216f * (x + 0.044715f * x * x * x);
+  return __fdividef(x, 1 + __expf(-y));
+}
+template <>
+__device__ float TanhGelu<float>(float x) {
+  return x / (1 + expf(-1.5957691216f * (x + 0.044715f * x * x * x)));
+}
+
+template <typename T, Activation kActivation>
+__device__ float Activated(float x) {
+  if constexpr (kActivation == Activation::kGelu) {
+    return Gelu(x);
+  } else if constexpr (kActivation == Activation::kTanhGelu) {
+    return TanhGelu<T>(x);
+  } else {
+    return QuickGelu<T>(x);
+  }
+}
+
 constexpr int kRowsAtOnce = 4;
 
 // A thread has eight columns, keeps their bias and goes down the rows, four at
@@ -50,9 +72,7 @@ __global__ void __launch_bounds__(kThreads)
       if (first + r >= rows) break;
 #pragma unroll
       for (int i = 0; i < kEight; ++i) {
-        const float x = e[r].v[i] + b.v[i];
-        e[r].v[i] =
-            kActivation == Activation::kGelu ? Gelu(x) : QuickGelu<T>(x);
+        e[r].v[i] = Activated<T, kActivation>(e[r].v[i] + b.v[i]);
       }
       Store(e[r], at + static_cast<int64_t>(r) * width);
     }
@@ -81,6 +101,8 @@ cudaError_t BiasActivation(Half type, void* hidden, const float* bias,
     return Launch(blocks, threads, stream,
                   activation == Activation::kGelu
                       ? BiasActivationKernel<T, Activation::kGelu>
+                  : activation == Activation::kTanhGelu
+                      ? BiasActivationKernel<T, Activation::kTanhGelu>
                       : BiasActivationKernel<T, Activation::kQuickGelu>,
                   static_cast<T*>(hidden), bias, rows, width);
   });

@@ -81,7 +81,7 @@ void SetUpCuda() {
   // fp16 and bf16 products are summed in float32, to the very end.
   context.setAllowFP16ReductionCuBLAS(false);
   context.setAllowBF16ReductionCuBLAS(false);
-  // cuDNN's attention would plan anew for every size of a batch, for longer
+  // cuDNN's attention would plan again for every size of a batch, for longer
   // than the batch takes. Flash attention has nothing to plan.
   context.setSDPUseCuDNN(false);
 }

@@ -1,6 +1,5 @@
 // What is asked of CUDA outside clip/torch/cuda/. A build without CUDA answers
 // too (no_cuda.cc): there are no devices.
-// Thread rule: functions without state.
 #ifndef ZEROSHOT_CLIP_TORCH_CUDA_CUDA_DEVICE_H_
 #define ZEROSHOT_CLIP_TORCH_CUDA_CUDA_DEVICE_H_
 
@@ -8,8 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "clip/backend.h"
 #include "clip/compute_thread.h"
-#include "clip/engine.h"
 #include "clip/torch/tensors.h"
 
 namespace clip {
@@ -45,11 +44,12 @@ std::string CudaFault(int index);
 // Settings of LibTorch that hold for all devices; before the first tower.
 void SetUpCuda();
 
-// The engine for loader's device, a GPU. Borrows the loader for the call.
+// The backend for loader's device, a GPU. Borrows the loader for the call.
+// `may_be_less`: its warm-up takes a smaller max_batch where that is as fast.
 // REQUIRES: on the compute thread. Throws what LibTorch throws.
-std::unique_ptr<Engine> MakeCudaEngine(const WeightLoader& loader,
-                                       int max_batch,
-                                       std::shared_ptr<ComputeThread> compute);
+std::unique_ptr<Backend> MakeCudaBackend(
+    const WeightLoader& loader, int max_batch, bool may_be_less,
+    std::shared_ptr<ComputeThread> compute);
 
 }  // namespace clip
 

@@ -31,17 +31,26 @@ class CudaTrieTextTower : public TextTower {
       : device_(loader.compute().device),
         heads_(loader.architecture().text.heads),
         type_(loader.compute().dtype),
-        tokens_(loader.Vector("token_embedding.weight")),
+        tokens_(TokenTable(loader.InFloat32()).table().to(at::kFloat)),
+        context_(loader.architecture().context_length),
+        class_token_(loader.architecture().text_pool == TextPool::kClass
+                         ? loader.architecture().vocab_size
+                         : -1),
         positions_(loader.Vector("positional_embedding")),
         transformer_(loader, "transformer", loader.architecture().text,
                      "ln_final"),
-        projection_(loader.Matrix("text_projection")) {}
+        projection_(loader, "text_projection") {}
 
   int64_t Positions(const TokenTrie& trie) const override {
-    return trie.num_nodes();
+    return trie.num_nodes() +
+           (class_token_ < 0 ? 0 : kClassNodes * trie.num_ends());
   }
 
-  at::Tensor Encode(const TokenTrie& trie) const override {
+  at::Tensor Encode(const TokenTrie& given) const override {
+    const TokenTrie with_class =
+        class_token_ < 0 ? TokenTrie()
+                         : WithClassTokens(given, context_, class_token_);
+    const TokenTrie& trie = class_token_ < 0 ? given : with_class;
     const DeviceTrie on_device = Send(trie);
     const int64_t nodes = trie.num_nodes(), width = positions_.size(1);
     const at::Tensor x = at::empty({nodes, width}, positions_.options());
@@ -57,7 +66,7 @@ class CudaTrieTextTower : public TextTower {
                         kept ? on_device.end_offsets : on_device.offsets,
                         kept ? on_device.end_ancestors : on_device.ancestors);
         });
-    return at::mm(pooled, projection_);
+    return projection_(pooled);
   }
 
  private:
@@ -126,11 +135,12 @@ class CudaTrieTextTower : public TextTower {
   const at::Device device_;
   const int heads_;
   const at::ScalarType type_;
-  const at::Tensor tokens_;     // [vocabulary, width] float32
-  const at::Tensor positions_;  // [context, width] float32
+  const at::Tensor tokens_;              // [vocabulary, width] float32
+  const int32_t context_, class_token_;  // -1: there is none
+  const at::Tensor positions_;           // [context, width] float32
   const CudaTransformer transformer_;
-  const at::Tensor projection_;  // [width, embedding_dim]
-  // What the device reads a trie from: filled anew only when the call before
+  const Projection projection_;
+  // What the device reads a trie from: filled again only when the call before
   // is done (MakeCudaTrieTextTower's rule).
   mutable at::Tensor pinned_;
 };

@@ -95,7 +95,14 @@ class CudaVitTower : public VisionTower {
 
 std::unique_ptr<VisionTower> MakeCudaVitTower(const WeightLoader& loader) {
   const VitShape& shape = std::get<VitShape>(loader.architecture().vision);
-  if (!KernelsTake(shape.transformer) || shape.patch < kMinPatch)
+  // What our kernels put together is CLIP's tower only.
+  const bool clips = shape.class_token && shape.class_position && !shape.stem &&
+                     !shape.rotary.used && !shape.transformer.gated &&
+                     shape.norm_before && !shape.patch_bias &&
+                     shape.pool == VitPool::kClass && shape.projection.used &&
+                     !shape.projection.bias && shape.projection.hidden == 0 &&
+                     loader.architecture().image_size % shape.patch == 0;
+  if (!clips || !KernelsTake(shape.transformer) || shape.patch < kMinPatch)
     return nullptr;
   return std::make_unique<CudaVitTower>(loader, shape);
 }

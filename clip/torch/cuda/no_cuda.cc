@@ -13,8 +13,8 @@ std::string CudaCardName(int) { return ""; }
 bool CudaHasBFloat16(int) { return false; }
 std::string CudaFault(int) { return ""; }
 void SetUpCuda() {}
-std::unique_ptr<Engine> MakeCudaEngine(const WeightLoader&, int,
-                                       std::shared_ptr<ComputeThread>) {
+std::unique_ptr<Backend> MakeCudaBackend(const WeightLoader&, int, bool,
+                                         std::shared_ptr<ComputeThread>) {
   return nullptr;
 }
 

@@ -116,6 +116,10 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+__device__ inline float4 Sum(const float4& a, const float4& b) {
+  return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w};
+}
+
 __global__ void __launch_bounds__(kThreads)
     EmbedTokensKernel(const int32_t* tokens, const int32_t* depths,
                       const float* token_table, const float* positions,
@@ -124,11 +128,11 @@ __global__ void __launch_bounds__(kThreads)
     const float* token = token_table + static_cast<int64_t>(tokens[i]) * width;
     const float* position = positions + static_cast<int64_t>(depths[i]) * width;
     for (int c = Lane() * kEight; c < width; c += kWarpColumns) {
-      Eight e = Load(token + c);
-      const Eight p = Load(position + c);
-#pragma unroll
-      for (int j = 0; j < kEight; ++j) e.v[j] += p.v[j];
-      Store(e, x + i * width + c);
+      // By fours: of a loop over eight the compiler makes eight stores.
+      const Raw<float> t = LoadRaw(token + c), p = LoadRaw(position + c);
+      float4* const to = reinterpret_cast<float4*>(x + i * width + c);
+      to[0] = Sum(t.low, p.low);
+      to[1] = Sum(t.high, p.high);
     }
   }
 }

@@ -18,7 +18,8 @@ namespace clip {
 // Thread rule: for one thread at a time.
 class Event {
  public:
-  // On the current device. Who waits sleeps, and leaves the core to decoding.
+  // On the current device. A thread that waits sleeps, and leaves the core to
+  // decoding.
   Event();
   ~Event() { cudaEventDestroy(event_); }
   Event(const Event&) = delete;

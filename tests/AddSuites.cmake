@@ -1,0 +1,20 @@
+# zeroshot_add_suites(PROGRAM LABELS TIMEOUT)
+# Read by ctest, as CMakeLists.txt in this folder tells it to: a test for each
+# suite of a GoogleTest program, which is asked for its list when ctest starts.
+function(zeroshot_add_suites program labels timeout)
+  if(NOT EXISTS "${program}")
+    add_test("${program}_NOT_BUILT" "${program}")
+    return()
+  endif()
+  execute_process(COMMAND "${program}" --gtest_list_tests OUTPUT_VARIABLE list RESULT_VARIABLE status TIMEOUT 120)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "${program} --gtest_list_tests: ${status}\n${list}")
+  endif()
+  # A suite's line starts at the margin; its tests' do not.
+  string(REGEX MATCHALL "(^|\n)[A-Za-z0-9_/]+\\." suites "${list}")
+  foreach(suite IN LISTS suites)
+    string(REGEX REPLACE "[\n.]" "" suite "${suite}")
+    add_test("${suite}" "${program}" "--gtest_filter=${suite}.*")
+    set_tests_properties("${suite}" PROPERTIES LABELS "${labels}" TIMEOUT "${timeout}")
+  endforeach()
+endfunction()
