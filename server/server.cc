@@ -339,9 +339,10 @@ int Server::Drain(absl::Duration grace, absl::Duration timeout) {
   if (http_ != nullptr) http_->Drain();
   absl::SleepFor(grace);
   calls_.Close();
-  const int cut_off = calls_.WaitUntilIdle(base::MonotonicNow() + timeout);
+  const absl::Time deadline = base::MonotonicNow() + timeout;
+  const int cut_off = calls_.WaitUntilIdle(deadline);
   const absl::Duration flush = cut_off == 0 ? kFlushTime : absl::ZeroDuration();
-  if (http_ != nullptr) http_->Stop(flush);
+  if (http_ != nullptr) http_->Stop(deadline, flush);
   {
     // A call that begins on an in-process channel whose server shuts down ends
     // the process (gRPC 1.51).

@@ -143,6 +143,7 @@ void Connection::Start() {
 void Connection::Close() {
   if (closed_) return;
   closed_ = true;
+  owes_answer_ = false;
   if (exchange_ != nullptr) exchange_->Stop(base::CallerGone());
   exchange_.reset();
   host_->GiveMemory(held_.exchange(0));
@@ -348,6 +349,7 @@ void Connection::OnHead() {
   }
   request_.has_body = !parser_->is_done();
   body_read_ = !request_.has_body;
+  owes_answer_ = body_read_;
   const absl::string_view expect = request_.Header("expect");
   const bool waits = absl::EqualsIgnoreCase(expect, "100-continue");
   exchange_ = host_->handler().Begin(request_, shared_from_this());
@@ -408,6 +410,7 @@ bool Connection::ReadBody(absl::string_view* bytes) {
     state_ = State::kAnswer;
     waits_since_ = 0;
     deadline_ = Clock::time_point::max();
+    owes_answer_ = true;
     if (absl::Status ended = exchange_->End(); !ended.ok()) Refuse(ended);
     return true;
   }
@@ -477,6 +480,7 @@ void Connection::Answer(Response response) {
     }
   }
   ended_ = true;
+  owes_answer_ = false;
   WriteNext();
 }
 
@@ -516,6 +520,7 @@ void Connection::Write(std::string bytes, std::function<void()> taken) {
 void Connection::End() {
   if (closed_ || ended_ || !answered_) return;
   ended_ = true;
+  owes_answer_ = false;
   if (chunked_ && !head_only_) pieces_.push_back({"0\r\n\r\n", nullptr});
   WriteNext();
   if (pieces_.empty() && !writing_) Finish();

@@ -95,6 +95,9 @@ class Connection final : public Responder,
   // When it became idle, which it is until a request's headers have been read;
   // 0: it is not.
   int64_t idle_since() const { return idle_since_; }
+  // Whether a request was read whole and not all of its answer is there to be
+  // sent.
+  bool owes_answer() const { return owes_answer_; }
   // When the latest bytes of a body came; 0: none are waited for.
   int64_t waits_since() const { return waits_since_; }
   int64_t held() const { return held_; }
@@ -157,6 +160,7 @@ class Connection final : public Responder,
   State state_ = State::kHandshake;
   bool closed_ = false;
   std::atomic<int64_t> idle_since_, waits_since_{0}, held_{0};
+  std::atomic<bool> owes_answer_{false};
 
   bool reading_ = false;
   bool no_more_ = false;  // the client has ended its side

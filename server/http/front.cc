@@ -24,11 +24,11 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Start(
 }
 
 Front::~Front() {
-  if (server_ != nullptr) Stop(absl::ZeroDuration());
+  if (server_ != nullptr) Stop(absl::InfinitePast(), absl::ZeroDuration());
 }
 
-void Front::Stop(absl::Duration timeout) {
-  server_->Stop(timeout);
+void Front::Stop(absl::Time answered, absl::Duration flush) {
+  server_->Stop(answered, flush);
   api_->Stop();
 }
 

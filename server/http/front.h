@@ -42,9 +42,8 @@ class Front {
   // From now on connections are closed after their next answer.
   void Drain() { server_->Drain(); }
 
-  // Waits until no answer is on its way, or for `timeout`; then closes the port
-  // and all connections.
-  void Stop(absl::Duration timeout);
+  // Closes the port and, after HttpServer::Stop's waits, all connections.
+  void Stop(absl::Time answered, absl::Duration flush);
 
  private:
   Front() = default;

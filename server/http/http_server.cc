@@ -118,7 +118,7 @@ class Server final : public HttpServer, public ConnectionHost {
   Server(const Options& options, Handler* handler)
       : options_(options), handler_(handler) {}
 
-  ~Server() override { Stop(absl::ZeroDuration()); }
+  ~Server() override { Stop(absl::InfinitePast(), absl::ZeroDuration()); }
 
   absl::Status Open() {
     if (absl::Status read = ReloadCertificate(); !read.ok()) return read;
@@ -159,7 +159,7 @@ class Server final : public HttpServer, public ConnectionHost {
 
   void Drain() override { draining_ = true; }
 
-  void Stop(absl::Duration timeout) override {
+  void Stop(absl::Time answered, absl::Duration flush) override {
     draining_ = true;
     if (loops_.empty() || !loops_[0]->thread.joinable()) return;
     asio::post(loops_[0]->io, [this] {
@@ -168,10 +168,13 @@ class Server final : public HttpServer, public ConnectionHost {
       acceptor_->close(ignored);
       pause_->cancel(ignored);
     });
-    const absl::Time end = base::MonotonicNow() + timeout;
-    while (AnyBusy() && base::MonotonicNow() < end) {
-      absl::SleepFor(absl::Milliseconds(5));
-    }
+    WaitWhileAny(answered, [](const Connection& connection) {
+      return connection.owes_answer();
+    });
+    WaitWhileAny(base::MonotonicNow() + flush,
+                 [](const Connection& connection) {
+                   return connection.idle_since() == 0;
+                 });
     for (const auto& connection : All()) {
       connection->Post([connection] { connection->Close(); });
     }
@@ -218,11 +221,17 @@ class Server final : public HttpServer, public ConnectionHost {
     return all;
   }
 
-  bool AnyBusy() const {
-    const Connections all = All();
-    return std::any_of(all.begin(), all.end(), [](const auto& connection) {
-      return connection->idle_since() == 0;
-    });
+  template <typename Predicate>
+  void WaitWhileAny(absl::Time end, Predicate predicate) const {
+    const auto any = [&] {
+      const Connections all = All();
+      return std::any_of(all.begin(), all.end(), [&](const auto& connection) {
+        return predicate(*connection);
+      });
+    };
+    while (base::MonotonicNow() < end && any()) {
+      absl::SleepFor(absl::Milliseconds(5));
+    }
   }
 
   // Ends the request that holds most, of those whose body does not go on, so

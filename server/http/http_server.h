@@ -62,9 +62,10 @@ class HttpServer {
   // From now on connections are closed after their next answer.
   virtual void Drain() = 0;
 
-  // Takes no more connections, and waits until no answer is on its way, or for
-  // `timeout`.
-  virtual void Stop(absl::Duration timeout) = 0;
+  // Takes no more connections. Waits until every request that was read whole
+  // has its answer, at most until `answered`, and then for clients that take
+  // theirs, at most for `flush`.
+  virtual void Stop(absl::Time answered, absl::Duration flush) = 0;
 
   virtual int connections() const = 0;
 };
