@@ -5,12 +5,12 @@
 #include <gtest/gtest.h>
 #include <httplib.h>
 
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
 #include <utility>
 
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/monotonic.h"
@@ -25,21 +25,23 @@ class LateHandler : public Handler {
   std::shared_ptr<Exchange> Begin(
       const Request&, const std::shared_ptr<Responder>& responder) override {
     struct Waiting : Exchange {
-      explicit Waiting(absl::Notification* whole) : whole(whole) {}
       int64_t max_body_bytes() const override { return 1 << 20; }
       absl::Status End() override {
-        whole->Notify();
+        whole->set_value(std::move(responder));
         return absl::OkStatus();
       }
-      absl::Notification* const whole;
+      std::promise<std::shared_ptr<Responder>>* whole;
+      std::shared_ptr<Responder> responder;
     };
-    responder_ = responder;
-    return std::make_shared<Waiting>(&whole_);
+    auto exchange = std::make_shared<Waiting>();
+    exchange->whole = &whole_;
+    exchange->responder = responder;
+    return exchange;
   }
   void Refused(const Request&, const absl::Status&) override {}
   void AddHeaders(const Request&, Response*) override {}
 
-  void WaitForRequest() { whole_.WaitForNotification(); }
+  void WaitForRequest() { responder_ = whole_.get_future().get(); }
 
   void Answer(const std::string& body) {
     // A connection goes before its server does.
@@ -52,7 +54,7 @@ class LateHandler : public Handler {
   }
 
  private:
-  absl::Notification whole_;
+  std::promise<std::shared_ptr<Responder>> whole_;
   std::shared_ptr<Responder> responder_;
 };
 
