@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error_info.h"
+#include "base/in_background.h"
 #include "inference/inference.pb.h"
 #include "zeroshot/v1/zeroshot.pb.h"
 
@@ -216,6 +217,12 @@ int64_t RequestLimits::MostItems(const FieldDescriptor* field) const {
 
 absl::Status RequestLimits::Parse(grpc::ByteBuffer* bytes,
                                   google::protobuf::Message* request) const {
+  if (bytes->Length() <= kMostBytesInPlace) return ParseHere(bytes, request);
+  return base::InBackground([&] { return ParseHere(bytes, request); });
+}
+
+absl::Status RequestLimits::ParseHere(
+    grpc::ByteBuffer* bytes, google::protobuf::Message* request) const {
   const Descriptor* const type = request->GetDescriptor();
   bool plain = true;
   for (int i = 0; i < type->field_count(); ++i) {

@@ -32,6 +32,8 @@ class RequestLimits {
   // the wire is up to eight in memory.
   static constexpr int64_t kMaxTensorItems = 64;
   static constexpr int64_t kMaxNumbers = 1 << 20;
+  // Larger requests and files are read in the background.
+  static constexpr size_t kMostBytesInPlace = 4 << 20;
 
   explicit RequestLimits(const ServerOptions& options);
 
@@ -45,6 +47,9 @@ class RequestLimits {
                      google::protobuf::Message* request) const;
 
  private:
+  absl::Status ParseHere(grpc::ByteBuffer* bytes,
+                         google::protobuf::Message* request) const;
+
   struct Limit {
     int64_t most;
     std::string flag;  // that sets it; empty: none

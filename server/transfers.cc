@@ -10,8 +10,10 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/error_info.h"
+#include "base/in_background.h"
 #include "base/monotonic.h"
 #include "base/sha256.h"
+#include "server/request_limits.h"
 #include "server/wire.h"
 #include "stores/display_name.h"
 #include "stores/stored_set.h"
@@ -228,6 +230,36 @@ absl::Status CheckWhole(Arrived* arrived) {
       arrived->expected_sha256, sha256);
 }
 
+// Checks and stores what has arrived.
+absl::Status TakeUp(const Call& call, const ServerOptions& options,
+                    Arrived* arrived, v1::ImportWeightSetResponse* response) {
+  if (absl::Status whole = CheckWhole(arrived); !whole.ok()) return whole;
+  arrived->file.bytes = arrived->bytes;
+  absl::StatusOr<ImportedSet> imported = ReadWeightSetFile(
+      arrived->file, call.engine.model->info(), options.build);
+  if (absl::IsInvalidArgument(imported.status())) {
+    return base::WithReason(imported.status(), base::kInvalidFile);
+  }
+  if (!imported.ok()) return imported.status();
+  // Storing takes memory of its own.
+  std::string().swap(arrived->bytes);
+  arrived->file = {};
+  response->set_cached(call.engine.store.Get(imported->set->id).ok());
+  // One that was found too: a tier that lost it gets it again.
+  absl::Status stored = call.engine.store.Put(imported->set);
+  if (!stored.ok()) return stored;
+  stores::TieredStore& store = call.engine.store;
+  const std::string& id = imported->set->id;
+  if (!arrived->display_name.empty()) {
+    (void)stores::GiveDisplayName(&store, id, arrived->display_name);
+  }
+  Describe(&store, stores::SummaryOf(*imported->set),
+           response->mutable_weight_set());
+  response->mutable_warnings()->Assign(imported->warnings.begin(),
+                                       imported->warnings.end());
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ExportWeightSet(
@@ -296,31 +328,13 @@ absl::Status ImportWeightSet(
                               "no message was sent; the first must "
                               "have a header");
   }
-  if (absl::Status whole = CheckWhole(&arrived); !whole.ok()) return whole;
-  arrived.file.bytes = arrived.bytes;
-  absl::StatusOr<ImportedSet> imported =
-      ReadWeightSetFile(arrived.file, call.engine.model->info(), options.build);
-  if (absl::IsInvalidArgument(imported.status())) {
-    return base::WithReason(imported.status(), base::kInvalidFile);
+  const auto take_up = [&] {
+    return TakeUp(call, options, &arrived, response);
+  };
+  if (arrived.bytes.size() <= RequestLimits::kMostBytesInPlace) {
+    return take_up();
   }
-  if (!imported.ok()) return imported.status();
-  // Storing takes memory of its own.
-  std::string().swap(arrived.bytes);
-  arrived.file = {};
-  response->set_cached(call.engine.store.Get(imported->set->id).ok());
-  // One that was found too: a tier that lost it gets it again.
-  absl::Status stored = call.engine.store.Put(imported->set);
-  if (!stored.ok()) return stored;
-  stores::TieredStore& store = call.engine.store;
-  const std::string& id = imported->set->id;
-  if (!arrived.display_name.empty()) {
-    (void)stores::GiveDisplayName(&store, id, arrived.display_name);
-  }
-  Describe(&store, stores::SummaryOf(*imported->set),
-           response->mutable_weight_set());
-  response->mutable_warnings()->Assign(imported->warnings.begin(),
-                                       imported->warnings.end());
-  return absl::OkStatus();
+  return base::InBackground(take_up);
 }
 
 }  // namespace zeroshot::server

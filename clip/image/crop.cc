@@ -1,14 +1,11 @@
 // CropForModel and DecodeAndCrop: Pillow's resizing, to the last bit. Bicubic
 // is crop_stream.h's, over the rows of an image or of a file as they come.
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cstddef>
-#include <future>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/in_background.h"
 #include "base/monotonic.h"
 #include "clip/image.h"
 #include "clip/image/bicubic.h"
@@ -137,26 +134,6 @@ absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(absl::string_view bytes,
   return made;
 }
 
-// work(), on a thread of its own that leaves the cores to others while they
-// want them; here, where the system gives no thread.
-template <typename Work>
-auto InBackground(const Work& work) {
-  // A tenth of what the other threads get, not nothing: on a busy server a
-  // large image takes its time, but comes to an end.
-  constexpr int kNicer = 10;
-  std::future<decltype(work())> done;
-  try {
-    done = std::async(std::launch::async, [&] {
-      // Linux: 0 is this thread alone.
-      setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + kNicer);
-      return work();
-    });
-  } catch (const std::system_error&) {
-    return work();
-  }
-  return done.get();
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(absl::string_view bytes,
@@ -174,7 +151,8 @@ absl::StatusOr<std::vector<uint8_t>> DecodeAndCrop(absl::string_view bytes,
   if (here.left()) {
     DecodeRun large(bytes, options, caller);
     large.GoOnFrom(&here);
-    made = InBackground([&] { return DecodeAndCrop(bytes, shape, &large); });
+    made =
+        base::InBackground([&] { return DecodeAndCrop(bytes, shape, &large); });
     spent = large.timing;
   }
   if (timing == nullptr) return made;
