@@ -75,7 +75,6 @@ class Model:
             tokens, width = visual.positional_embedding.shape
             self.our_flop -= (tokens - 1) * 2 * 10 * width**2
 
-
     def text_flop(self, build: dict) -> float:
         """Of the products for one of our builds: common prefixes once where the text is causal, and all positions of the context where it is not."""
         width, layers, rows, prompts = self.text["width"], self.text["layers"], build["num_tokens_encoded"], build["num_prompts"]
